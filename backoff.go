@@ -1,0 +1,70 @@
+package steadyhttp
+
+import (
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// A backoffPolicy makes the waits between attempts.
+type backoffPolicy struct {
+	initial, longest time.Duration
+	custom           func() backoff.BackOff // nil: exponential, from initial to longest
+}
+
+const (
+	growth = 2
+	spread = 0.5 // a wait is its interval ± half of it
+)
+
+// start returns the waits of one call; they are stateful, and not to be shared.
+func (p *backoffPolicy) start() backoff.BackOff {
+	if p.custom == nil {
+		return p.exponential()
+	}
+	waits := p.custom()
+	if isNil(waits) {
+		return &backoff.StopBackOff{}
+	}
+	waits.Reset()
+	return waits
+}
+
+// exponential keeps its interval so far below longest that the jitter on top stays within it:
+// backoff's MaxInterval is applied before the jitter, and would be overshot by half.
+func (p *backoffPolicy) exponential() backoff.BackOff {
+	ceiling := time.Duration(float64(p.longest) / (1 + spread))
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(min(p.initial, ceiling)),
+		backoff.WithMaxInterval(ceiling),
+		backoff.WithMultiplier(growth),
+		backoff.WithRandomizationFactor(spread),
+		backoff.WithMaxElapsedTime(0),
+	)
+}
+
+// next returns the next wait, not shorter than the server asked for, or false for no more.
+func (p *backoffPolicy) next(waits backoff.BackOff, asked time.Duration) (time.Duration, bool) {
+	wait := waits.NextBackOff()
+	if wait < 0 { // backoff.Stop
+		return 0, false
+	}
+	if p.custom == nil {
+		wait = max(1, min(wait, p.longest))
+	}
+	return max(wait, later(asked)), true
+}
+
+// latest bounds the jitter on top of a Retry-After.
+const latest = 5 * time.Second
+
+// later spreads those who were told the same time, and never forward: Retry-After is a floor.
+func later(asked time.Duration) time.Duration {
+	if asked <= 0 {
+		return 0
+	}
+	jitter := rand.N(min(asked/2, latest) + 1)
+	return asked + min(jitter, math.MaxInt64-asked)
+}

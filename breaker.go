@@ -1,0 +1,355 @@
+package steadyhttp
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+// BreakerState is what a breaker does with the next call.
+type BreakerState uint8
+
+const (
+	// BreakerClosed lets every call through and counts the outcomes.
+	BreakerClosed BreakerState = iota
+	// BreakerHalfOpen lets one probe through, whose outcome closes or opens the breaker, and rejects
+	// the rest.
+	BreakerHalfOpen
+	// BreakerOpen rejects every call.
+	BreakerOpen
+)
+
+var breakerStateNames = [...]string{BreakerClosed: "closed", BreakerHalfOpen: "half_open", BreakerOpen: "open"}
+
+// String returns the state in snake case, "half_open" for example.
+func (s BreakerState) String() string { return nameOf(breakerStateNames[:], int(s)) }
+
+// BreakerStatus is what [Transport.Breakers] tells of one breaker.
+type BreakerStatus struct {
+	// Origin is "https://api.example.com:443", or what [WithOriginKey] returned.
+	Origin string
+	State  BreakerState
+	// Requests and Failures are counted in the window; neutral outcomes are not.
+	Requests uint32
+	Failures uint32
+	// RetryAt is when the next probe may go; zero unless open.
+	RetryAt time.Time
+}
+
+// A breakerPolicy says when a breaker opens and for how long.
+type breakerPolicy struct {
+	rate        float64 // of failures in the window; 0: this rule is off
+	minRequests uint32
+	failures    uint32 // in a row; 0: this rule is off
+	lasting     time.Duration
+	window      time.Duration
+	openFor     time.Duration
+	lease       time.Duration // of a probe
+	observe     observer
+}
+
+// trips decides, from the window's tally, the length of the present run of failures, and for how long
+// it has lasted.
+func (p *breakerPolicy) trips(counted tally, run uint32, lasting time.Duration) bool {
+	byRate := p.rate > 0 && counted.requests >= p.minRequests &&
+		float64(counted.failures) >= p.rate*float64(counted.requests)
+	byRun := p.failures > 0 && run >= p.failures && lasting >= p.lasting
+	return byRate || byRun
+}
+
+// openTime spreads the open time by ±20 %, so that a fleet does not probe in step.
+func (p *breakerPolicy) openTime() time.Duration {
+	fifth := p.openFor / 5
+	earliest := p.openFor - fifth
+	return earliest + min(rand.N(2*fifth+1), math.MaxInt64-earliest)
+}
+
+// A breaker guards one origin.
+//
+// gobreaker keeps the state, and is asked only when it may change: at the failure that is one too many,
+// at a probe's outcome, and once the open time is over. Successes, which cost by their number, never
+// reach it; and what it would do under its lock or leave undone is done here: neutral outcomes, leases
+// for probes, jitter, ordered events.
+type breaker struct {
+	origin string
+	policy *breakerPolicy
+	phase  atomic.Uint64 // a generation and a state; written under mu, read without it
+
+	mu       sync.Mutex
+	machine  *gobreaker.CircuitBreaker[struct{}] // nil until it first opens
+	recent   window
+	run      uint32        // failures since the last success
+	runSince time.Duration // when the run's first failure ended
+	retryAt  time.Time     // when an open breaker may probe
+	probe    probe
+	cause    context.Context // of the change that gobreaker is asked for
+	untold   []change
+	telling  bool
+}
+
+// A probe is the one call that a half-open breaker has let through. One that hangs loses its lease, and
+// with it its say.
+type probe struct {
+	id      uint64
+	running bool
+	until   time.Time
+}
+
+// A permit is an admission; its outcome counts only in the phase in which it was given.
+type permit struct {
+	phase uint64
+	probe uint64 // 0 for an ordinary call
+}
+
+func newBreaker(origin string, policy *breakerPolicy) *breaker {
+	return &breaker{origin: origin, policy: policy, recent: newWindow(policy.window)}
+}
+
+const stateBits = 2
+
+func stateIn(phase uint64) BreakerState { return BreakerState(phase & (1<<stateBits - 1)) }
+
+func (b *breaker) state() BreakerState { return stateIn(b.phase.Load()) }
+
+// breaking is the layer that asks the origin's breaker before each attempt, and tells it the outcome;
+// nil without breakers.
+func breaking(policy *breakerPolicy, epoch time.Time) layer {
+	if policy == nil {
+		return nil
+	}
+	return func(next sender) sender {
+		return func(x exchange) outcome {
+			b := x.origin.breaker
+			if b == nil {
+				return next(x)
+			}
+			if phase := b.phase.Load(); stateIn(phase) == BreakerClosed {
+				o := next(x)
+				b.report(x.request.Context(), permit{phase: phase}, o.verdict, o.at)
+				return o
+			}
+			return b.guard(next, x, epoch)
+		}
+	}
+}
+
+// guard is the way through a breaker that is not closed.
+func (b *breaker) guard(next sender, x exchange, epoch time.Time) outcome {
+	granted, rejection := b.admit(x.request.Context(), time.Now())
+	if rejection != nil {
+		closeRequest(x.request)
+		return outcome{err: rejection, class: Unprocessed, rejected: true}
+	}
+	return b.sendProbe(next, x, granted, epoch)
+}
+
+// sendProbe reports on every way out, a panic and runtime.Goexit among them: the zero outcome is neutral
+// and frees the probe's place.
+func (b *breaker) sendProbe(next sender, x exchange, granted permit, epoch time.Time) (o outcome) {
+	handedOn := false
+	defer func() {
+		if !handedOn {
+			closeRequest(x.request)
+		}
+		b.report(x.request.Context(), granted, o.verdict, time.Since(epoch))
+	}()
+	b.tell()
+	handedOn = true
+	return next(x)
+}
+
+// admit gives a permit, or says why not.
+func (b *breaker) admit(cause context.Context, now time.Time) (permit, *CircuitOpenError) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state() == BreakerOpen && !now.Before(b.retryAt) {
+		b.halfOpen(cause)
+	}
+	switch {
+	case b.state() == BreakerOpen:
+		return permit{}, &CircuitOpenError{Origin: b.origin, RetryAt: b.retryAt}
+	case b.state() == BreakerHalfOpen && b.probe.running && now.Before(b.probe.until):
+		return permit{}, &CircuitOpenError{Origin: b.origin}
+	case b.state() == BreakerHalfOpen:
+		b.probe = probe{id: b.probe.id + 1, running: true, until: now.Add(b.policy.lease)}
+		return permit{phase: b.phase.Load(), probe: b.probe.id}, nil
+	default:
+		return permit{phase: b.phase.Load()}, nil
+	}
+}
+
+// report counts an outcome, and delivers what follows from it once the lock is free.
+func (b *breaker) report(cause context.Context, granted permit, found verdict, now time.Duration) {
+	if found == neutral && granted.probe == 0 {
+		return
+	}
+	if b.count(cause, granted, found, now) {
+		b.tell()
+	}
+}
+
+// count reports whether the state changed. An outcome from an earlier phase decides nothing, and
+// neither does a probe's after its lease.
+func (b *breaker) count(cause context.Context, granted permit, found verdict, now time.Duration) (changed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if granted.phase != b.phase.Load() || granted.probe != 0 && !b.endProbe(granted.probe) {
+		return false
+	}
+	if b.state() == BreakerClosed && !b.tally(found, now) || found == neutral {
+		return false
+	}
+	b.decide(cause, found)
+	return true
+}
+
+// endProbe frees the probe's place, and reports whether its outcome counts.
+func (b *breaker) endProbe(id uint64) bool {
+	if id != b.probe.id || !b.probe.running {
+		return false
+	}
+	b.probe.running = false
+	return time.Now().Before(b.probe.until)
+}
+
+// tally counts an outcome of a closed breaker, and reports whether it is one too many.
+func (b *breaker) tally(found verdict, now time.Duration) (trips bool) {
+	slot := b.recent.current(now)
+	slot.requests++
+	if found == healthy {
+		b.run = 0
+		return false
+	}
+	slot.failures++
+	if b.run++; b.run == 1 {
+		b.runSince = now
+	}
+	return b.policy.trips(b.recent.sum(now), b.run, now-b.runSince)
+}
+
+var errFailing = errors.New("the origin is failing")
+
+// decide lets gobreaker draw the consequence: a failure opens, a probe's success closes. Nothing runs
+// inside Execute, so nothing can hang, panic or exit there.
+func (b *breaker) decide(cause context.Context, found verdict) {
+	outcome := errFailing
+	if found == healthy {
+		outcome = nil
+	}
+	if b.machine == nil {
+		b.machine = b.newMachine()
+	}
+	b.cause = cause
+	_, _ = b.machine.Execute(func() (struct{}, error) { return struct{}{}, outcome })
+	b.cause = nil
+}
+
+// halfOpen lets gobreaker notice that the open time is over.
+func (b *breaker) halfOpen(cause context.Context) {
+	b.cause = cause
+	b.machine.State()
+	b.cause = nil
+}
+
+// newMachine returns a gobreaker that opens at the first failure it is told of, for it is told of none
+// before the policy trips. Its own open time only has to be over when ours is. It calls back under its
+// lock and ours, so enter calls nobody.
+func (b *breaker) newMachine() *gobreaker.CircuitBreaker[struct{}] {
+	return gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
+		MaxRequests: 1,
+		Timeout:     b.policy.openFor / 2,
+		ReadyToTrip: func(gobreaker.Counts) bool { return true },
+		OnStateChange: func(_ string, from, to gobreaker.State) {
+			b.enter(BreakerState(from), BreakerState(to)) // gobreaker numbers its states as we do
+		},
+	})
+}
+
+// enter starts a new generation, in which nothing has happened yet.
+func (b *breaker) enter(from, to BreakerState) {
+	generation := b.phase.Load()>>stateBits + 1
+	b.phase.Store(generation<<stateBits | uint64(to))
+	b.recent.clear()
+	b.run = 0
+	b.probe.running = false
+	b.retryAt = time.Time{}
+	if to == BreakerOpen {
+		b.retryAt = time.Now().Add(b.policy.openTime())
+	}
+	if b.policy.observe != nil {
+		b.untold = append(b.untold, change{b.cause, Event{Kind: EventBreaker, Origin: b.origin, From: from, To: to}})
+	}
+}
+
+// A change is a transition that the observer has not been told of yet.
+type change struct {
+	cause context.Context // of the call whose outcome it was
+	event Event
+}
+
+// tell delivers the changes in order and outside the lock, one teller at a time: whoever finds another
+// at it, perhaps further up its own stack, leaves its change to that one.
+func (b *breaker) tell() {
+	for {
+		next, ok := b.takeChange()
+		if !ok {
+			return
+		}
+		b.tellOne(next)
+	}
+}
+
+func (b *breaker) takeChange() (next change, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.telling || len(b.untold) == 0 {
+		return change{}, false
+	}
+	next, b.untold = b.untold[0], b.untold[1:]
+	b.telling = true
+	return next, true
+}
+
+func (b *breaker) tellOne(c change) {
+	defer func() {
+		b.mu.Lock()
+		b.telling = false
+		b.mu.Unlock()
+	}()
+	b.policy.observe(c.cause, c.event)
+}
+
+// openFor reports whether the breaker is sure to reject a call after the wait.
+func (b *breaker) openFor(wait time.Duration) bool {
+	if b == nil || b.state() != BreakerOpen {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state() == BreakerOpen && time.Until(b.retryAt) > wait
+}
+
+// clean reports whether nothing would be forgotten if the breaker were.
+func (b *breaker) clean(now time.Duration) bool {
+	if b == nil {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state() == BreakerClosed && b.run == 0 && b.recent.sum(now).failures == 0
+}
+
+func (b *breaker) status(now time.Duration) BreakerStatus {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	counted := b.recent.sum(now)
+	return BreakerStatus{
+		Origin: b.origin, State: b.state(), Requests: counted.requests, Failures: counted.failures, RetryAt: b.retryAt,
+	}
+}

@@ -1,0 +1,71 @@
+package steadyhttp
+
+import (
+	"context"
+	"net/http"
+	"slices"
+)
+
+// directives are what a caller says about one call, by its context.
+type directives struct {
+	idempotent bool
+	noRetry    bool
+	reporters  []*reporter
+	attempts   int // in the context of a response's request: how many led to it
+}
+
+type directivesKey struct{}
+
+func directivesOf(ctx context.Context) directives {
+	if given, ok := ctx.Value(directivesKey{}).(*directives); ok {
+		return *given
+	}
+	return directives{}
+}
+
+func (d directives) in(ctx context.Context) context.Context {
+	return context.WithValue(ctx, directivesKey{}, &d)
+}
+
+// Idempotent marks a call as one that may safely be sent more than once, whatever its method.
+//
+// Use it for a POST that the server recognises when it comes twice. It changes nothing for methods that
+// are idempotent anyway, and nothing about the body: one that cannot be replayed is not sent again.
+func Idempotent(ctx context.Context) context.Context {
+	d := directivesOf(ctx)
+	d.idempotent = true
+	return d.in(ctx)
+}
+
+// NoRetry marks a call that is sent once.
+//
+// It is still classified, the breaker counts it and may reject it, and an attempt timeout bounds it.
+func NoRetry(ctx context.Context) context.Context {
+	d := directivesOf(ctx)
+	d.noRetry = true
+	return d.in(ctx)
+}
+
+// WithReport returns a context for one call, and the [Report] that is filled in while it runs.
+//
+// Read the report after the call has returned. When a client follows redirects, the report appends hop
+// after hop. Of nested reports each is filled in.
+func WithReport(ctx context.Context) (context.Context, *Report) {
+	r := &reporter{}
+	d := directivesOf(ctx)
+	d.reporters = append(slices.Clip(d.reporters), r)
+	return d.in(ctx), &r.report
+}
+
+// Attempts returns how many attempts led to this response.
+//
+// It is 1 for a response that came at once, and for one that no [Transport] returned; 0 for nil.
+func Attempts(resp *http.Response) int {
+	if resp == nil {
+		return 0
+	}
+	if resp.Request == nil {
+		return 1
+	}
+	return max(1, directivesOf(resp.Request.Context()).attempts)
+}

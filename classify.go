@@ -1,0 +1,488 @@
+package steadyhttp
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"io/fs"
+	"math"
+	"net"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Class is what an outcome means: who is at fault, and what may be done about it.
+//
+// The class decides whether a request is sent again and what the circuit breaker counts. [Classify]
+// assigns it; a [Classifier] may overrule.
+type Class uint8
+
+const (
+	// Unclassified is the zero value. A [Classifier] returns it to say "no opinion".
+	Unclassified Class = iota
+	// Success is a 1xx, 2xx or 3xx answer.
+	Success
+	// ClientFault is a 4xx answer other than 429: the request is wrong, sending it again unchanged
+	// cannot help, and the server that says so is healthy. It is never retried.
+	ClientFault
+	// Throttled is a 429: the server refused the request, and may say when to come back. It is retried
+	// only when Retry-After says when.
+	Throttled
+	// Transient means that the server, or the way to it, failed, and that it may or may not have acted
+	// on the request. Only idempotent requests are retried.
+	Transient
+	// Unprocessed means that the request failed and was surely never acted on: no connection was made,
+	// or the server refused the HTTP/2 stream. Requests of any method are retried.
+	Unprocessed
+	// Permanent means that asking again would give the same: a 501, a refused certificate, a URL that
+	// cannot be sent.
+	Permanent
+	// Canceled means that the caller gave up.
+	Canceled
+)
+
+var classNames = [...]string{
+	Unclassified: "unclassified", Success: "success", ClientFault: "client_fault", Throttled: "throttled",
+	Transient: "transient", Unprocessed: "unprocessed", Permanent: "permanent", Canceled: "canceled",
+}
+
+// String returns the class in snake case, "client_fault" for example: fit for a log or a metric.
+func (c Class) String() string { return nameOf(classNames[:], int(c)) }
+
+// A Classifier overrules [Classify] for the outcomes it knows better; see [WithClassifier].
+//
+// It is called exactly once for each attempt, with exactly one of response and err non-nil, without
+// locks held and possibly from many goroutines at once. It must not keep the response, and what it
+// reads of the response's body it must put back. For an outcome without an opinion it returns
+// [Unclassified], which means what Classify says; so does any value that is no Class.
+type Classifier func(req *http.Request, resp *http.Response, err error) Class
+
+// Classify says what an outcome means by the rules in the package's outcome table.
+//
+// A response decides alone; err is looked at only without one, and the request's context before err.
+// The request may be nil. With neither response nor error it returns [Unclassified]. A [Transport]
+// knows a little more than Classify, since it watched the attempt: whether a connection was ever made,
+// and whether it was the request's own body that failed. Errors that a Transport returned are
+// classified as the Transport did.
+func Classify(req *http.Request, resp *http.Response, err error) Class {
+	return classify(req, resp, err, evidence{})
+}
+
+// evidence is what the attempt itself showed, for errors whose type does not tell.
+type evidence struct {
+	bodyFailed     bool // reading the request's body failed
+	neverConnected bool // a connection was asked for, and none was ever got
+}
+
+func classify(request *http.Request, response *http.Response, err error, seen evidence) Class {
+	if response != nil {
+		return classifyStatus(response.StatusCode)
+	}
+	if err == nil {
+		return Unclassified
+	}
+	return classifyError(request, err, seen)
+}
+
+// permanentStatuses are the 5xx that asking again cannot change (RFC 9110 §15.6.2 and §15.6.6, RFC 2295,
+// RFC 4918, RFC 5842, RFC 2774, RFC 6585 §6; 526 is Cloudflare's refused origin certificate).
+var permanentStatuses = []int{501, 505, 506, 507, 508, 510, 511, 526}
+
+// classifyStatus treats a code outside 100–599 as a 5xx, as RFC 9110 §15 asks.
+func classifyStatus(code int) Class {
+	switch {
+	case code >= 100 && code < 400:
+		return Success
+	case code == http.StatusTooManyRequests:
+		return Throttled
+	case code >= 400 && code < 500:
+		return ClientFault
+	case slices.Contains(permanentStatuses, code):
+		return Permanent
+	default:
+		return Transient
+	}
+}
+
+// classifyError asks the contexts first: HTTP/1 returns a bare context.Cause, which no type tells from
+// any other error.
+func classifyError(request *http.Request, err error, seen evidence) Class {
+	if class := classifyContext(request); class != Unclassified {
+		return class
+	}
+	if class := classifyOurs(err); class != Unclassified {
+		return class
+	}
+	switch {
+	case seen.bodyFailed, isPermanent(err):
+		return Permanent
+	case seen.neverConnected, isUnprocessed(err):
+		return Unprocessed
+	case !isWireError(err) && unsendable(request):
+		return Permanent
+	default:
+		return Transient
+	}
+}
+
+func classifyContext(request *http.Request) Class {
+	switch {
+	case request == nil:
+		return Unclassified
+	case expired(request.Context()):
+		return Transient
+	case request.Context().Err() != nil, canceled(request):
+		return Canceled
+	default:
+		return Unclassified
+	}
+}
+
+// classifyOurs knows the errors that this package makes.
+func classifyOurs(err error) Class {
+	var failed *Error
+	switch {
+	case errors.As(err, &failed):
+		return failed.Class
+	case errors.Is(err, ErrCircuitOpen):
+		return Unprocessed
+	case errors.Is(err, ErrAttemptTimeout):
+		return Transient
+	default:
+		return Unclassified
+	}
+}
+
+// expired reports whether the deadline is past, which a dialer can notice before the context does.
+func expired(ctx context.Context) bool {
+	if err := ctx.Err(); err != nil {
+		return errors.Is(err, context.DeadlineExceeded)
+	}
+	deadline, ok := ctx.Deadline()
+	return ok && !time.Now().Before(deadline)
+}
+
+// canceled reports whether the caller gave up by [http.Request.Cancel], which http.Client.Timeout
+// still uses over any RoundTripper but net/http's own.
+func canceled(request *http.Request) bool {
+	select {
+	case <-cancelOf(request):
+		return true
+	default:
+		return false
+	}
+}
+
+func cancelOf(request *http.Request) <-chan struct{} {
+	//lint:ignore SA1019 http.Client.Timeout (setRequestCancel) cancels by it.
+	return request.Cancel
+}
+
+// isPermanent finds the failures that are the same tomorrow.
+func isPermanent(err error) bool {
+	var (
+		name      *net.DNSError
+		plaintext tls.RecordHeaderError
+		file      *fs.PathError
+	)
+	switch {
+	case isCertificateError(err), isRemoteAlert(err):
+		return true
+	case errors.As(err, &name):
+		return name.IsNotFound && !name.IsTemporary
+	default:
+		// A PathError is a body that is read from a file.
+		return errors.As(err, &plaintext) || errors.As(err, &file)
+	}
+}
+
+// isCertificateError looks for the wrapper and for the types in it: a VerifyPeerCertificate function
+// may return one of them bare, and Go 1.20 introduced the wrapper.
+func isCertificateError(err error) bool {
+	var (
+		verification *tls.CertificateVerificationError
+		authority    x509.UnknownAuthorityError
+		hostname     x509.HostnameError
+		invalid      x509.CertificateInvalidError
+		roots        x509.SystemRootsError
+		algorithm    x509.InsecureAlgorithmError
+	)
+	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname) ||
+		errors.As(err, &invalid) || errors.As(err, &roots) || errors.As(err, &algorithm)
+}
+
+// alertInternalError is TLS's internal_error (RFC 8446 §6.2): the peer failed for a reason that has
+// nothing to do with us, and may not fail again.
+const alertInternalError = 80
+
+// isRemoteAlert reports whether the peer refused TLS: a version, a cipher, our certificate. crypto/tls
+// wraps its unexported alert, a uint8, in a net.OpError, so tls.AlertError does not match.
+func isRemoteAlert(err error) bool {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "remote error" {
+		return false
+	}
+	alert := reflect.ValueOf(op.Err)
+	return alert.Kind() != reflect.Uint8 || alert.Uint() != alertInternalError
+}
+
+// isUnprocessed finds the failures that surely happened before the server could act on the request.
+func isUnprocessed(err error) bool {
+	var (
+		name   *net.DNSError
+		stream streamError
+	)
+	return isDial(err) || isClosedIdle(err) || isLocalExhaustion(err) || errors.As(err, &name) ||
+		errors.As(err, &stream) && stream.Code == refusedStream
+}
+
+// isDial knows the operations that precede a connection: net.Dialer's, http.Transport.dialConn's, and
+// the SOCKS dialer's in net/http.
+func isDial(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect" || op.Op == "socks connect")
+}
+
+// isClosedIdle reports whether http.Transport picked an idle connection that the server had closed.
+// It then knows that nothing was written (persistConn.mapRoundTripError), but the error has no type.
+func isClosedIdle(err error) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if err.Error() == "http: server closed idle connection" {
+			return true
+		}
+	}
+	return false
+}
+
+// isLocalExhaustion reports whether this machine ran out of ports or file descriptors.
+func isLocalExhaustion(err error) bool {
+	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EADDRINUSE) ||
+		errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// streamError has the shape of net/http's HTTP/2 stream error, whose As method fills any struct with
+// these fields (http2StreamError.As).
+type streamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+func (streamError) Error() string { return "HTTP/2 stream error" }
+
+// refusedStream is HTTP/2's REFUSED_STREAM (RFC 9113 §7), by which a server promises that it did not
+// act on the request (§8.7).
+const refusedStream = 7
+
+// isWireError reports whether err can only have come from a connection.
+func isWireError(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// unsendable reports whether net/http refuses to send this request (http.Transport.roundTrip). Its
+// errors for that have no types, so the request itself is looked at, once sending it has failed.
+func unsendable(request *http.Request) bool {
+	if request == nil {
+		return false
+	}
+	target := request.URL
+	return target == nil || target.Scheme != "http" && target.Scheme != "https" || target.Host == "" ||
+		request.Method != "" && !isToken(request.Method) ||
+		!validFields(request.Header) || !validFields(request.Trailer)
+}
+
+func validFields(header http.Header) bool {
+	for name, values := range header {
+		if !isToken(name) || slices.ContainsFunc(values, hasControl) {
+			return false
+		}
+	}
+	return true
+}
+
+// isToken is RFC 9110 §5.6.2's token.
+func isToken(text string) bool {
+	const punctuation = "!#$%&'*+-.^_`|~"
+	notInToken := func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' ||
+			strings.ContainsRune(punctuation, r))
+	}
+	return text != "" && !strings.ContainsFunc(text, notInToken)
+}
+
+// hasControl reports whether a field value has an octet that RFC 9110 §5.5 forbids.
+func hasControl(value string) bool {
+	for i := range len(value) {
+		if octet := value[i]; octet < ' ' && octet != '\t' || octet == 0x7f {
+			return true
+		}
+	}
+	return false
+}
+
+// A verdict is what an outcome tells about the health of its origin.
+type verdict uint8
+
+const (
+	neutral verdict = iota // tells nothing: the breaker does not count it
+	healthy
+	failing
+)
+
+// impatience is how long an attempt must have waited for the caller's own deadline to count against
+// the server: a caller's impatience is no outage.
+const impatience = time.Second
+
+// judge decides what an outcome tells about its origin. waited is how long the attempt took.
+func judge(request *http.Request, o outcome, waited time.Duration) verdict {
+	switch o.class {
+	case Success, ClientFault:
+		return healthy
+	case Permanent:
+		if o.response != nil {
+			return healthy
+		}
+		return neutral
+	case Transient:
+		if o.response == nil && waited < impatience && expired(request.Context()) {
+			return neutral
+		}
+		return failing
+	case Unprocessed:
+		if isLocalExhaustion(o.err) {
+			return neutral
+		}
+		return failing
+	default: // Throttled, Canceled
+		return neutral
+	}
+}
+
+// classifying is the layer that gives every outcome its class, once, and its verdict.
+func classifying(classifier Classifier) layer {
+	return func(next sender) sender {
+		return func(x exchange) outcome {
+			o := next(x)
+			o.class = classify(x.request, o.response, o.err, o.seen)
+			if classifier != nil {
+				o.class = overrule(classifier, x.request, o)
+			}
+			o.verdict = judge(x.request, o, o.took)
+			return o
+		}
+	}
+}
+
+// overrule asks the user's classifier, and lets nothing leak should it panic.
+func overrule(classifier Classifier, request *http.Request, o outcome) Class {
+	returned := false
+	defer func() {
+		if !returned {
+			closeBody(o.response)
+		}
+	}()
+	class := classifier(request, o.response, o.err)
+	returned = true
+	if class == Unclassified || class > Canceled {
+		return o.class
+	}
+	return class
+}
+
+// idempotentMethods may be sent twice with the effect of once (RFC 9110 §9.2.2; QUERY is RFC 10008). A
+// method is case-sensitive, and an empty one is GET.
+var idempotentMethods = []string{
+	"", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete, "QUERY",
+}
+
+// idempotent reports whether the request itself says that it may be sent twice. The presence of a key
+// counts, even without a value, as it does for http.Request.isReplayable.
+func idempotent(request *http.Request) bool {
+	return slices.Contains(idempotentMethods, request.Method) || hasIdempotencyKey(request.Header)
+}
+
+const idempotencyKey = "Idempotency-Key"
+
+func hasIdempotencyKey(header http.Header) bool {
+	if _, ok := header[idempotencyKey]; ok {
+		return true
+	}
+	_, ok := header["X-Idempotency-Key"]
+	return ok
+}
+
+// retryAfter returns how long the response asks to be left alone: the largest valid Retry-After
+// (RFC 9110 §10.2.3), relative to the response's own Date where there is one. Zero and the past mean
+// now. It reports false when there is none, or none that makes sense.
+func retryAfter(response *http.Response, received time.Time) (time.Duration, bool) {
+	if response == nil || len(response.Header.Values("Retry-After")) == 0 {
+		return 0, false
+	}
+	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
+		received = date
+	}
+	longest, found := time.Duration(0), false
+	for _, line := range response.Header.Values("Retry-After") {
+		if wait, ok := parseRetryAfter(line, received); ok {
+			longest, found = max(longest, wait), true
+		}
+	}
+	return longest, found
+}
+
+func parseRetryAfter(line string, received time.Time) (time.Duration, bool) {
+	line = strings.TrimSpace(line)
+	if seconds, ok := parseSeconds(line); ok {
+		return seconds, true
+	}
+	date, err := http.ParseTime(line)
+	if err != nil {
+		return 0, false
+	}
+	return max(0, date.Sub(received)), true
+}
+
+// parseSeconds reads delay-seconds, and the decimal fraction that some servers add. It saturates, as
+// RFC 9111 §1.2.2 asks of an overflow, and rounds up: a wait is never shortened.
+func parseSeconds(text string) (time.Duration, bool) {
+	whole, fraction, decimal := strings.Cut(text, ".")
+	if !isDigits(whole) || decimal && !isDigits(fraction) {
+		return 0, false
+	}
+	wait := time.Duration(0)
+	for _, digit := range whole {
+		seconds := wait/time.Second*10 + time.Duration(digit-'0')
+		if seconds >= math.MaxInt64/time.Second {
+			return math.MaxInt64, true
+		}
+		wait = seconds * time.Second
+	}
+	return wait + parseFraction(fraction), true
+}
+
+func parseFraction(digits string) time.Duration {
+	wait, unit := time.Duration(0), time.Second/10
+	for _, digit := range digits {
+		if unit == 0 {
+			if digit != '0' {
+				return wait + 1
+			}
+			continue
+		}
+		wait += time.Duration(digit-'0') * unit
+		unit /= 10
+	}
+	return wait
+}
+
+func isDigits(text string) bool {
+	notDigit := func(r rune) bool { return r < '0' || r > '9' }
+	return text != "" && !strings.ContainsFunc(text, notDigit)
+}

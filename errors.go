@@ -1,0 +1,154 @@
+package steadyhttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// ErrAttemptTimeout is found by [errors.Is] in the error of an attempt that [WithAttemptTimeout] ended.
+// Such an error is a [context.DeadlineExceeded] as well, and its Timeout method returns true.
+var ErrAttemptTimeout = errors.New("steadyhttp: attempt timed out")
+
+// ErrCircuitOpen is found by [errors.Is] in the error of a call, or of a resend, that an open breaker
+// rejected. [errors.As] with a *[CircuitOpenError] tells which breaker, and until when.
+var ErrCircuitOpen = errors.New("steadyhttp: circuit open")
+
+// CircuitOpenError says that nothing was sent, because the breaker of this origin is open.
+type CircuitOpenError struct {
+	// Origin is the breaker's, "https://api.example.com:443" or what [WithOriginKey] returned.
+	Origin string
+	// RetryAt is when the next probe may go. It is zero while a probe is under way, on whose result it
+	// depends.
+	RetryAt time.Time
+}
+
+// Error names the origin, and the time of the next probe where it is known.
+func (e *CircuitOpenError) Error() string {
+	if e.RetryAt.IsZero() {
+		return fmt.Sprintf("steadyhttp: circuit open for %s: a probe is under way", e.Origin)
+	}
+	return fmt.Sprintf("steadyhttp: circuit open for %s until %s", e.Origin, e.RetryAt.Format(time.RFC3339Nano))
+}
+
+// Is reports true for [ErrCircuitOpen].
+func (e *CircuitOpenError) Is(target error) bool { return target == ErrCircuitOpen }
+
+// Timeout reports false.
+func (e *CircuitOpenError) Timeout() bool { return false }
+
+// Temporary reports true: the breaker lets a probe through in time.
+func (e *CircuitOpenError) Temporary() bool { return true }
+
+// Error is the error of a call that took more than one attempt, or that ended for a reason of ours.
+//
+// Find it with [errors.As]: an [http.Client] wraps it in a [*url.Error]. [errors.Is] and errors.As reach
+// the last attempt's own error through it. There is none when the server answered: then the caller
+// gets the response.
+type Error struct {
+	Method string
+	// URL is without userinfo, query and fragment.
+	URL string
+	// Attempts is how often the request was sent.
+	Attempts int
+	// Class is the last attempt's.
+	Class Class
+	// StatusCode is the last response's; 0 if no attempt got one.
+	StatusCode int
+	// Stopped is why there was no further attempt.
+	Stopped StopReason
+	// Err is the last attempt's error. After an interrupted wait it joins the context's error and cause
+	// with it.
+	Err error
+}
+
+// Error is one line: the request without its secrets, attempts, reason, cause.
+func (e *Error) Error() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "steadyhttp: %s %s failed after %d attempt", e.Method, e.URL, e.Attempts)
+	if e.Attempts != 1 {
+		text.WriteByte('s')
+	}
+	fmt.Fprintf(&text, " (%s", e.Stopped)
+	if e.StatusCode != 0 {
+		fmt.Fprintf(&text, ", last status %d", e.StatusCode)
+	}
+	text.WriteByte(')')
+	if e.Err != nil {
+		fmt.Fprintf(&text, ": %v", e.Err)
+	}
+	return text.String()
+}
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Timeout reports whether the cause is a timeout, as [net/url.Error.Timeout] asks.
+func (e *Error) Timeout() bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(e.Err, &timeout) && timeout.Timeout()
+}
+
+// Temporary reports whether sending the request later may work.
+func (e *Error) Temporary() bool {
+	return e.Class == Transient || e.Class == Unprocessed || e.Class == Throttled
+}
+
+// redact leaves out of a URL all that may be secret: userinfo, query and fragment.
+func redact(target *url.URL) string {
+	shown := url.URL{Scheme: target.Scheme, Host: target.Host, Path: target.Path, RawPath: target.RawPath}
+	return shown.String()
+}
+
+// methodOf is the method as it is sent: net/http takes an empty one for GET.
+func methodOf(request *http.Request) string {
+	if request.Method == "" {
+		return http.MethodGet
+	}
+	return request.Method
+}
+
+type attemptTimeoutError struct{ limit time.Duration }
+
+func (e *attemptTimeoutError) Error() string {
+	return fmt.Sprintf("no response header within the attempt timeout of %v", e.limit)
+}
+
+func (e *attemptTimeoutError) Timeout() bool   { return true }
+func (e *attemptTimeoutError) Temporary() bool { return true }
+
+func (e *attemptTimeoutError) Is(target error) bool {
+	return target == ErrAttemptTimeout || target == context.DeadlineExceeded
+}
+
+// An ending joins why a call ended before its next attempt with what the last attempt had come to.
+// [errors.Is] finds each of them.
+type ending struct {
+	why   error // a breaker's rejection, or the context's cause
+	ended error // the context's error; nil for a rejection
+	last  error // nil if there was a response
+}
+
+func (e *ending) Error() string {
+	if e.last == nil {
+		return e.why.Error()
+	}
+	return fmt.Sprintf("%v (last attempt: %v)", e.why, e.last)
+}
+
+// Timeout reports whether it was the deadline that ended the call.
+func (e *ending) Timeout() bool { return errors.Is(e.ended, context.DeadlineExceeded) }
+
+func (e *ending) Unwrap() []error {
+	joined := make([]error, 0, 3)
+	for _, err := range []error{e.why, e.ended, e.last} {
+		if err != nil {
+			joined = append(joined, err)
+		}
+	}
+	return joined
+}

@@ -1,0 +1,67 @@
+package steadyhttp
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Event is something that a [Transport] did; see [WithObserver].
+//
+// Which fields are set depends on Kind. Nothing in it but Request holds a secret: take from the request
+// what may be shown.
+type Event struct {
+	Kind EventKind
+	// Request is the caller's, read-only; nil for EventBreaker.
+	Request *http.Request
+	// Origin is "https://api.example.com:443", or what [WithOriginKey] returned.
+	Origin string
+	// Attempt counts from 1. For EventGiveUp it is how often the request was sent: 0 if the breaker
+	// rejected it at once. It is 0 for EventBreaker.
+	Attempt int
+	// Class, StatusCode (0 without a response) and Err are the last attempt's.
+	Class      Class
+	StatusCode int
+	Err        error
+	// Duration is the attempt's, until the response's header or the error; for EventAttempt.
+	Duration time.Duration
+	// Wait is how long is waited before the next attempt; for EventRetry.
+	Wait time.Duration
+	// Stopped is why there is no further attempt; for EventGiveUp.
+	Stopped StopReason
+	// From and To are the breaker's states; for EventBreaker.
+	From, To BreakerState
+}
+
+// EventKind is what an [Event] tells of.
+type EventKind uint8
+
+const (
+	// EventAttempt: an attempt ended. There is one for each time that a request was sent.
+	EventAttempt EventKind = iota + 1
+	// EventRetry: the request will be sent again after Wait.
+	EventRetry
+	// EventGiveUp: the call ended otherwise than with a [Success], and why.
+	EventGiveUp
+	// EventBreaker: a breaker changed its state.
+	EventBreaker
+)
+
+var eventKindNames = [...]string{
+	0: "none", EventAttempt: "attempt", EventRetry: "retry", EventGiveUp: "give_up", EventBreaker: "breaker",
+}
+
+// String returns the kind in snake case, "give_up" for example.
+func (k EventKind) String() string { return nameOf(eventKindNames[:], int(k)) }
+
+// An observer is what [WithObserver] is given; nil for none.
+type observer func(context.Context, Event)
+
+// nameOf names the members of an enumeration; a value that is none of them is shown as its number.
+func nameOf(names []string, value int) string {
+	if value < len(names) {
+		return names[value]
+	}
+	return strconv.Itoa(value)
+}

@@ -1,0 +1,445 @@
+package steadyhttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// An Option changes one setting of a [Transport].
+//
+// Options are applied in order, and of two for the same setting the later one counts. What they are
+// given is checked by [NewClient], [Wrap] and [NewTransport], which return every invalid value in one
+// joined error.
+type Option interface {
+	apply(*config) error
+}
+
+type option func(*config) error
+
+func (o option) apply(c *config) error { return o(c) }
+
+// A config is what the options come to.
+type config struct {
+	policy
+	budget         budgetPolicy
+	breaker        breakerPolicy
+	withoutBudget  bool
+	withoutBreaker bool
+	timeout        time.Duration
+}
+
+// A policy is all the settings that a chain looks at. It does not change.
+type policy struct {
+	maxAttempts        int
+	backoff            backoffPolicy
+	maxRetryAfter      time.Duration
+	attemptTimeout     time.Duration
+	retryNonIdempotent bool
+	idempotencyKeys    bool
+	replayBuffer       int64
+	classifier         Classifier
+	observe            observer
+	originKey          func(*http.Request) string
+	originLimit        int
+	budget             *budgetPolicy  // nil: no budget
+	breaker            *breakerPolicy // nil: no breaker
+}
+
+// defaults are settled by the fleet benchmark, not by taste.
+func defaults() *config {
+	return &config{
+		policy: policy{
+			maxAttempts:   4,
+			backoff:       backoffPolicy{initial: 200 * time.Millisecond, longest: 10 * time.Second},
+			maxRetryAfter: time.Minute,
+			originLimit:   1024,
+		},
+		budget: budgetPolicy{ratio: 0.2, burst: 5},
+		breaker: breakerPolicy{
+			rate: 0.5, minRequests: 10,
+			failures: 3, lasting: 800 * time.Millisecond,
+			window: 5 * time.Second, openFor: time.Second,
+		},
+	}
+}
+
+const (
+	longestProbe = time.Minute            // the lease of a probe that no attempt timeout bounds
+	probeGrace   = 100 * time.Millisecond // for a timed-out attempt to be reported
+)
+
+// newConfig applies the options to the defaults, and returns every error at once.
+func newConfig(options []Option) (*config, error) {
+	c := defaults()
+	var errs []error
+	for i, o := range options {
+		if isNil(o) {
+			errs = append(errs, fmt.Errorf("steadyhttp: option %d is nil", i+1))
+			continue
+		}
+		errs = append(errs, o.apply(c))
+	}
+	errs = append(errs, c.checkBreaker())
+	if err := errors.Join(errs...); err != nil {
+		return c, err
+	}
+	c.complete()
+	return c, nil
+}
+
+// complete derives what follows from several settings together.
+func (c *config) complete() {
+	if !c.withoutBudget {
+		c.policy.budget = &c.budget
+	}
+	if c.withoutBreaker {
+		return
+	}
+	c.breaker.observe = c.observe
+	c.breaker.lease = longestProbe
+	if c.attemptTimeout > 0 {
+		c.breaker.lease = c.attemptTimeout + min(probeGrace, math.MaxInt64-c.attemptTimeout)
+	}
+	c.policy.breaker = &c.breaker
+}
+
+func (c *config) checkBreaker() error {
+	if c.withoutBreaker || c.breaker.rate > 0 || c.breaker.failures > 0 {
+		return nil
+	}
+	return errors.New("steadyhttp: WithBreakerFailureRate and WithBreakerConsecutive are both 0, so the breaker would never open: use WithoutBreaker")
+}
+
+// invalid names the option, the value and what is wanted of it.
+func invalid(option string, value any, want string) error {
+	return fmt.Errorf("steadyhttp: %s: %v is invalid: %s", option, value, want)
+}
+
+func errTypedNil(what string, value any) error {
+	return fmt.Errorf("steadyhttp: %s is a nil %T", what, value)
+}
+
+func errTimeoutWithoutClient(timeout time.Duration) error {
+	return invalid("WithTimeout", timeout, "a Transport has no client whose Timeout it could set; use NewClient, Wrap or WithAttemptTimeout")
+}
+
+// isNil also finds a nil pointer or func inside a non-nil interface.
+func isNil(value any) bool {
+	if value == nil {
+		return true
+	}
+	switch v := reflect.ValueOf(value); v.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
+		return v.IsNil()
+	default:
+		return false
+	}
+}
+
+// WithMaxAttempts bounds how often a request is sent. The first attempt counts; 1 turns retrying off.
+//
+// The default is 4. It must be at least 1. The retry budget, the breaker and the caller's deadline can
+// end a call earlier.
+func WithMaxAttempts(n int) Option {
+	return option(func(c *config) error {
+		if n < 1 {
+			return invalid("WithMaxAttempts", n, "want at least 1")
+		}
+		c.maxAttempts = n
+		return nil
+	})
+}
+
+// WithBackoff sets the wait before the first resend, and the longest wait.
+//
+// The defaults are 200 ms and 10 s. A wait doubles from resend to resend and is spread by ±50 %, but is
+// never longer than longest, and still spread once it is reached. initial must be positive, and longest
+// not less than initial. A Retry-After that asks for more is followed; see [WithMaxRetryAfter]. It takes
+// the place of an earlier [WithBackoffPolicy].
+func WithBackoff(initial, longest time.Duration) Option {
+	return option(func(c *config) error {
+		if initial <= 0 {
+			return invalid("WithBackoff", initial, "want an initial wait of more than 0")
+		}
+		if longest < initial {
+			return invalid("WithBackoff", longest, fmt.Sprintf("want a longest wait of at least the initial %v", initial))
+		}
+		c.backoff = backoffPolicy{initial: initial, longest: longest}
+		return nil
+	})
+}
+
+// WithBackoffPolicy lets any cenkalti policy set the waits, in place of [WithBackoff].
+//
+// newPolicy is called once by the constructor, to see that it returns one, and then for each call that
+// comes to a retry: a policy has state, so it must return a fresh one. The policy is Reset before use. A
+// [backoff.Stop] ends the call with [StopMaxAttempts]; [WithMaxAttempts], the budget and Retry-After
+// hold besides. A policy that waits 0 makes a hot loop, and it should add jitter of its own.
+func WithBackoffPolicy(newPolicy func() backoff.BackOff) Option {
+	return option(func(c *config) error {
+		if newPolicy == nil {
+			return invalid("WithBackoffPolicy", "nil", "want a function")
+		}
+		if isNil(newPolicy()) {
+			return invalid("WithBackoffPolicy", "nil", "want a function that returns a policy")
+		}
+		c.backoff = backoffPolicy{custom: newPolicy}
+		return nil
+	})
+}
+
+// WithMaxRetryAfter sets how long a server's Retry-After is followed.
+//
+// The default is 60 s. A longer one ends the call with the response, unread: the wait is never cut
+// short, and longer is the caller's decision. 0 follows none but "now". It must not be negative.
+func WithMaxRetryAfter(d time.Duration) Option {
+	return option(func(c *config) error {
+		c.maxRetryAfter = d
+		return notNegative("WithMaxRetryAfter", d)
+	})
+}
+
+// WithTimeout bounds a whole call: attempts, waits, redirects and reading the body.
+//
+// By default there is no such bound but the request's context. It sets the client's
+// [http.Client.Timeout], which over any RoundTripper but net/http's own costs a goroutine a call and
+// takes the Write method from the body of a 101: a context with a deadline costs less. 0 leaves the
+// client's Timeout as it is. It must not be negative, and does not work with [NewTransport], which has
+// no client.
+func WithTimeout(d time.Duration) Option {
+	return option(func(c *config) error {
+		c.timeout = d
+		return notNegative("WithTimeout", d)
+	})
+}
+
+// WithAttemptTimeout bounds each attempt until its response's header; reading the body then has until
+// the caller's own deadline.
+//
+// By default, and with 0, there is no such bound, but the built-in transport waits at most 30 s for a
+// header. An attempt that runs out of time is [Transient], its error an [ErrAttemptTimeout]. It must not
+// be negative. It costs a timer and some allocations for each attempt.
+func WithAttemptTimeout(d time.Duration) Option {
+	return option(func(c *config) error {
+		c.attemptTimeout = d
+		return notNegative("WithAttemptTimeout", d)
+	})
+}
+
+// WithRetryBudget bounds the retries against each origin: ratio for each success, and burst saved up.
+//
+// The default is a ratio of 0.2 and a burst of 5, or of 0.3 for each success of the last 10 s if that
+// is more; this option fixes the burst. The budget starts full, a retry costs 1, and 0.1 a second
+// trickles in, so that a quiet client can retry at all. A call that the budget cannot pay for ends with
+// [StopBudget] and what the last attempt brought. ratio must be from 0 to 1, burst at least 1.
+func WithRetryBudget(ratio float64, burst int) Option {
+	return option(func(c *config) error {
+		if !(ratio >= 0 && ratio <= 1) { // NaN is neither
+			return invalid("WithRetryBudget", ratio, "want a ratio from 0 to 1")
+		}
+		if burst < 1 {
+			return invalid("WithRetryBudget", burst, "want a burst of at least 1")
+		}
+		c.budget = budgetPolicy{ratio: ratio, burst: float64(burst), fixed: true}
+		c.withoutBudget = false
+		return nil
+	})
+}
+
+// WithoutRetryBudget lets every call retry as often as [WithMaxAttempts] allows.
+//
+// A fleet of such clients multiplies the load on a server that is down. Of it and [WithRetryBudget] the
+// later one counts.
+func WithoutRetryBudget() Option {
+	return option(func(c *config) error {
+		c.withoutBudget = true
+		return nil
+	})
+}
+
+// WithRetryNonIdempotent retries requests of any method after a [Transient] failure.
+//
+// By default a POST or PATCH that the server may have acted on is not sent again, unless it has an
+// Idempotency-Key. Use it only where every request may be processed twice; [Idempotent] says so for one
+// call.
+func WithRetryNonIdempotent() Option {
+	return option(func(c *config) error {
+		c.retryNonIdempotent = true
+		return nil
+	})
+}
+
+// WithIdempotencyKeys puts a random Idempotency-Key on each POST and PATCH that has none, the same one
+// on every attempt, and so lets them be retried.
+//
+// Use it where the server honours the header: one that does not may process a request twice. The
+// caller's request is not changed. Over redirects each hop has a key of its own.
+func WithIdempotencyKeys() Option {
+	return option(func(c *config) error {
+		c.idempotencyKeys = true
+		return nil
+	})
+}
+
+// WithReplayBuffer makes request bodies replayable that have no GetBody, up to maxBytes each.
+//
+// By default, and with 0, such a body is streamed and the request cannot be sent again. With it a body
+// is read before the first attempt: one that ends within maxBytes can be replayed, of a longer one what
+// was read is sent on, followed by the rest, and it cannot. A body whose ContentLength is larger is not
+// read at all. The memory is held until the call returns. It must not be negative.
+func WithReplayBuffer(maxBytes int64) Option {
+	return option(func(c *config) error {
+		if maxBytes < 0 {
+			return invalid("WithReplayBuffer", maxBytes, "want 0 or more")
+		}
+		c.replayBuffer = maxBytes
+		return nil
+	})
+}
+
+// WithClassifier lets classifier overrule [Classify].
+//
+// It is asked once for each attempt; what it returns decides on retrying and on what the breaker
+// counts. See [Classifier] for what it may do. It must not be nil.
+func WithClassifier(classifier Classifier) Option {
+	return option(func(c *config) error {
+		if classifier == nil {
+			return invalid("WithClassifier", "nil", "want a function")
+		}
+		c.classifier = classifier
+		return nil
+	})
+}
+
+// WithObserver calls observe for every attempt, retry, give-up and change of a breaker.
+//
+// It is called synchronously and without locks held, for different calls at the same time, for one
+// breaker in the order of its changes; it may call anything. Its context is the one of the call that
+// brought the event about. What it takes, the call takes longer; should it panic, so does the call. By
+// default nothing is observed, and nothing is logged. It must not be nil.
+func WithObserver(observe func(context.Context, Event)) Option {
+	return option(func(c *config) error {
+		if observe == nil {
+			return invalid("WithObserver", "nil", "want a function")
+		}
+		c.observe = observe
+		return nil
+	})
+}
+
+// WithBreakerFailureRate opens a breaker when at least rate of the outcomes in the window are failures,
+// if there are at least minRequests.
+//
+// The default is 0.5 of 10, within [WithBreakerWindow]. Neutral outcomes count for neither. A rate of 0
+// turns this rule off; [WithBreakerConsecutive] is the other one, and either opens. rate must be from 0
+// to 1, minRequests at least 1.
+func WithBreakerFailureRate(rate float64, minRequests int) Option {
+	return option(func(c *config) error {
+		if !(rate >= 0 && rate <= 1) { // NaN is neither
+			return invalid("WithBreakerFailureRate", rate, "want a rate from 0 to 1")
+		}
+		if minRequests < 1 || minRequests > math.MaxInt32 {
+			return invalid("WithBreakerFailureRate", minRequests, "want a minimum of at least 1 request")
+		}
+		c.breaker.rate, c.breaker.minRequests = rate, uint32(minRequests)
+		return nil
+	})
+}
+
+// WithBreakerConsecutive opens a breaker at a run of so many failures without a success between, if the
+// run has lasted so long.
+//
+// The default is 3, lasting 800 ms: enough for a quiet client, and a blip is not sustained failure. 0
+// failures turn this rule off; [WithBreakerFailureRate] is the other one, and either opens. lasting may
+// be 0. Neither may be negative.
+func WithBreakerConsecutive(failures int, lasting time.Duration) Option {
+	return option(func(c *config) error {
+		if failures < 0 || failures > math.MaxInt32 {
+			return invalid("WithBreakerConsecutive", failures, "want 0 or more failures")
+		}
+		c.breaker.failures, c.breaker.lasting = uint32(failures), lasting
+		return notNegative("WithBreakerConsecutive", lasting)
+	})
+}
+
+// WithBreakerWindow sets how far back [WithBreakerFailureRate] looks.
+//
+// The default is 5 s. The window rolls in ten steps. It must be at least 10 ms.
+func WithBreakerWindow(d time.Duration) Option {
+	return option(func(c *config) error {
+		c.breaker.window = d
+		return atLeast("WithBreakerWindow", d, 10*time.Millisecond)
+	})
+}
+
+// WithBreakerOpenFor sets how long an open breaker rejects before it lets a probe through.
+//
+// The default is 1 s. It is spread by ±20 %, so that a fleet does not probe in step. It must be at least
+// 1 ms.
+func WithBreakerOpenFor(d time.Duration) Option {
+	return option(func(c *config) error {
+		c.breaker.openFor = d
+		return atLeast("WithBreakerOpenFor", d, time.Millisecond)
+	})
+}
+
+// WithoutBreaker lets every attempt through, whatever the origin's health, and whatever the other
+// breaker options say. The retry budget holds all the same.
+func WithoutBreaker() Option {
+	return option(func(c *config) error {
+		c.withoutBreaker = true
+		return nil
+	})
+}
+
+// WithOriginKey says which requests share a breaker and a retry budget: those with the same key.
+//
+// By default the key is scheme, host and port, and so it is for a request whose key is "". A key shows
+// in errors, events and [Transport.Breakers], so it must not hold a secret; and there should be few of
+// them, see [WithOriginLimit]. key is called once for each call, possibly from many goroutines at once.
+// It must not be nil.
+func WithOriginKey(key func(*http.Request) string) Option {
+	return option(func(c *config) error {
+		if key == nil {
+			return invalid("WithOriginKey", "nil", "want a function")
+		}
+		c.originKey = key
+		return nil
+	})
+}
+
+// WithOriginLimit bounds how many origins are remembered.
+//
+// The default is 1,024. When there are more, one is forgotten that is idle, healthy and not used
+// lately; never one whose breaker is open or has failures to remember. While there is none such, new
+// origins go without a breaker and share one retry budget. It must be at least 1.
+func WithOriginLimit(n int) Option {
+	return option(func(c *config) error {
+		if n < 1 {
+			return invalid("WithOriginLimit", n, "want at least 1")
+		}
+		c.originLimit = n
+		return nil
+	})
+}
+
+func notNegative(option string, d time.Duration) error {
+	if d < 0 {
+		return invalid(option, d, "want 0 or more")
+	}
+	return nil
+}
+
+func atLeast(option string, d, least time.Duration) error {
+	if d < least {
+		return invalid(option, d, "want at least "+least.String())
+	}
+	return nil
+}

@@ -1,0 +1,372 @@
+package steadyhttp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// retrying is the layer that sends again. It has the one loop of the package.
+func retrying(policy *policy) layer {
+	return func(next sender) sender {
+		return func(x exchange) outcome {
+			c := call{exchange: x, directives: directivesOf(x.original.Context()), policy: policy, next: next}
+			return c.run()
+		}
+	}
+}
+
+// A call is one RoundTrip under way.
+type call struct {
+	exchange
+	directives
+	policy *policy
+	next   sender
+
+	last     outcome
+	status   int             // of the last response seen
+	asked    time.Duration   // by the last response's Retry-After
+	backoff  backoff.BackOff // nil before the first retry
+	wait     time.Duration   // before the next attempt
+	waited   bool
+	places   []int // of the last attempt in each report
+	unsent   bool  // whether the request waits to be sent
+	finished bool
+}
+
+func (c *call) run() outcome {
+	defer c.release()
+	if err := c.prepare(); err != nil {
+		return c.refuse(err)
+	}
+	for {
+		c.try()
+		if reason := c.decide(); reason != 0 {
+			return c.finish(reason)
+		}
+		if c.pause(); ended(c.original) != nil {
+			return c.interrupt()
+		}
+	}
+}
+
+// release closes what the call holds when one of the user's functions panics or exits.
+func (c *call) release() {
+	if c.finished {
+		return
+	}
+	closeBody(c.last.response)
+	if c.unsent {
+		closeRequest(c.request)
+	}
+}
+
+// prepare makes of the caller's request the one that is sent. It is the same one unless an option asks
+// for more.
+func (c *call) prepare() (err error) {
+	c.unsent = true
+	_, bounded := c.request.Context().Deadline()
+	c.timed = bounded || c.policy.observe != nil || len(c.reporters) > 0
+	if c.policy.idempotencyKeys {
+		c.request = withIdempotencyKey(c.request)
+	}
+	if c.policy.replayBuffer > 0 {
+		c.request, err = withReplayBuffer(c.request, c.policy.replayBuffer)
+	}
+	return err
+}
+
+// refuse ends a call whose body could not be read even once.
+func (c *call) refuse(err error) outcome {
+	c.last = outcome{err: err, class: classify(c.original, nil, err, evidence{bodyFailed: true})}
+	return c.finish(StopNotRetryable)
+}
+
+// try sends the request once.
+func (c *call) try() {
+	before := c.last
+	c.attempt++
+	c.unsent = false
+	c.last = c.next(c.exchange)
+	if c.last.rejected {
+		c.recall(before)
+		return
+	}
+	if c.last.verdict == healthy {
+		c.origin.budget.earn(c.last.at)
+	}
+	if c.last.response != nil {
+		c.status = c.last.response.StatusCode
+	}
+	if c.timed {
+		c.note()
+	}
+}
+
+// recall counts a rejected attempt out again. What the ones before it came to still holds: the server
+// may have acted on them.
+func (c *call) recall(before outcome) {
+	c.attempt--
+	if c.attempt > 0 {
+		c.last.class = before.class
+		c.last.err = &ending{why: c.last.err, last: before.err}
+	}
+}
+
+// note tells reports and observer of an attempt.
+func (c *call) note() {
+	c.places = c.places[:0]
+	for _, r := range c.reporters {
+		c.places = append(c.places, r.add(Attempt{
+			Start: time.Now().Add(-c.last.took), Duration: c.last.took, StatusCode: c.last.status(), Err: c.last.err, Class: c.last.class,
+		}))
+	}
+	c.observe(Event{Kind: EventAttempt, Duration: c.last.took})
+}
+
+func (c *call) observe(event Event) {
+	if c.policy.observe == nil {
+		return
+	}
+	event.Request, event.Origin, event.Attempt = c.original, c.origin.name, int(c.attempt)
+	event.Class, event.StatusCode, event.Err = c.last.class, c.last.status(), c.last.err
+	c.policy.observe(c.original.Context(), event)
+}
+
+// decide says why there is to be no further attempt, or 0. Whatever could make the wait useless is
+// looked at before it, because after it the response is gone.
+func (c *call) decide() StopReason {
+	switch {
+	case c.last.class == Success && c.last.response != nil:
+		return StopSuccess
+	case c.last.rejected:
+		return StopCircuitOpen
+	case c.last.class == Canceled:
+		return StopCanceled
+	case !c.retryable():
+		return StopNotRetryable
+	case ended(c.original) != nil:
+		return reasonFor(ended(c.original))
+	case c.noRetry:
+		return StopNoRetry
+	case int(c.attempt) >= c.policy.maxAttempts:
+		return StopMaxAttempts
+	case c.last.class == Transient && !c.mayRepeat():
+		return StopUnsafeMethod
+	case !replayable(c.request):
+		return StopBody
+	default:
+		return c.plan()
+	}
+}
+
+// retryable reports whether the outcome allows another attempt, and notes what the server asked for.
+func (c *call) retryable() bool {
+	asked, found := retryAfter(c.last.response, time.Now())
+	c.asked = asked
+	switch c.last.class {
+	case Transient, Unprocessed:
+		return true
+	case Throttled:
+		return found
+	default:
+		return false
+	}
+}
+
+func (c *call) mayRepeat() bool {
+	return c.policy.retryNonIdempotent || c.idempotent || idempotent(c.request)
+}
+
+// plan fixes the wait and the next attempt's request. The budget is asked last, so that it never pays
+// for a retry that is not made.
+func (c *call) plan() StopReason {
+	if c.asked > c.policy.maxRetryAfter {
+		return StopRetryAfterTooLong
+	}
+	if c.backoff == nil {
+		c.backoff = c.policy.backoff.start()
+	}
+	wait, ok := c.policy.backoff.next(c.backoff, c.asked)
+	if !ok {
+		return StopMaxAttempts
+	}
+	if deadline, ok := c.request.Context().Deadline(); ok && time.Until(deadline) <= wait {
+		return StopDeadline
+	}
+	if c.origin.breaker.openFor(wait) {
+		return StopCircuitOpen
+	}
+	if !c.origin.budget.spend(c.last.at) {
+		return StopBudget
+	}
+	return c.renew(wait)
+}
+
+// renew makes the next attempt's request, while the response is still there to be returned.
+func (c *call) renew(wait time.Duration) StopReason {
+	request, err := again(c.request)
+	if err != nil {
+		return StopBody
+	}
+	c.request, c.wait, c.unsent = request, wait, true
+	return 0
+}
+
+// pause lets go of the response and waits, unless the caller gives up.
+func (c *call) pause() {
+	c.observe(Event{Kind: EventRetry, Wait: c.wait})
+	if c.last.response != nil {
+		discard(c.last.response.Body)
+		c.last.response = nil
+	}
+	c.waited = true
+	start := time.Now()
+	sleep(c.original, c.wait)
+	for i, place := range c.places {
+		c.reporters[i].setWait(place, time.Since(start))
+	}
+}
+
+// sleep waits, but not longer than the caller does. Both may be over at once, so the caller must be
+// asked again after it.
+func sleep(request *http.Request, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-request.Context().Done():
+	case <-cancelOf(request):
+	}
+}
+
+// finish ends the call with the last outcome: a response is never dropped for an error.
+func (c *call) finish(reason StopReason) outcome {
+	for _, r := range c.reporters {
+		r.setStopped(reason)
+	}
+	if reason != StopSuccess {
+		c.observe(Event{Kind: EventGiveUp, Stopped: reason})
+	}
+	switch {
+	case c.last.response != nil:
+		c.mark()
+	case c.explains(reason):
+		c.last.err = c.failure(reason)
+	}
+	if c.unsent {
+		closeRequest(c.request)
+	}
+	c.finished = true
+	return c.last
+}
+
+// mark writes the number of attempts where [Attempts] finds it, if it is not the 1 that it takes for
+// granted.
+func (c *call) mark() {
+	if c.attempt == 1 && c.directives.attempts == 0 {
+		return
+	}
+	c.directives.attempts = int(c.attempt)
+	c.last.response.Request = c.original.WithContext(c.directives.in(c.original.Context()))
+}
+
+// interrupt ends a call whose caller gave up during a wait. The response is gone, its status is not.
+func (c *call) interrupt() outcome {
+	why := ended(c.original)
+	reason := reasonFor(why)
+	if reason == StopCanceled {
+		c.last.class = Canceled
+	}
+	c.last.err = &ending{why: causeOf(c.original, why), ended: why, last: c.last.err}
+	return c.finish(reason)
+}
+
+// explains reports whether the error says more when it is wrapped. What the caller brought about, and
+// what is permanent, is returned as it is: http.Client looks for some errors by type assertion.
+func (c *call) explains(reason StopReason) bool {
+	if c.last.class == Permanent {
+		return false
+	}
+	if c.attempt != 1 {
+		return c.attempt > 1
+	}
+	switch reason {
+	case StopBudget, StopUnsafeMethod, StopBody, StopRetryAfterTooLong, StopCircuitOpen:
+		return true
+	case StopDeadline:
+		return c.waited || ended(c.original) == nil
+	default:
+		return c.waited
+	}
+}
+
+func (c *call) failure(reason StopReason) *Error {
+	return &Error{
+		Method: methodOf(c.original), URL: redact(c.original.URL), Attempts: int(c.attempt),
+		Class: c.last.class, StatusCode: c.status, Stopped: reason, Err: c.last.err,
+	}
+}
+
+// ended says how the caller's patience ended, or nil. Over http.Client.Timeout both the deadline and
+// Cancel tell, in either order.
+func ended(request *http.Request) error {
+	ctx := request.Context()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case expired(ctx):
+		return context.DeadlineExceeded
+	case canceled(request):
+		return context.Canceled
+	default:
+		return nil
+	}
+}
+
+func reasonFor(ended error) StopReason {
+	if errors.Is(ended, context.DeadlineExceeded) {
+		return StopDeadline
+	}
+	return StopCanceled
+}
+
+// causeOf is what the caller gave as the reason.
+func causeOf(request *http.Request, ended error) error {
+	if cause := context.Cause(request.Context()); cause != nil {
+		return cause
+	}
+	return ended
+}
+
+const (
+	drainLimit = 64 << 10
+	drainTime  = 50 * time.Millisecond
+)
+
+// discard reads a body that nobody wants to its end, so that its connection is used again, and closes
+// it; but it does not read for ever. A body that stalls is closed under the reader, which net/http's
+// bodies allow, by a goroutine, since an HTTP/2 body's Close can wait for a stuck request body
+// (golang/go#48908).
+func discard(body io.ReadCloser) {
+	var once sync.Once
+	shut := func() { once.Do(func() { _ = body.Close() }) }
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		_, _ = io.CopyN(io.Discard, body, drainLimit)
+		shut()
+	}()
+	timer := time.NewTimer(drainTime)
+	defer timer.Stop()
+	select {
+	case <-drained:
+	case <-timer.C:
+		go shut()
+	}
+}

@@ -1,0 +1,200 @@
+package steadyhttp
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"os"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// An exchange is one attempt on its way to the server.
+type exchange struct {
+	request  *http.Request // what is sent; never modified
+	original *http.Request // what the caller gave us
+	origin   *origin
+	attempt  int32 // 1 is the first
+	timed    bool  // whether anyone wants to know how long it takes
+}
+
+// An outcome is what one attempt came to.
+type outcome struct {
+	response *http.Response // nil, or
+	err      error          // nil
+	class    Class
+	verdict  verdict
+	seen     evidence
+	rejected bool          // by an open breaker: nothing was sent
+	at       time.Duration // when it ended, since the transport's epoch
+	took     time.Duration // of a timed attempt
+}
+
+func (o outcome) status() int {
+	if o.response == nil {
+		return 0
+	}
+	return o.response.StatusCode
+}
+
+// checkRequest refuses what no transport can send, and what no origin can be found for.
+func checkRequest(request *http.Request) error {
+	switch {
+	case request == nil:
+		return errors.New("steadyhttp: nil Request")
+	case request.URL == nil:
+		closeRequest(request)
+		return errors.New("steadyhttp: nil Request.URL")
+	default:
+		return nil
+	}
+}
+
+func closeRequest(request *http.Request) {
+	if request.Body != nil {
+		_ = request.Body.Close()
+	}
+}
+
+func closeBody(response *http.Response) {
+	if response != nil && response.Body != nil {
+		_ = response.Body.Close()
+	}
+}
+
+// sending is the rim: the base transport, the clock, and the evidence of what happened.
+func sending(base http.RoundTripper, epoch time.Time) sender {
+	return func(x exchange) (o outcome) {
+		var began time.Duration
+		if x.timed {
+			began = time.Since(epoch)
+		}
+		if x.needsWitness() {
+			o.response, o.err, o.seen = watch(base, x)
+		} else {
+			o.response, o.err = roundTrip(base, x.request)
+		}
+		if o.response != nil {
+			o.response.Request = x.original
+		}
+		x.origin.reached(o.err == nil)
+		o.at = time.Since(epoch)
+		o.took = o.at - began
+		return o
+	}
+}
+
+func watch(base http.RoundTripper, x exchange) (*http.Response, error, evidence) {
+	request, witness := witnessed(x)
+	response, err := roundTrip(base, request)
+	return response, err, witness.evidence()
+}
+
+// roundTrip guards against a base that breaks http.RoundTripper's contract: a response beside an error
+// is closed, and neither of the two becomes an error.
+func roundTrip(base http.RoundTripper, request *http.Request) (*http.Response, error) {
+	response, err := base.RoundTrip(request)
+	if err != nil {
+		closeBody(response)
+		return nil, err
+	}
+	if response == nil {
+		return nil, fmt.Errorf("steadyhttp: base transport %T returned neither response nor error", base)
+	}
+	if response.Body == nil {
+		response.Body = http.NoBody
+	}
+	return response, nil
+}
+
+// needsWitness reports whether the attempt must be watched to be judged rightly. A body whose errors
+// have no type of their own always must. The connection is watched only where trouble is likely, on a
+// resend and after an error, so that a healthy origin costs nothing.
+func (x exchange) needsWitness() bool {
+	return x.attempt > 1 || !x.origin.settled() || !isReliable(x.request.Body)
+}
+
+// witnessed returns the request to send in x's place, and the witness that watches it.
+func witnessed(x exchange) (*http.Request, *witness) {
+	seen := &witness{}
+	ctx := x.request.Context()
+	if x.attempt > 1 || !x.origin.settled() {
+		ctx = httptrace.WithClientTrace(ctx, seen.trace())
+	}
+	request := x.request.WithContext(ctx)
+	if !isReliable(request.Body) {
+		request.Body = &watchedBody{ReadCloser: request.Body, failed: &seen.bodyFailed}
+	}
+	return request, seen
+}
+
+// A witness notes what no error type tells. Its hooks may run after RoundTrip has returned.
+type witness struct{ asked, got, bodyFailed atomic.Bool }
+
+func (w *witness) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GetConn: func(string) { w.asked.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { w.got.Store(true) },
+	}
+}
+
+func (w *witness) evidence() evidence {
+	return evidence{bodyFailed: w.bodyFailed.Load(), neverConnected: w.asked.Load() && !w.got.Load()}
+}
+
+// A watchedBody notes an error of the caller's body, to tell it from an error of the connection.
+type watchedBody struct {
+	io.ReadCloser
+	failed *atomic.Bool
+	closed atomic.Bool
+}
+
+// Read does not blame the body for what it says once it is closed: net/http closes it under a blocked
+// Read when the connection fails.
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && !b.closed.Load() {
+		b.failed.Store(true)
+	}
+	return n, err
+}
+
+func (b *watchedBody) Close() error {
+	if b.closed.Swap(true) {
+		return nil
+	}
+	return b.ReadCloser.Close()
+}
+
+// isReliable reports whether reading the body cannot fail, or fails with an error whose type tells.
+func isReliable(body io.ReadCloser) bool {
+	switch body.(type) {
+	case nil, *os.File:
+		return true
+	}
+	return body == http.NoBody || isInMemory(body)
+}
+
+var (
+	nopCloser         = reflect.TypeOf(io.NopCloser(nil))
+	nopCloserWriterTo = reflect.TypeOf(io.NopCloser((*bytes.Reader)(nil)))
+)
+
+// isInMemory knows the bodies that http.NewRequest makes of a bytes.Buffer, bytes.Reader or
+// strings.Reader, as net/http's isKnownInMemoryReader does.
+func isInMemory(body io.ReadCloser) bool {
+	if kind := reflect.TypeOf(body); kind != nopCloser && kind != nopCloserWriterTo {
+		return false
+	}
+	switch reflect.ValueOf(body).Field(0).Interface().(type) {
+	case *bytes.Buffer, *bytes.Reader, *strings.Reader:
+		return true
+	default:
+		return false
+	}
+}
