@@ -131,7 +131,7 @@ func breaking(policy *breakerPolicy, epoch time.Time) layer {
 			}
 			if phase := b.phase.Load(); stateIn(phase) == BreakerClosed {
 				o := next(x)
-				b.report(x.request.Context(), permit{phase: phase}, o.verdict, o.at)
+				b.report(x.request.Context(), permit{phase: phase}, o, o.at)
 				return o
 			}
 			return b.guard(next, x, epoch)
@@ -152,15 +152,8 @@ func (b *breaker) guard(next sender, x exchange, epoch time.Time) outcome {
 // sendProbe reports on every way out, a panic and runtime.Goexit among them: the zero outcome is neutral
 // and frees the probe's place.
 func (b *breaker) sendProbe(next sender, x exchange, granted permit, epoch time.Time) (o outcome) {
-	handedOn := false
-	defer func() {
-		if !handedOn {
-			closeRequest(x.request)
-		}
-		b.report(x.request.Context(), granted, o.verdict, time.Since(epoch))
-	}()
-	b.tell()
-	handedOn = true
+	defer func() { b.report(x.request.Context(), granted, o, time.Since(epoch)) }()
+	protect(b.tell, func() { closeRequest(x.request) })
 	return next(x)
 }
 
@@ -184,13 +177,13 @@ func (b *breaker) admit(cause context.Context, now time.Time) (permit, *CircuitO
 	}
 }
 
-// report counts an outcome, and delivers what follows from it once the lock is free.
-func (b *breaker) report(cause context.Context, granted permit, found verdict, now time.Duration) {
-	if found == neutral && granted.probe == 0 {
+// report counts an outcome, and tells what follows from it once the lock is free.
+func (b *breaker) report(cause context.Context, granted permit, o outcome, now time.Duration) {
+	if o.verdict == neutral && granted.probe == 0 {
 		return
 	}
-	if b.count(cause, granted, found, now) {
-		b.tell()
+	if b.count(cause, granted, o.verdict, now) {
+		protect(b.tell, func() { closeBody(o.response) })
 	}
 }
 

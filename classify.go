@@ -380,16 +380,12 @@ func classifying(classifier Classifier) layer {
 	}
 }
 
-// overrule asks the user's classifier, and lets nothing leak should it panic.
-func overrule(classifier Classifier, request *http.Request, o outcome) Class {
-	returned := false
-	defer func() {
-		if !returned {
-			closeBody(o.response)
-		}
-	}()
-	class := classifier(request, o.response, o.err)
-	returned = true
+// overrule asks the user's classifier.
+func overrule(classifier Classifier, request *http.Request, o outcome) (class Class) {
+	protect(
+		func() { class = classifier(request, o.response, o.err) },
+		func() { closeBody(o.response) },
+	)
 	if class == Unclassified || class > Canceled {
 		return o.class
 	}

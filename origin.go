@@ -98,8 +98,7 @@ func newRegistry(policy *policy, epoch time.Time) *registry {
 	return r
 }
 
-// enter returns the request's origin, which is not forgotten before the call has left it. Should the
-// user's key function panic, the request's body is closed.
+// enter returns the request's origin, which is not forgotten before the call has left it.
 func (r *registry) enter(request *http.Request) *origin {
 	key := originOf(request)
 	if r.policy.originKey != nil {
@@ -112,14 +111,11 @@ func (r *registry) enter(request *http.Request) *origin {
 }
 
 func (r *registry) customKey(request *http.Request, otherwise originKey) originKey {
-	returned := false
-	defer func() {
-		if !returned {
-			closeRequest(request)
-		}
-	}()
-	custom := r.policy.originKey(request)
-	returned = true
+	custom := ""
+	protect(
+		func() { custom = r.policy.originKey(request) },
+		func() { closeRequest(request) },
+	)
 	if custom == "" {
 		return otherwise
 	}

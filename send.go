@@ -55,6 +55,18 @@ func checkRequest(request *http.Request) error {
 	}
 }
 
+// protect calls a function of the user's, and release should it panic or exit: then nobody else can.
+func protect(theirs, release func()) {
+	returned := false
+	defer func() {
+		if !returned {
+			release()
+		}
+	}()
+	theirs()
+	returned = true
+}
+
 func closeRequest(request *http.Request) {
 	if request.Body != nil {
 		_ = request.Body.Close()
@@ -75,7 +87,7 @@ func sending(base http.RoundTripper, epoch time.Time) sender {
 			began = time.Since(epoch)
 		}
 		if x.needsWitness() {
-			o.response, o.err, o.seen = watch(base, x)
+			o.response, o.seen, o.err = watch(base, x)
 		} else {
 			o.response, o.err = roundTrip(base, x.request)
 		}
@@ -89,10 +101,10 @@ func sending(base http.RoundTripper, epoch time.Time) sender {
 	}
 }
 
-func watch(base http.RoundTripper, x exchange) (*http.Response, error, evidence) {
+func watch(base http.RoundTripper, x exchange) (*http.Response, evidence, error) {
 	request, witness := witnessed(x)
 	response, err := roundTrip(base, request)
-	return response, err, witness.evidence()
+	return response, witness.evidence(), err
 }
 
 // roundTrip guards against a base that breaks http.RoundTripper's contract: a response beside an error

@@ -1,0 +1,631 @@
+package steadyhttp_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+const origin = "https://api.example.com:443"
+
+// single sends each call once, so that a test counts attempts by counting calls.
+func single(options ...steadyhttp.Option) []steadyhttp.Option {
+	return append([]steadyhttp.Option{steadyhttp.WithMaxAttempts(1)}, options...)
+}
+
+// send makes one call and lets go of the response.
+func send(t *testing.T, transport *steadyhttp.Transport) (int, error) {
+	t.Helper()
+	response, err := transport.RoundTrip(get(t))
+	if err != nil {
+		return 0, err
+	}
+	require.NoError(t, response.Body.Close())
+	return response.StatusCode, nil
+}
+
+func sendMany(t *testing.T, transport *steadyhttp.Transport, n int) {
+	t.Helper()
+	for range n {
+		_, _ = send(t, transport)
+	}
+}
+
+// breaker returns the only breaker there is.
+func breaker(t *testing.T, transport *steadyhttp.Transport) steadyhttp.BreakerStatus {
+	t.Helper()
+	breakers := transport.Breakers()
+	require.Len(t, breakers, 1)
+	return breakers[0]
+}
+
+func state(t *testing.T, transport *steadyhttp.Transport) steadyhttp.BreakerState {
+	t.Helper()
+	return breaker(t, transport).State
+}
+
+// opened returns a transport whose breaker is open, and the script that plays on.
+func opened(t *testing.T, then step, options ...steadyhttp.Option) (*steadyhttp.Transport, *script) {
+	t.Helper()
+	steps := make([]step, 10, 11)
+	for i := range steps {
+		steps[i] = status(503)
+	}
+	server := scripted(append(steps, then)...)
+	transport := newTransport(t, server, single(options...)...)
+	sendMany(t, transport, 10)
+	require.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+	return transport, server
+}
+
+func TestBreakerOpensAtAFailureRate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(200), status(200), status(200), status(200), status(200), status(503))
+		transport := newTransport(t, server, single()...)
+		sendMany(t, transport, 9)
+		assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin, State: steadyhttp.BreakerClosed, Requests: 9, Failures: 4}, breaker(t, transport))
+		sendMany(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+	})
+}
+
+func TestBreakerStaysClosedBelowTheRate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(200), status(200), status(200), status(200), status(200), status(200), status(503), status(503), status(503), status(503), status(503), status(200))
+		transport := newTransport(t, server, single()...)
+		sendMany(t, transport, 20)
+		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		assert.Equal(t, 20, server.attempts())
+	})
+}
+
+func TestBreakerNeedsEnoughRequestsForARate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, scripted(status(503)), single(steadyhttp.WithBreakerFailureRate(0.01, 20))...)
+		sendMany(t, transport, 19)
+		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		sendMany(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+	})
+}
+
+func TestRunOfFailuresOpensOnlyOnceItHasLasted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, scripted(status(503)), single()...)
+		sendMany(t, transport, 3)
+		time.Sleep(799 * time.Millisecond)
+		sendMany(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport), "a blip is not sustained failure")
+		time.Sleep(time.Millisecond)
+		sendMany(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+	})
+}
+
+func TestRunOfFailuresIsLongEnoughBeforeItOpens(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, scripted(status(503)), single()...)
+		sendMany(t, transport, 1)
+		time.Sleep(time.Minute) // a quiet client; the rule has no window
+		sendMany(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		sendMany(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+	})
+}
+
+func TestSuccessEndsARunOfFailures(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(503), status(503), status(404), status(503), status(503), status(200), status(503))
+		transport := newTransport(t, server, single(steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutive(3, 0))...)
+		sendMany(t, transport, 8)
+		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		sendMany(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+	})
+}
+
+func TestFailuresLeaveTheWindow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, scripted(status(503)), single(steadyhttp.WithBreakerConsecutive(0, 0))...)
+		sendMany(t, transport, 9)
+		time.Sleep(5100 * time.Millisecond)
+		sendMany(t, transport, 9)
+		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		assert.Equal(t, uint32(9), breaker(t, transport).Failures)
+	})
+}
+
+// A window that is fixed instead of rolling misses failures on either side of its boundary.
+func TestFailuresAcrossAnyBoundaryTrip(t *testing.T) {
+	t.Parallel()
+	for offset := time.Duration(0); offset < 5*time.Second; offset += 500 * time.Millisecond {
+		synctest.Test(t, func(t *testing.T) {
+			transport := newTransport(t, scripted(status(503)), single(steadyhttp.WithBreakerConsecutive(0, 0))...)
+			time.Sleep(offset)
+			sendMany(t, transport, 5)
+			time.Sleep(2 * time.Second)
+			sendMany(t, transport, 5)
+			assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport), "offset %v", offset)
+		})
+	}
+}
+
+func TestNeutralOutcomesAreNotCounted(t *testing.T) {
+	t.Parallel()
+	canceled, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("gone"))
+	for name, c := range map[string]struct {
+		ctx  context.Context
+		step step
+	}{
+		"429":                          {t.Context(), status(429)},
+		"cancelled with a cause":       {canceled, fail(errors.New("gone"))},
+		"permanent without a response": {t.Context(), fail(&http.ProtocolError{ErrorString: "x"})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			options := single(steadyhttp.WithClassifier(func(_ *http.Request, response *http.Response, err error) steadyhttp.Class {
+				var protocol *http.ProtocolError
+				if errors.As(err, &protocol) {
+					return steadyhttp.Permanent
+				}
+				return steadyhttp.Unclassified
+			}))
+			transport := newTransport(t, scripted(c.step), options...)
+			for range 100 {
+				_, _ = transport.RoundTrip(request(t, c.ctx, http.MethodGet, ""))
+			}
+			assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin}, breaker(t, transport))
+		})
+	}
+}
+
+// gobreaker's Requests include what it excludes, so that a naive ratio is diluted.
+func TestNeutralOutcomesDoNotDiluteTheRate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		steps := make([]step, 0, 101)
+		for range 90 {
+			steps = append(steps, status(429))
+		}
+		transport := newTransport(t, scripted(append(steps, status(503))...), single()...)
+		sendMany(t, transport, 100)
+		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+	})
+}
+
+func TestPermanent5xxIsAHealthyServer(t *testing.T) {
+	t.Parallel()
+	transport := newTransport(t, scripted(status(501)), single()...)
+	sendMany(t, transport, 100)
+	assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin, Requests: 100}, breaker(t, transport))
+}
+
+func TestOpenBreakerSendsNothingAndClosesTheBody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport, server := opened(t, status(200))
+		source := text("payload")
+		r := get(t)
+		r.Method, r.Body = http.MethodPost, source
+		ctx, report := steadyhttp.WithReport(t.Context())
+		start := time.Now()
+		response, err := transport.RoundTrip(r.WithContext(ctx))
+		assert.Nil(t, response)
+		assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
+		var open *steadyhttp.CircuitOpenError
+		require.ErrorAs(t, err, &open)
+		assert.Equal(t, origin, open.Origin)
+		assert.Equal(t, breaker(t, transport).RetryAt, open.RetryAt)
+		assert.Zero(t, time.Since(start))
+		assert.Equal(t, 1, source.closes())
+		assert.Equal(t, 10, server.attempts())
+		assert.Empty(t, report.Attempts)
+		assert.Equal(t, steadyhttp.StopCircuitOpen, report.Stopped)
+	})
+}
+
+func TestOpenTimeIsSpread(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		seen := make(map[time.Duration]bool)
+		for range 200 {
+			transport, _ := opened(t, status(200))
+			open := time.Until(breaker(t, transport).RetryAt)
+			assert.GreaterOrEqual(t, open, 800*time.Millisecond)
+			assert.LessOrEqual(t, open, 1200*time.Millisecond)
+			seen[open] = true
+		}
+		assert.Greater(t, len(seen), 190)
+	})
+}
+
+func TestProbeGoesAtRetryAtAndNotBefore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport, server := opened(t, status(200))
+		time.Sleep(time.Until(breaker(t, transport).RetryAt) - 1)
+		_, err := send(t, transport)
+		assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
+		time.Sleep(1)
+		code, err := send(t, transport)
+		require.NoError(t, err)
+		assert.Equal(t, 200, code)
+		assert.Equal(t, 11, server.attempts())
+		assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin}, breaker(t, transport), "closed, with a clean window")
+	})
+}
+
+func TestFailedProbeOpensAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport, server := opened(t, status(503))
+		for range 5 {
+			time.Sleep(time.Until(breaker(t, transport).RetryAt))
+			sendMany(t, transport, 20)
+		}
+		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+		assert.Equal(t, 15, server.attempts(), "one probe for each open time")
+	})
+}
+
+func TestOnlyOneProbeGoesAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport, server := opened(t, after(time.Second, status(200)))
+		time.Sleep(time.Until(breaker(t, transport).RetryAt))
+		var group sync.WaitGroup
+		var mu sync.Mutex
+		rejections := 0
+		for range 64 {
+			group.Go(func() {
+				if _, err := send(t, transport); err != nil {
+					var open *steadyhttp.CircuitOpenError
+					assert.ErrorAs(t, err, &open)
+					assert.Zero(t, open.RetryAt, "it depends on the probe")
+					mu.Lock()
+					defer mu.Unlock()
+					rejections++
+				}
+			})
+		}
+		group.Wait()
+		assert.Equal(t, 63, rejections)
+		assert.Equal(t, 11, server.attempts())
+		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+	})
+}
+
+func TestNeutralProbeMakesRoomForAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport, server := opened(t, status(429))
+		time.Sleep(time.Until(breaker(t, transport).RetryAt))
+		sendMany(t, transport, 5)
+		assert.Equal(t, 15, server.attempts())
+		assert.Equal(t, steadyhttp.BreakerHalfOpen, state(t, transport))
+	})
+}
+
+// A probe that never reports keeps gobreaker half-open for ever.
+func TestHangingProbeLosesItsLeaseAndDecidesNothing(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		lease   time.Duration
+		options []steadyhttp.Option
+	}{
+		"without an attempt timeout": {time.Minute, nil},
+		"with one":                   {2100 * time.Millisecond, []steadyhttp.Option{steadyhttp.WithAttemptTimeout(2 * time.Second)}},
+	} {
+		for late, answer := range map[string]int{"a late success": 200, "a late failure": 503} {
+			t.Run(name+" and "+late, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					deaf := make(chan struct{}) // a base that does not look at the context
+					transport, server := opened(t, func(*http.Request) (*http.Response, error) {
+						<-deaf
+						return status(answer)(nil)
+					}, c.options...)
+					time.Sleep(time.Until(breaker(t, transport).RetryAt))
+					var group sync.WaitGroup
+					group.Go(func() { sendMany(t, transport, 1) })
+					synctest.Wait()
+
+					time.Sleep(c.lease - 1)
+					_, err := send(t, transport)
+					require.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
+					time.Sleep(1)
+					server.mu.Lock()
+					server.steps = append(server.steps, after(time.Second, status(200)))
+					server.mu.Unlock()
+					group.Go(func() { sendMany(t, transport, 1) }) // the next probe
+					synctest.Wait()
+					require.Equal(t, 12, server.attempts())
+
+					close(deaf)
+					synctest.Wait()
+					assert.Equal(t, steadyhttp.BreakerHalfOpen, state(t, transport), "the late outcome decides nothing")
+					group.Wait()
+					assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+				})
+			})
+		}
+	}
+}
+
+func TestLateProbeDecidesNothingEvenIfNoOtherWasSent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport, _ := opened(t, after(61*time.Second, status(200)))
+		time.Sleep(time.Until(breaker(t, transport).RetryAt))
+		sendMany(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerHalfOpen, state(t, transport))
+	})
+}
+
+func TestTimedOutProbeOpensTheBreakerAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport, _ := opened(t, hang, steadyhttp.WithAttemptTimeout(2*time.Second))
+		time.Sleep(time.Until(breaker(t, transport).RetryAt))
+		_, err := send(t, transport)
+		assert.ErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
+		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+	})
+}
+
+// A panic in a probe counts as a success in gobreaker, if IsSuccessful says so, and Goexit leaves it
+// half-open for ever.
+func TestProbeThatPanicsOrExitsIsNeutralAndFreesItsPlace(t *testing.T) {
+	t.Parallel()
+	for name, leave := range map[string]func(){
+		"panic":  func() { panic("boom") },
+		"Goexit": runtime.Goexit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				transport, server := opened(t, func(*http.Request) (*http.Response, error) {
+					leave()
+					return nil, nil
+				})
+				time.Sleep(time.Until(breaker(t, transport).RetryAt))
+				for range 3 {
+					var group sync.WaitGroup
+					group.Add(1)
+					go func() {
+						defer group.Done()
+						defer func() { _ = recover() }()
+						sendMany(t, transport, 1)
+					}()
+					group.Wait()
+					assert.Equal(t, steadyhttp.BreakerHalfOpen, state(t, transport))
+				}
+				assert.Equal(t, 13, server.attempts())
+				server.steps = []step{status(503)}
+				sendMany(t, transport, 1)
+				assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+			})
+		})
+	}
+}
+
+func TestPanicIsNeitherSuccessNorFailureOfAClosedBreaker(t *testing.T) {
+	t.Parallel()
+	transport := newTransport(t, scripted(func(*http.Request) (*http.Response, error) { panic("boom") }))
+	for range 20 {
+		assert.PanicsWithValue(t, "boom", func() { sendMany(t, transport, 1) })
+	}
+	assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin}, breaker(t, transport))
+}
+
+func TestLateOutcomesOfAnEarlierStateDecideNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		steps := []step{after(10*time.Second, status(200)), after(10*time.Second, status(503))}
+		for range 10 {
+			steps = append(steps, status(503))
+		}
+		steps = append(steps, after(20*time.Second, status(200)))
+		transport := newTransport(t, scripted(steps...), single()...)
+		var group sync.WaitGroup
+		for range 2 {
+			group.Go(func() { sendMany(t, transport, 1) })
+			synctest.Wait()
+		}
+		sendMany(t, transport, 10)
+		time.Sleep(time.Until(breaker(t, transport).RetryAt))
+		group.Go(func() { sendMany(t, transport, 1) }) // the probe
+		time.Sleep(15 * time.Second)
+		assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin, State: steadyhttp.BreakerHalfOpen}, breaker(t, transport))
+		group.Wait()
+		assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin}, breaker(t, transport))
+	})
+}
+
+func TestBreakerThatOpensEndsTheCallWithTheLastResponse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(503))
+		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutive(2, 0))
+		ctx, report := steadyhttp.WithReport(t.Context())
+		response, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+		require.NoError(t, err)
+		assert.Equal(t, 503, response.StatusCode)
+		assert.Equal(t, 2, server.attempts())
+		assert.Equal(t, steadyhttp.StopCircuitOpen, report.Stopped)
+		server.assertClosed(t, response)
+	})
+}
+
+func TestBreakerThatOpensDuringAWaitEndsTheCallAfterIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		// The second call opens the breaker while the first one waits, and again so that it stays open.
+		server := scripted(fail(errReset), status(503))
+		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutive(2, 0), steadyhttp.WithBackoff(10*time.Second, 20*time.Second),
+			steadyhttp.WithBreakerOpenFor(time.Minute))
+		source := text("payload")
+		r := request(t, t.Context(), http.MethodPut, "payload")
+		r.GetBody = func() (io.ReadCloser, error) { return source, nil }
+		time.AfterFunc(time.Second, func() { _, _ = transport.RoundTrip(get(t)) })
+		_, err := transport.RoundTrip(r)
+
+		var failed *steadyhttp.Error
+		require.ErrorAs(t, err, &failed)
+		assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
+		assert.ErrorIs(t, err, errReset, "the last attempt's error stays reachable")
+		assert.Equal(t, steadyhttp.Transient, failed.Class, "the server may have acted on the first attempt")
+		assert.Equal(t, 1, failed.Attempts)
+		assert.Equal(t, steadyhttp.StopCircuitOpen, failed.Stopped)
+		assert.Equal(t, 1, source.closes())
+	})
+}
+
+func TestOriginsHaveBreakersOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(503))
+		transport := newTransport(t, server, single()...)
+		sendMany(t, transport, 10)
+		r := get(t)
+		r.URL.Host = "other.example.com"
+		_, err := transport.RoundTrip(r)
+		require.NoError(t, err)
+		r = get(t)
+		r.URL.Scheme = "http"
+		_, err = transport.RoundTrip(r)
+		require.NoError(t, err)
+		var names []string
+		for _, b := range transport.Breakers() {
+			names = append(names, b.Origin)
+		}
+		assert.Equal(t, []string{"http://api.example.com:80", origin, "https://other.example.com:443"}, names, "sorted")
+	})
+}
+
+func TestWithoutBreakerNothingIsRejected(t *testing.T) {
+	t.Parallel()
+	server := scripted(status(503))
+	transport := newTransport(t, server, single(steadyhttp.WithoutBreaker(), steadyhttp.WithBreakerFailureRate(0.1, 1))...)
+	sendMany(t, transport, 100)
+	assert.Equal(t, 100, server.attempts())
+	assert.Empty(t, transport.Breakers())
+}
+
+func TestBreakerEventsComeInOrderOutsideTheLocks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var transport *steadyhttp.Transport
+		var changes [][2]steadyhttp.BreakerState
+		observe := func(ctx context.Context, event steadyhttp.Event) {
+			if event.Kind != steadyhttp.EventBreaker {
+				return
+			}
+			changes = append(changes, [2]steadyhttp.BreakerState{event.From, event.To})
+			assert.Equal(t, origin, event.Origin)
+			assert.NotNil(t, ctx)
+			assert.Nil(t, event.Request)
+			transport.Breakers()      // gobreaker's State in OnStateChange deadlocks
+			_, _ = send(t, transport) // so would a call
+		}
+		steps := make([]step, 10)
+		for i := range steps {
+			steps[i] = status(503)
+		}
+		transport = newTransport(t, scripted(append(steps, status(503), status(200))...), single(steadyhttp.WithObserver(observe))...)
+		sendMany(t, transport, 10)
+		time.Sleep(1200 * time.Millisecond)
+		sendMany(t, transport, 1)
+		time.Sleep(1200 * time.Millisecond)
+		sendMany(t, transport, 1)
+		closed, half, open := steadyhttp.BreakerClosed, steadyhttp.BreakerHalfOpen, steadyhttp.BreakerOpen
+		assert.Equal(t, [][2]steadyhttp.BreakerState{{closed, open}, {open, half}, {half, open}, {open, half}, {half, closed}}, changes)
+	})
+}
+
+func TestObserverThatPanicsBreaksNoBreaker(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		steps := make([]step, 10)
+		for i := range steps {
+			steps[i] = status(503)
+		}
+		server := scripted(append(steps, status(200))...)
+		transport := newTransport(t, server, single(steadyhttp.WithObserver(func(_ context.Context, event steadyhttp.Event) {
+			if event.Kind == steadyhttp.EventBreaker {
+				panic("observer")
+			}
+		}))...)
+		sendMany(t, transport, 9)
+		assert.Panics(t, func() { sendMany(t, transport, 1) })
+		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+		time.Sleep(1200 * time.Millisecond)
+		source := text("payload")
+		assert.Panics(t, func() { // open to half-open, before anything is sent
+			r := get(t)
+			r.Body = source
+			_, _ = transport.RoundTrip(r)
+		})
+		assert.Equal(t, 1, source.closes())
+		assert.Equal(t, 10, server.attempts())
+		assert.Equal(t, steadyhttp.BreakerHalfOpen, state(t, transport))
+		assert.Panics(t, func() { sendMany(t, transport, 1) })
+		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		server.assertClosed(t)
+	})
+}
+
+func TestObserverThatBlocksHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		blocked := false
+		steps := make([]step, 10)
+		for i := range steps {
+			steps[i] = status(503)
+		}
+		transport := newTransport(t, scripted(append(steps, status(200))...), single(
+			steadyhttp.WithBreakerOpenFor(time.Millisecond),
+			steadyhttp.WithObserver(func(_ context.Context, event steadyhttp.Event) {
+				if event.Kind == steadyhttp.EventBreaker && !blocked {
+					blocked = true
+					time.Sleep(time.Second)
+				}
+			}))...)
+		var group sync.WaitGroup
+		group.Go(func() { sendMany(t, transport, 10) })
+		time.Sleep(100 * time.Millisecond)
+		start := time.Now()
+		sendMany(t, transport, 1)
+		assert.Zero(t, time.Since(start))
+		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		group.Wait()
+	})
+}
+
+func TestBreakerStatesHaveNames(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, "closed", steadyhttp.BreakerClosed.String())
+	assert.Equal(t, "half_open", steadyhttp.BreakerHalfOpen.String())
+	assert.Equal(t, "open", steadyhttp.BreakerOpen.String())
+	assert.Equal(t, "9", steadyhttp.BreakerState(9).String())
+}
