@@ -1,0 +1,164 @@
+package steadyhttp_test
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+// unbroken has no breaker, and retries without end but for the budget.
+func unbroken(options ...steadyhttp.Option) []steadyhttp.Option {
+	return append([]steadyhttp.Option{
+		steadyhttp.WithoutBreaker(), steadyhttp.WithMaxAttempts(1000), steadyhttp.WithBackoff(time.Nanosecond, time.Nanosecond),
+	}, options...)
+}
+
+// retries makes one call and returns how often it was resent.
+func retries(t *testing.T, transport *steadyhttp.Transport, server *script) int {
+	t.Helper()
+	before := server.attempts()
+	sendMany(t, transport, 1)
+	return server.attempts() - before - 1
+}
+
+func TestSpentBudgetEndsTheCallWithTheLastResponse(t *testing.T) {
+	t.Parallel()
+	play{
+		options: unbroken(), steps: []step{status(503)},
+		attempts: 6, status: 503, stopped: steadyhttp.StopBudget,
+	}.run(t)
+}
+
+func TestSpentBudgetEndsTheCallWithTheLastError(t *testing.T) {
+	t.Parallel()
+	play{
+		options: unbroken(), steps: []step{fail(errReset)},
+		attempts: 6, stopped: steadyhttp.StopBudget,
+	}.run(t)
+}
+
+func TestBudgetTricklesBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(503))
+		transport := newTransport(t, server, unbroken()...)
+		assert.Equal(t, 5, retries(t, transport, server))
+		time.Sleep(9 * time.Second)
+		assert.Equal(t, 0, retries(t, transport, server))
+		time.Sleep(time.Second)
+		assert.Equal(t, 1, retries(t, transport, server))
+		time.Sleep(time.Hour)
+		assert.Equal(t, 5, retries(t, transport, server), "never more than the burst")
+	})
+}
+
+func TestSuccessesFillTheBudgetAndRequestsDoNot(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		step step
+		want int
+	}{
+		"200":           {status(200), 2},
+		"404":           {status(404), 2},
+		"501 answers":   {status(501), 2},
+		"429":           {status(429), 0},
+		"500 to a POST": {nil, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := scripted(status(503))
+				transport := newTransport(t, server, unbroken()...)
+				require.Equal(t, 5, retries(t, transport, server))
+				if c.step != nil {
+					server.steps = []step{c.step}
+				}
+				for range 10 {
+					_, _ = transport.RoundTrip(post(t))
+				}
+				server.steps = []step{status(503)}
+				assert.Equal(t, c.want, retries(t, transport, server))
+			})
+		})
+	}
+}
+
+func TestBurstGrowsWithTraffic(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		options []steadyhttp.Option
+		want    int
+	}{
+		"by default":              {nil, 30},
+		"unless it is the user's": {[]steadyhttp.Option{steadyhttp.WithRetryBudget(0.2, 7)}, 7},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := scripted(status(200))
+				transport := newTransport(t, server, unbroken(c.options...)...)
+				for range 150 { // within ten seconds: 0.2 × 150 and the five there were, but at most 0.3 × 100
+					sendMany(t, transport, 1)
+					time.Sleep(100 * time.Millisecond)
+				}
+				server.steps = []step{status(503)}
+				assert.InDelta(t, c.want, retries(t, transport, server), 3, "the window rolls by the second")
+				time.Sleep(time.Minute)
+				assert.LessOrEqual(t, retries(t, transport, server), 7, "and shrinks with it")
+			})
+		})
+	}
+}
+
+func TestBudgetsOfOriginsAreSeparate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(503))
+		transport := newTransport(t, server, unbroken()...)
+		require.Equal(t, 5, retries(t, transport, server))
+		other := get(t)
+		other.URL.Host = "other.example.com"
+		_, err := transport.RoundTrip(other)
+		require.NoError(t, err)
+		assert.Equal(t, 12, server.attempts())
+	})
+}
+
+func TestWithoutBudgetOnlyTheAttemptsAreBounded(t *testing.T) {
+	t.Parallel()
+	play{
+		options: unbroken(steadyhttp.WithoutRetryBudget()), steps: []step{status(503)},
+		attempts: 1000, status: 503, stopped: steadyhttp.StopMaxAttempts,
+	}.run(t)
+}
+
+// During a total outage the load is at most the first tries, the drained burst and the trickle.
+func TestTotalOutageIsNotMadeWorse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(503))
+		transport := newTransport(t, server, steadyhttp.WithoutBreaker())
+		var group sync.WaitGroup
+		for range 1000 {
+			group.Go(func() { sendMany(t, transport, 1) })
+			time.Sleep(20 * time.Millisecond)
+		}
+		group.Wait()
+		assert.LessOrEqual(t, server.attempts(), 1000+5+3, "in some 20 s")
+	})
+}
+
+func TestThrottledRetriesDrawOnTheBudget(t *testing.T) {
+	t.Parallel()
+	play{
+		options: unbroken(), request: payload(http.MethodPost), steps: []step{status(429, "Retry-After", "0")},
+		attempts: 6, status: 429, stopped: steadyhttp.StopBudget,
+	}.run(t)
+}

@@ -1,0 +1,320 @@
+package steadyhttp_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+// every option that changes what is sent
+func busy() []steadyhttp.Option {
+	return []steadyhttp.Option{
+		steadyhttp.WithIdempotencyKeys(), steadyhttp.WithReplayBuffer(4), steadyhttp.WithAttemptTimeout(time.Second),
+		steadyhttp.WithObserver(func(context.Context, steadyhttp.Event) {}),
+	}
+}
+
+func TestRequestIsNotModified(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			server := scripted(status(503), status(503), status(200))
+			original := request(t, t.Context(), method, "payload")
+			before := *original
+			header := original.Header.Clone()
+			_, err := newTransport(t, server, busy()...).RoundTrip(original)
+			require.NoError(t, err)
+			assert.Equal(t, header, original.Header)
+			assert.Equal(t, before.Body, original.Body)
+			assert.Equal(t, before.ContentLength, original.ContentLength)
+			assert.Equal(t, before.Context(), original.Context())
+			assert.Same(t, before.URL, original.URL)
+			assert.NotNil(t, original.GetBody)
+		}
+	})
+}
+
+func TestRequestBodyIsClosedExactlyOnceOnEveryPath(t *testing.T) {
+	t.Parallel()
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, c := range map[string]struct {
+		ctx  context.Context
+		step step
+	}{
+		"success":       {t.Context(), status(200)},
+		"failure":       {t.Context(), status(503)},
+		"error":         {t.Context(), fail(errReset)},
+		"both":          {t.Context(), both},
+		"neither":       {t.Context(), neither},
+		"cancelled ago": {canceled, fail(context.Canceled)},
+	} {
+		for _, options := range [][]steadyhttp.Option{nil, busy()} {
+			t.Run(fmt.Sprint(name, " with ", len(options), " options"), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					source := text("payload")
+					r := request(t, c.ctx, http.MethodPut, "")
+					r.Body, r.ContentLength = source, -1
+					_, _ = newTransport(t, scripted(c.step), options...).RoundTrip(r)
+					assert.Equal(t, 1, source.closes())
+				})
+			})
+		}
+	}
+}
+
+func both(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: text("both")}, errReset
+}
+
+func neither(*http.Request) (*http.Response, error) { return nil, nil }
+
+func TestExactlyOneOfResponseAndErrorIsReturned(t *testing.T) {
+	t.Parallel()
+	for name, step := range map[string]step{"both": both, "neither": neither, "a response": status(200), "an error": fail(errReset)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := scripted(step)
+				response, err := newTransport(t, server).RoundTrip(get(t))
+				assert.NotEqual(t, response == nil, err == nil)
+				server.assertClosed(t, response)
+			})
+		})
+	}
+}
+
+func TestBaseThatReturnsNothingIsNamed(t *testing.T) {
+	t.Parallel()
+	_, err := newTransport(t, scripted(neither), single()...).RoundTrip(get(t))
+	assert.ErrorContains(t, err, "*steadyhttp_test.script")
+}
+
+func TestResponseWithoutABodyGetsAnEmptyOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		bare := func(code int) step {
+			return func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: code}, nil }
+		}
+		response, err := newTransport(t, scripted(bare(503), bare(200)), busy()...).RoundTrip(get(t))
+		require.NoError(t, err)
+		assert.Equal(t, http.NoBody, response.Body)
+	})
+}
+
+func TestResponseNamesTheCallersRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		first := get(t)
+		response, err := newTransport(t, scripted(status(200)), busy()...).RoundTrip(first)
+		require.NoError(t, err)
+		assert.Same(t, first, response.Request)
+
+		response, err = newTransport(t, scripted(status(503), status(200)), busy()...).RoundTrip(first)
+		require.NoError(t, err)
+		assert.Same(t, first.URL, response.Request.URL)
+		assert.NoError(t, response.Request.Context().Err())
+	})
+}
+
+func TestBadRequestsAreRefusedClearly(t *testing.T) {
+	t.Parallel()
+	server := scripted(status(200))
+	transport := newTransport(t, server)
+	_, err := transport.RoundTrip(nil)
+	assert.EqualError(t, err, "steadyhttp: nil Request")
+	source := text("payload")
+	_, err = transport.RoundTrip(&http.Request{Body: source})
+	assert.EqualError(t, err, "steadyhttp: nil Request.URL")
+	assert.Equal(t, 1, source.closes())
+	assert.Zero(t, server.attempts())
+}
+
+type closer struct {
+	*script
+	closed int
+}
+
+func (c *closer) CloseIdleConnections() { c.closed++ }
+
+func TestCloseIdleConnectionsIsForwarded(t *testing.T) {
+	t.Parallel()
+	base := &closer{script: scripted(status(200))}
+	client := &http.Client{Transport: newTransport(t, base)}
+	client.CloseIdleConnections()
+	assert.Equal(t, 1, base.closed)
+	newTransport(t, scripted(status(200))).CloseIdleConnections() // a base that cannot
+}
+
+func TestWrapCopiesTheClient(t *testing.T) {
+	t.Parallel()
+	server := scripted(status(200))
+	original := &http.Client{Transport: server, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
+	wrapped, err := steadyhttp.Wrap(original)
+	require.NoError(t, err)
+	assert.Same(t, server, original.Transport, "the argument is not touched")
+	assert.IsType(t, &steadyhttp.Transport{}, wrapped.Transport)
+	assert.Equal(t, time.Minute, wrapped.Timeout)
+	assert.NotNil(t, wrapped.CheckRedirect)
+
+	wrapped, err = steadyhttp.Wrap(original, steadyhttp.WithTimeout(time.Second))
+	require.NoError(t, err)
+	assert.Equal(t, time.Second, wrapped.Timeout)
+	assert.Equal(t, time.Minute, original.Timeout)
+
+	wrapped, err = steadyhttp.Wrap(nil)
+	require.NoError(t, err)
+	assert.IsType(t, &steadyhttp.Transport{}, wrapped.Transport)
+}
+
+// noop is a base that does nothing, so that what is measured is ours.
+type noop struct{ response *http.Response }
+
+func (n noop) RoundTrip(*http.Request) (*http.Response, error) { return n.response, nil }
+
+func always(code int) noop { return noop{&http.Response{StatusCode: code, Body: http.NoBody}} }
+
+func TestSuccessPathAllocatesNothing(t *testing.T) { // not parallel: AllocsPerRun counts everybody's
+	transport := newTransport(t, always(200))
+	for _, method := range []string{"", http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, "QUERY"} {
+		for name, source := range map[string]io.Reader{
+			"no body": nil, "NoBody": http.NoBody, "a string": strings.NewReader("payload"), "a NopCloser": io.NopCloser(strings.NewReader("payload")),
+		} {
+			r, err := http.NewRequest(method, target, source)
+			require.NoError(t, err)
+			allocations := testing.AllocsPerRun(100, func() { _, _ = transport.RoundTrip(r) })
+			assert.Zero(t, allocations, "%s with %s", method, name)
+		}
+	}
+}
+
+func TestSuccessUnderADeadlineAllocatesNothing(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	transport := newTransport(t, always(200))
+	r := request(t, ctx, http.MethodGet, "")
+	assert.Zero(t, testing.AllocsPerRun(100, func() { _, _ = transport.RoundTrip(r) }))
+}
+
+func TestAClientFaultAllocatesNothing(t *testing.T) {
+	transport := newTransport(t, always(404))
+	r := request(t, t.Context(), http.MethodGet, "")
+	assert.Zero(t, testing.AllocsPerRun(100, func() { _, _ = transport.RoundTrip(r) }))
+}
+
+func TestRejectionAllocatesAtMostTwice(t *testing.T) {
+	transport := newTransport(t, always(503), single(steadyhttp.WithBreakerOpenFor(time.Hour))...)
+	r := request(t, t.Context(), http.MethodGet, "")
+	for range 10 {
+		_, _ = transport.RoundTrip(r)
+	}
+	_, err := transport.RoundTrip(r)
+	require.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
+	assert.LessOrEqual(t, testing.AllocsPerRun(100, func() { _, _ = transport.RoundTrip(r) }), 2.0)
+}
+
+func TestSuccessPathStartsNoGoroutineAndNoTimer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, always(200))
+		before := runtime.NumGoroutine()
+		start := time.Now()
+		sendMany(t, transport, 1000)
+		// A goroutine of ours would be counted; a pending timer would let the bubble's clock run when all
+		// wait, and leaving the bubble with a goroutine blocked fails the test.
+		synctest.Wait()
+		assert.LessOrEqual(t, runtime.NumGoroutine(), before)
+		assert.Zero(t, time.Since(start))
+	})
+}
+
+func TestManyGoroutinesShareOneTransport(t *testing.T) {
+	t.Parallel()
+	var sent atomic.Int64
+	base := quiet{func(r *http.Request) (*http.Response, error) {
+		n := sent.Add(1)
+		if r.Body != nil {
+			content, _ := io.ReadAll(r.Body)
+			_ = r.Body.Close()
+			if string(content) != "payload" {
+				return nil, errors.New("a foreign body")
+			}
+		}
+		switch n % 7 {
+		case 0:
+			return status(503)(r)
+		case 1:
+			return nil, errReset
+		case 2:
+			return status(429, "Retry-After", "0")(r)
+		default:
+			return status(200)(r)
+		}
+	}}
+	transport := newTransport(t, base, steadyhttp.WithBackoff(time.Microsecond, time.Millisecond), steadyhttp.WithOriginLimit(4),
+		steadyhttp.WithBreakerOpenFor(time.Millisecond), steadyhttp.WithBreakerConsecutive(2, 0))
+	var group sync.WaitGroup
+	for worker := range 64 {
+		group.Go(func() {
+			for i := range 50 {
+				ctx, report := steadyhttp.WithReport(t.Context())
+				r := request(t, ctx, http.MethodPut, "payload")
+				r.URL.Host = fmt.Sprintf("host-%d.example.com", (worker+i)%8)
+				response, err := transport.RoundTrip(r)
+				assert.NotEqual(t, response == nil, err == nil)
+				assert.NotZero(t, report.Stopped)
+				if response != nil {
+					assert.Len(t, report.Attempts, steadyhttp.Attempts(response))
+					_ = response.Body.Close()
+				}
+				transport.Breakers()
+			}
+		})
+	}
+	group.Wait()
+	assert.LessOrEqual(t, len(transport.Breakers()), 4)
+}
+
+func BenchmarkSuccess(b *testing.B) {
+	transport, err := steadyhttp.NewTransport(always(200))
+	require.NoError(b, err)
+	for name, source := range map[string]io.Reader{"GET": nil, "POST": strings.NewReader("payload")} {
+		r, err := http.NewRequest(name, target, source)
+		require.NoError(b, err)
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = transport.RoundTrip(r)
+			}
+		})
+	}
+}
+
+func BenchmarkRejection(b *testing.B) {
+	transport, err := steadyhttp.NewTransport(always(503), single(steadyhttp.WithBreakerOpenFor(time.Hour))...)
+	require.NoError(b, err)
+	r, err := http.NewRequest(http.MethodGet, target, nil)
+	require.NoError(b, err)
+	for range 10 {
+		_, _ = transport.RoundTrip(r)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _ = transport.RoundTrip(r)
+	}
+}

@@ -1,0 +1,121 @@
+package steadyhttp_test
+
+import (
+	"math"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+func TestInvalidValuesAreNamed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		option steadyhttp.Option
+		wants  []string
+	}{
+		{nil, []string{"option 1 is nil"}},
+		{steadyhttp.WithMaxAttempts(0), []string{"WithMaxAttempts", "0", "at least 1"}},
+		{steadyhttp.WithMaxAttempts(-3), []string{"WithMaxAttempts", "-3"}},
+		{steadyhttp.WithBackoff(0, time.Second), []string{"WithBackoff", "0s"}},
+		{steadyhttp.WithBackoff(-time.Second, time.Second), []string{"WithBackoff", "-1s"}},
+		{steadyhttp.WithBackoff(2*time.Second, time.Second), []string{"WithBackoff", "1s", "2s"}},
+		{steadyhttp.WithBackoffPolicy(nil), []string{"WithBackoffPolicy", "nil"}},
+		{steadyhttp.WithBackoffPolicy(func() backoff.BackOff { return nil }), []string{"WithBackoffPolicy", "nil"}},
+		{steadyhttp.WithBackoffPolicy(func() backoff.BackOff { return (*backoff.ExponentialBackOff)(nil) }), []string{"WithBackoffPolicy", "nil"}},
+		{steadyhttp.WithMaxRetryAfter(-1), []string{"WithMaxRetryAfter", "-1ns"}},
+		{steadyhttp.WithTimeout(-time.Second), []string{"WithTimeout", "-1s"}},
+		{steadyhttp.WithAttemptTimeout(-time.Second), []string{"WithAttemptTimeout", "-1s"}},
+		{steadyhttp.WithRetryBudget(-0.1, 1), []string{"WithRetryBudget", "-0.1"}},
+		{steadyhttp.WithRetryBudget(1.1, 1), []string{"WithRetryBudget", "1.1"}},
+		{steadyhttp.WithRetryBudget(math.NaN(), 1), []string{"WithRetryBudget", "NaN"}},
+		{steadyhttp.WithRetryBudget(math.Inf(1), 1), []string{"WithRetryBudget", "+Inf"}},
+		{steadyhttp.WithRetryBudget(0.2, 0), []string{"WithRetryBudget", "0 is invalid"}},
+		{steadyhttp.WithReplayBuffer(-1), []string{"WithReplayBuffer", "-1"}},
+		{steadyhttp.WithClassifier(nil), []string{"WithClassifier", "nil"}},
+		{steadyhttp.WithObserver(nil), []string{"WithObserver", "nil"}},
+		{steadyhttp.WithBreakerFailureRate(-0.5, 1), []string{"WithBreakerFailureRate", "-0.5"}},
+		{steadyhttp.WithBreakerFailureRate(1.5, 1), []string{"WithBreakerFailureRate", "1.5"}},
+		{steadyhttp.WithBreakerFailureRate(math.NaN(), 1), []string{"WithBreakerFailureRate", "NaN"}},
+		{steadyhttp.WithBreakerFailureRate(0.5, 0), []string{"WithBreakerFailureRate", "0 is invalid"}},
+		{steadyhttp.WithBreakerFailureRate(0.5, math.MaxInt), []string{"WithBreakerFailureRate"}},
+		{steadyhttp.WithBreakerConsecutive(-1, 0), []string{"WithBreakerConsecutive", "-1"}},
+		{steadyhttp.WithBreakerConsecutive(math.MaxInt, 0), []string{"WithBreakerConsecutive"}},
+		{steadyhttp.WithBreakerConsecutive(1, -time.Second), []string{"WithBreakerConsecutive", "-1s"}},
+		{steadyhttp.WithBreakerWindow(9 * time.Millisecond), []string{"WithBreakerWindow", "9ms"}},
+		{steadyhttp.WithBreakerOpenFor(0), []string{"WithBreakerOpenFor", "0s"}},
+		{steadyhttp.WithOriginKey(nil), []string{"WithOriginKey", "nil"}},
+		{steadyhttp.WithOriginLimit(0), []string{"WithOriginLimit", "0"}},
+	} {
+		transport, err := steadyhttp.NewTransport(scripted(status(200)), c.option)
+		assert.Nil(t, transport)
+		require.Error(t, err)
+		for _, want := range append(c.wants, "steadyhttp: ") {
+			assert.ErrorContains(t, err, want)
+		}
+	}
+}
+
+func TestEveryInvalidValueIsInOneError(t *testing.T) {
+	t.Parallel()
+	client, err := steadyhttp.NewClient(steadyhttp.WithMaxAttempts(0), steadyhttp.WithOriginLimit(-7), nil)
+	assert.Nil(t, client)
+	for _, want := range []string{"WithMaxAttempts: 0", "WithOriginLimit: -7", "option 3 is nil"} {
+		assert.ErrorContains(t, err, want)
+	}
+	client, err = steadyhttp.Wrap(&http.Client{}, steadyhttp.WithMaxAttempts(0))
+	assert.Nil(t, client)
+	assert.Error(t, err)
+}
+
+func TestBreakerThatCouldNeverOpenIsAnError(t *testing.T) {
+	t.Parallel()
+	never := []steadyhttp.Option{steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutive(0, 0)}
+	_, err := steadyhttp.NewTransport(nil, never...)
+	assert.ErrorContains(t, err, "WithoutBreaker")
+	_, err = steadyhttp.NewTransport(nil, append(never, steadyhttp.WithoutBreaker())...)
+	assert.NoError(t, err)
+}
+
+func TestTimeoutNeedsAClient(t *testing.T) {
+	t.Parallel()
+	_, err := steadyhttp.NewTransport(nil, steadyhttp.WithTimeout(time.Second))
+	assert.ErrorContains(t, err, "WithTimeout: 1s")
+	_, err = steadyhttp.NewTransport(nil, steadyhttp.WithTimeout(0))
+	assert.NoError(t, err)
+}
+
+func TestNilBaseInDisguiseIsAnError(t *testing.T) {
+	t.Parallel()
+	_, err := steadyhttp.NewTransport((*http.Transport)(nil))
+	assert.ErrorContains(t, err, "nil *http.Transport")
+	_, err = steadyhttp.Wrap(&http.Client{Transport: (*http.Transport)(nil)})
+	assert.ErrorContains(t, err, "nil *http.Transport")
+}
+
+func TestLaterOptionCounts(t *testing.T) {
+	t.Parallel()
+	server := scripted(status(503))
+	sendMany(t, newTransport(t, server, steadyhttp.WithMaxAttempts(7), steadyhttp.WithMaxAttempts(1)), 1)
+	assert.Equal(t, 1, server.attempts())
+}
+
+func TestLimitsMayBeExtreme(t *testing.T) {
+	t.Parallel()
+	server := scripted(status(503))
+	transport := newTransport(t, server,
+		steadyhttp.WithMaxAttempts(math.MaxInt), steadyhttp.WithBackoff(1, math.MaxInt64), steadyhttp.WithMaxRetryAfter(math.MaxInt64),
+		steadyhttp.WithAttemptTimeout(math.MaxInt64), steadyhttp.WithRetryBudget(1, 1), steadyhttp.WithReplayBuffer(math.MaxInt64),
+		steadyhttp.WithBreakerFailureRate(1, 2), steadyhttp.WithBreakerConsecutive(math.MaxInt32, math.MaxInt64),
+		steadyhttp.WithBreakerWindow(math.MaxInt64), steadyhttp.WithBreakerOpenFor(math.MaxInt64), steadyhttp.WithOriginLimit(math.MaxInt))
+	sendMany(t, transport, 2)
+	assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+	_, err := send(t, transport)
+	assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
+	assert.Equal(t, 2, server.attempts())
+}

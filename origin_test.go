@@ -1,0 +1,212 @@
+package steadyhttp_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+func TestOriginIsSchemeHostAndPort(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"https://api.example.com/a?b":           "https://api.example.com:443",
+		"https://api.example.com:443/":          "https://api.example.com:443",
+		"https://API.Example.COM":               "https://api.example.com:443",
+		"http://api.example.com":                "http://api.example.com:80",
+		"http://api.example.com:80":             "http://api.example.com:80",
+		"http://api.example.com:443":            "http://api.example.com:443",
+		"https://api.example.com:8443":          "https://api.example.com:8443",
+		"https://api.example.com:":              "https://api.example.com:443",
+		"https://[2001:db8::1]/":                "https://[2001:db8::1]:443",
+		"https://[2001:db8::1]:444/":            "https://[2001:db8::1]:444",
+		"https://user:secret@api.example.com/?": "https://api.example.com:443",
+		"custom://thing":                        "custom://thing",
+	} {
+		transport := newTransport(t, scripted(status(200)))
+		r := get(t)
+		var err error
+		r.URL, err = url.Parse(address)
+		require.NoError(t, err)
+		_, err = transport.RoundTrip(r)
+		require.NoError(t, err)
+		assert.Equal(t, want, breaker(t, transport).Origin, address)
+	}
+}
+
+func TestOriginKeySaysWhatSharesABreaker(t *testing.T) {
+	t.Parallel()
+	transport := newTransport(t, scripted(status(200)), steadyhttp.WithOriginKey(func(r *http.Request) string {
+		return r.Header.Get("Tenant")
+	}))
+	for _, tenant := range []string{"a", "b", "a", ""} {
+		r := get(t)
+		r.Header.Set("Tenant", tenant)
+		_, err := transport.RoundTrip(r)
+		require.NoError(t, err)
+	}
+	assert.Equal(t, []steadyhttp.BreakerStatus{
+		{Origin: "a", Requests: 2}, {Origin: "b", Requests: 1}, {Origin: origin, Requests: 1},
+	}, transport.Breakers())
+}
+
+func TestOriginKeyThatPanicsLeaksNoBody(t *testing.T) {
+	t.Parallel()
+	transport := newTransport(t, scripted(status(200)), steadyhttp.WithOriginKey(func(*http.Request) string { panic("key") }))
+	source := text("payload")
+	r := get(t)
+	r.Body = source
+	assert.PanicsWithValue(t, "key", func() { _, _ = transport.RoundTrip(r) })
+	assert.Equal(t, 1, source.closes())
+}
+
+func visit(t *testing.T, transport *steadyhttp.Transport, host string) {
+	t.Helper()
+	r := get(t)
+	r.URL.Host = host
+	_, _ = transport.RoundTrip(r)
+}
+
+// states returns the breakers by origin.
+func states(transport *steadyhttp.Transport) map[string]steadyhttp.BreakerState {
+	states := make(map[string]steadyhttp.BreakerState)
+	for _, b := range transport.Breakers() {
+		states[b.Origin] = b.State
+	}
+	return states
+}
+
+// failingHosts answers 503 for the hosts given, and 200 for the rest.
+func failingHosts(hosts ...string) step {
+	return func(r *http.Request) (*http.Response, error) {
+		for _, host := range hosts {
+			if r.URL.Host == host {
+				return status(503)(r)
+			}
+		}
+		return status(200)(r)
+	}
+}
+
+func TestRegistryIsBoundedAndAnOpenBreakerSurvives(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, quiet{failingHosts("down.example.com")}, single(steadyhttp.WithBreakerOpenFor(time.Hour))...)
+		for range 10 {
+			visit(t, transport, "down.example.com")
+		}
+		var before, after runtime.MemStats
+		for i := range 100_000 {
+			if i == 50_000 {
+				runtime.GC()
+				runtime.ReadMemStats(&before)
+			}
+			visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		assert.Len(t, transport.Breakers(), 1024)
+		assert.Equal(t, steadyhttp.BreakerOpen, states(transport)["https://down.example.com:443"])
+		assert.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(1<<20), "flat past the limit")
+	})
+}
+
+// quiet is a base that keeps nothing.
+type quiet struct{ answer step }
+
+func (q quiet) RoundTrip(r *http.Request) (*http.Response, error) { return q.answer(r) }
+
+func TestUsedOriginsAreForgottenLast(t *testing.T) {
+	t.Parallel()
+	transport := newTransport(t, quiet{status(200)}, steadyhttp.WithOriginLimit(3))
+	for i := range 100 {
+		visit(t, transport, "often.example.com")
+		visit(t, transport, fmt.Sprintf("once-%d.example.com", i))
+	}
+	assert.Contains(t, states(transport), "https://often.example.com:443")
+	assert.Len(t, transport.Breakers(), 3)
+}
+
+func TestOriginWithFailuresToRememberSurvives(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, quiet{failingHosts("flaky.example.com")}, single(steadyhttp.WithOriginLimit(2))...)
+		visit(t, transport, "flaky.example.com")
+		for i := range 10 {
+			visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
+		}
+		assert.Contains(t, states(transport), "https://flaky.example.com:443")
+	})
+}
+
+func TestOriginWithASpentBudgetIsNotForgottenBeforeItIsFullAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(503))
+		transport := newTransport(t, server, unbroken(steadyhttp.WithOriginLimit(1))...)
+		require.Equal(t, 5, retries(t, transport, server))
+		server.steps = []step{status(200)}
+		visit(t, transport, "other.example.com")
+		server.steps = []step{status(503)}
+		assert.Equal(t, 0, retries(t, transport, server), "a new origin would have a full budget")
+	})
+}
+
+func TestOriginWithACallUnderWayIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(r *http.Request) (*http.Response, error) {
+			if r.URL.Host == "slow.example.com" {
+				return after(time.Second, status(200))(r)
+			}
+			return status(200)(r)
+		}
+		transport := newTransport(t, quiet{slow}, steadyhttp.WithOriginLimit(2))
+		var group sync.WaitGroup
+		group.Go(func() { visit(t, transport, "slow.example.com") })
+		synctest.Wait()
+		for i := range 10 {
+			visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
+		}
+		group.Wait()
+		assert.Contains(t, states(transport), "https://slow.example.com:443")
+		for i := range 10 {
+			visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
+		}
+		assert.NotContains(t, states(transport), "https://slow.example.com:443", "but afterwards it is")
+	})
+}
+
+func TestOriginsBeyondAFullRegistryShareOneBudgetAndHaveNoBreaker(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, quiet{status(503)}, single(steadyhttp.WithOriginLimit(1), steadyhttp.WithBreakerOpenFor(time.Hour))...)
+		for range 10 {
+			visit(t, transport, "down.example.com")
+		}
+		require.Equal(t, steadyhttp.BreakerOpen, states(transport)["https://down.example.com:443"])
+
+		sent := 0
+		transport = newTransport(t, quiet{func(r *http.Request) (*http.Response, error) {
+			sent++
+			return status(503)(r)
+		}}, steadyhttp.WithOriginLimit(1), steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutive(1, 0),
+			steadyhttp.WithBreakerOpenFor(time.Hour), steadyhttp.WithBackoff(time.Millisecond, time.Millisecond))
+		visit(t, transport, "down.example.com")
+		require.Equal(t, 1, sent)
+		for i := range 100 {
+			visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
+		}
+		assert.Equal(t, 1+100+5, sent, "every call is let through, and the burst is spent once")
+		assert.Len(t, transport.Breakers(), 1)
+	})
+}
