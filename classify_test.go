@@ -1,0 +1,290 @@
+package steadyhttp_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+func TestEveryStatusHasAClass(t *testing.T) {
+	t.Parallel()
+	permanent := map[int]bool{501: true, 505: true, 506: true, 507: true, 508: true, 510: true, 511: true, 526: true}
+	for code := -1; code <= 1000; code++ {
+		want := steadyhttp.Transient
+		switch {
+		case code >= 100 && code < 400:
+			want = steadyhttp.Success
+		case code == 429:
+			want = steadyhttp.Throttled
+		case code >= 400 && code < 500:
+			want = steadyhttp.ClientFault
+		case permanent[code]:
+			want = steadyhttp.Permanent
+		}
+		got := steadyhttp.Classify(nil, &http.Response{StatusCode: code}, nil)
+		assert.Equal(t, want, got, "status %d", code)
+	}
+}
+
+func dial(err error) error {
+	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", err)}
+}
+
+// notFound is the error of a name that does not exist, as the resolver returns it through a dial.
+func lookup(failure net.DNSError) error {
+	return &net.OpError{Op: "dial", Net: "tcp", Err: &failure}
+}
+
+type alert uint8
+
+func (alert) Error() string { return "tls: an alert" }
+
+type networkTimeout struct{}
+
+func (networkTimeout) Error() string   { return "timeout awaiting response headers" }
+func (networkTimeout) Timeout() bool   { return true }
+func (networkTimeout) Temporary() bool { return true }
+
+func TestEveryErrorHasAClass(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		err  error
+		want steadyhttp.Class
+	}{
+		"no connection":            {dial(syscall.ECONNREFUSED), steadyhttp.Unprocessed},
+		"unreachable":              {dial(syscall.EHOSTUNREACH), steadyhttp.Unprocessed},
+		"no proxy":                 {&net.OpError{Op: "proxyconnect", Net: "tcp", Err: dial(syscall.ECONNREFUSED)}, steadyhttp.Unprocessed},
+		"no SOCKS connection":      {&net.OpError{Op: "socks connect", Net: "tcp", Err: io.EOF}, steadyhttp.Unprocessed},
+		"no name":                  {lookup(net.DNSError{IsNotFound: true}), steadyhttp.Permanent},
+		"no name for now":          {lookup(net.DNSError{IsNotFound: true, IsTemporary: true}), steadyhttp.Unprocessed},
+		"a failing name server":    {lookup(net.DNSError{IsTemporary: true}), steadyhttp.Unprocessed},
+		"a refusing name server":   {lookup(net.DNSError{}), steadyhttp.Unprocessed},
+		"no ports":                 {dial(syscall.EADDRNOTAVAIL), steadyhttp.Unprocessed},
+		"no files":                 {dial(syscall.EMFILE), steadyhttp.Unprocessed},
+		"no files in the system":   {&net.OpError{Op: "socket", Err: syscall.ENFILE}, steadyhttp.Unprocessed},
+		"reset":                    {&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, steadyhttp.Transient},
+		"broken pipe":              {&net.OpError{Op: "write", Err: os.NewSyscallError("write", syscall.EPIPE)}, steadyhttp.Transient},
+		"EOF":                      {io.EOF, steadyhttp.Transient},
+		"an unexpected EOF":        {io.ErrUnexpectedEOF, steadyhttp.Transient},
+		"a header timeout":         {networkTimeout{}, steadyhttp.Transient},
+		"a deadline not ours":      {context.DeadlineExceeded, steadyhttp.Transient},
+		"a cancel not ours":        {context.Canceled, steadyhttp.Transient},
+		"unknown":                  {errors.New("?"), steadyhttp.Transient},
+		"a closed idle connection": {errors.New("http: server closed idle connection"), steadyhttp.Unprocessed},
+		"the same, wrapped":        {fmt.Errorf("sent through a wrapper: %w", errors.New("http: server closed idle connection")), steadyhttp.Unprocessed},
+		"only its words":           {errors.New("no http: server closed idle connection"), steadyhttp.Transient},
+		"verification":             {&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, steadyhttp.Permanent},
+		"an unknown authority":     {x509.UnknownAuthorityError{}, steadyhttp.Permanent},
+		"another host's":           {x509.HostnameError{Certificate: &x509.Certificate{}, Host: "x"}, steadyhttp.Permanent},
+		"an expired certificate":   {x509.CertificateInvalidError{Reason: x509.Expired}, steadyhttp.Permanent},
+		"no roots":                 {x509.SystemRootsError{}, steadyhttp.Permanent},
+		"a broken algorithm":       {x509.InsecureAlgorithmError(x509.MD5WithRSA), steadyhttp.Permanent},
+		"plain HTTP":               {tls.RecordHeaderError{Msg: "x"}, steadyhttp.Permanent},
+		"a TLS alert":              {&net.OpError{Op: "remote error", Err: alert(70)}, steadyhttp.Permanent},
+		"an internal TLS error":    {&net.OpError{Op: "remote error", Err: alert(80)}, steadyhttp.Transient},
+		"an odd remote error":      {&net.OpError{Op: "remote error", Err: errors.New("?")}, steadyhttp.Permanent},
+		"a missing file":           {&fs.PathError{Op: "read", Path: "x", Err: syscall.EIO}, steadyhttp.Permanent},
+		"an open breaker":          {&steadyhttp.CircuitOpenError{}, steadyhttp.Unprocessed},
+		"an attempt timeout":       {steadyhttp.ErrAttemptTimeout, steadyhttp.Transient},
+		"an error of ours":         {&steadyhttp.Error{Class: steadyhttp.Unprocessed}, steadyhttp.Unprocessed},
+	} {
+		assert.Equal(t, c.want, steadyhttp.Classify(nil, nil, c.err), name)
+		wrapped := &url.Error{Op: "Get", URL: target, Err: c.err}
+		assert.Equal(t, c.want, steadyhttp.Classify(get(t), nil, wrapped), "%s, through a client", name)
+	}
+	assert.Equal(t, steadyhttp.Unclassified, steadyhttp.Classify(nil, nil, nil))
+}
+
+func TestResponseDecidesAlone(t *testing.T) {
+	t.Parallel()
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := request(t, canceled, http.MethodGet, "")
+	assert.Equal(t, steadyhttp.Success, steadyhttp.Classify(r, &http.Response{StatusCode: 204}, errors.New("?")))
+}
+
+func TestContextIsAskedBeforeTheError(t *testing.T) {
+	t.Parallel()
+	errShutdown := errors.New("shutting down")
+	canceled, cancel := context.WithCancelCause(t.Context())
+	cancel(errShutdown)
+	expired, cancelExpired := context.WithDeadlineCause(t.Context(), time.Now().Add(-time.Second), errShutdown)
+	defer cancelExpired()
+	closed := make(chan struct{})
+	close(closed)
+	for name, c := range map[string]struct {
+		ctx    context.Context
+		cancel <-chan struct{}
+		want   steadyhttp.Class
+	}{
+		"cancelled with a cause":          {canceled, nil, steadyhttp.Canceled},
+		"expired":                         {expired, nil, steadyhttp.Transient},
+		"Request.Cancel":                  {t.Context(), closed, steadyhttp.Canceled},
+		"Request.Cancel and the deadline": {expired, closed, steadyhttp.Transient},
+	} {
+		r := request(t, c.ctx, http.MethodGet, "")
+		r.Cancel = c.cancel //nolint:staticcheck // http.Client.Timeout still uses it
+		for _, err := range []error{errShutdown, context.Canceled, io.EOF, dial(syscall.ECONNREFUSED)} {
+			assert.Equal(t, c.want, steadyhttp.Classify(r, nil, err), "%s: %v", name, err)
+		}
+	}
+}
+
+// lagging is a context whose deadline is past, but whose timer has not fired yet.
+type lagging struct{ context.Context }
+
+func (lagging) Deadline() (time.Time, bool) { return time.Now().Add(-time.Microsecond), true }
+
+func TestDialThatNoticesTheDeadlineFirstIsTheCallersDeadline(t *testing.T) {
+	t.Parallel()
+	r := request(t, lagging{t.Context()}, http.MethodGet, "")
+	assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(r, nil, dial(syscall.ETIMEDOUT)))
+}
+
+func TestRequestThatCannotBeSentIsPermanent(t *testing.T) {
+	t.Parallel()
+	refusal := errors.New("net/http: refused")
+	for name, spoil := range map[string]func(*http.Request){
+		"method":        func(r *http.Request) { r.Method = "GE T" },
+		"header name":   func(r *http.Request) { r.Header["X Y"] = []string{"z"} },
+		"empty name":    func(r *http.Request) { r.Header[""] = []string{"z"} },
+		"header value":  func(r *http.Request) { r.Header["X"] = []string{"a\nb"} },
+		"DEL":           func(r *http.Request) { r.Header["X"] = []string{"\x7f"} },
+		"trailer name":  func(r *http.Request) { r.Trailer = http.Header{"X:": nil} },
+		"trailer value": func(r *http.Request) { r.Trailer = http.Header{"X": {"\x00"}} },
+		"scheme":        func(r *http.Request) { r.URL.Scheme = "ftp" },
+		"host":          func(r *http.Request) { r.URL.Host = "" },
+		"URL":           func(r *http.Request) { r.URL = nil },
+	} {
+		r := get(t)
+		spoil(r)
+		assert.Equal(t, steadyhttp.Permanent, steadyhttp.Classify(r, nil, refusal), name)
+		if r.URL != nil {
+			assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(r, nil, io.EOF), "%s, but it was sent", name)
+		}
+	}
+	r := get(t)
+	r.Header["X-Odd"] = []string{"\t fine é", ""}
+	r.Method = "M-SEARCH"
+	assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(r, nil, refusal))
+}
+
+func TestClassifierOverrulesAndIsAskedOnceForEachAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		classifier := func(r *http.Request, response *http.Response, err error) steadyhttp.Class {
+			asked++
+			assert.NotNil(t, r)
+			assert.NotEqual(t, response == nil, err == nil)
+			if response != nil && response.StatusCode == 404 {
+				return steadyhttp.Transient
+			}
+			return steadyhttp.Unclassified
+		}
+		server := scripted(status(404), fail(errReset), status(503), status(200))
+		ctx, report := steadyhttp.WithReport(t.Context())
+		response, err := newTransport(t, server, steadyhttp.WithClassifier(classifier)).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		require.NoError(t, err)
+		assert.Equal(t, 200, response.StatusCode)
+		assert.Equal(t, 4, asked)
+		var classes []steadyhttp.Class
+		for _, attempt := range report.Attempts {
+			classes = append(classes, attempt.Class)
+		}
+		assert.Equal(t, []steadyhttp.Class{steadyhttp.Transient, steadyhttp.Transient, steadyhttp.Transient, steadyhttp.Success}, classes)
+	})
+}
+
+func TestClassThatIsNoneIsNoOpinion(t *testing.T) {
+	t.Parallel()
+	transport := newTransport(t, scripted(status(404)), steadyhttp.WithClassifier(
+		func(*http.Request, *http.Response, error) steadyhttp.Class { return 99 }))
+	ctx, report := steadyhttp.WithReport(t.Context())
+	_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+	require.NoError(t, err)
+	assert.Equal(t, steadyhttp.ClientFault, report.Attempts[0].Class)
+}
+
+func TestClassifierMayCallAnErrorWhatItLikes(t *testing.T) {
+	t.Parallel()
+	for class, stopped := range map[steadyhttp.Class]steadyhttp.StopReason{
+		steadyhttp.Success: steadyhttp.StopNotRetryable, steadyhttp.ClientFault: steadyhttp.StopNotRetryable,
+		steadyhttp.Throttled: steadyhttp.StopNotRetryable, steadyhttp.Permanent: steadyhttp.StopNotRetryable,
+		steadyhttp.Canceled: steadyhttp.StopCanceled,
+	} {
+		ctx, report := steadyhttp.WithReport(t.Context())
+		_, err := newTransport(t, scripted(fail(errReset)), steadyhttp.WithClassifier(
+			func(*http.Request, *http.Response, error) steadyhttp.Class { return class },
+		)).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		assert.Equal(t, errReset, err, "unwrapped: one attempt, and no reason of ours")
+		assert.Equal(t, stopped, report.Stopped, class)
+	}
+}
+
+func TestClassifierThatPanicsLeaksNoResponse(t *testing.T) {
+	t.Parallel()
+	server := scripted(status(200))
+	transport := newTransport(t, server, steadyhttp.WithClassifier(
+		func(*http.Request, *http.Response, error) steadyhttp.Class { panic("classifier") }))
+	assert.PanicsWithValue(t, "classifier", func() { _, _ = transport.RoundTrip(get(t)) })
+	server.assertClosed(t)
+}
+
+func TestCallersDeadlineCountsOnlyAfterASecond(t *testing.T) {
+	t.Parallel()
+	for patience, failures := range map[time.Duration]uint32{999 * time.Millisecond: 0, time.Second: 1, time.Minute: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			transport := newTransport(t, scripted(hang))
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			ctx, report := steadyhttp.WithReport(ctx)
+			_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+			assert.Equal(t, context.DeadlineExceeded, err, "the caller's own doing is not wrapped")
+			assert.Equal(t, failures, breaker(t, transport).Failures, patience)
+			assert.Equal(t, steadyhttp.StopDeadline, report.Stopped)
+			assert.Equal(t, steadyhttp.Transient, report.Attempts[0].Class)
+		})
+	}
+}
+
+func TestLocalExhaustionIsNotTheServersFault(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, err := range []error{syscall.EADDRNOTAVAIL, syscall.EMFILE} {
+			server := scripted(fail(dial(err)), status(200))
+			transport := newTransport(t, server)
+			response, err := transport.RoundTrip(post(t))
+			require.NoError(t, err)
+			assert.Equal(t, 200, response.StatusCode)
+			assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin, Requests: 1}, breaker(t, transport))
+		}
+	})
+}
+
+func TestClassesHaveNames(t *testing.T) {
+	t.Parallel()
+	var names []string
+	for class := steadyhttp.Unclassified; class <= steadyhttp.Canceled; class++ {
+		names = append(names, class.String())
+	}
+	assert.Equal(t, []string{"unclassified", "success", "client_fault", "throttled", "transient", "unprocessed", "permanent", "canceled"}, names)
+	assert.Equal(t, "8", (steadyhttp.Canceled + 1).String())
+}

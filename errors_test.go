@@ -1,0 +1,155 @@
+package steadyhttp_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net/http"
+	"net/url"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+func TestErrorTellsAttemptsReasonAndCauseWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, scripted(status(502), fail(errReset)), steadyhttp.WithMaxAttempts(2))
+		r := get(t)
+		r.URL, _ = url.Parse("https://user:hunter2@api.example.com/a%2Fb?token=hunter2#hunter2")
+		r.Header.Set("Authorization", "hunter2")
+		_, err := transport.RoundTrip(r)
+		assert.EqualError(t, err, "steadyhttp: GET https://api.example.com/a%2Fb failed after 2 attempts (max_attempts, last status 502): connection reset by a test")
+		assert.NotContains(t, err.Error(), "hunter2")
+		var failed *steadyhttp.Error
+		require.ErrorAs(t, err, &failed)
+		assert.Equal(t, &steadyhttp.Error{
+			Method: "GET", URL: "https://api.example.com/a%2Fb", Attempts: 2, Class: steadyhttp.Transient,
+			StatusCode: 502, Stopped: steadyhttp.StopMaxAttempts, Err: errReset,
+		}, failed)
+		assert.True(t, failed.Temporary())
+		assert.False(t, failed.Timeout())
+	})
+}
+
+func TestErrorOfOneAttemptIsWrappedOnlyForAReasonOfOurs(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		request func(*testing.T, context.Context) *http.Request
+		options []steadyhttp.Option
+		wrapped bool
+	}{
+		"an unsafe method":  {payload(http.MethodPost), nil, true},
+		"a stream":          {stream(http.MethodPut), nil, true},
+		"no retry wanted":   {marked(http.MethodGet, steadyhttp.NoRetry), nil, false},
+		"retrying is off":   {method(http.MethodGet), single(), false},
+		"the breaker opens": {method(http.MethodGet), []steadyhttp.Option{steadyhttp.WithBreakerConsecutive(1, 0)}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := newTransport(t, scripted(fail(errReset)), c.options...).RoundTrip(c.request(t, t.Context()))
+			var failed *steadyhttp.Error
+			assert.Equal(t, c.wrapped, errors.As(err, &failed))
+			assert.ErrorIs(t, err, errReset)
+			if c.wrapped {
+				assert.Equal(t, 1, failed.Attempts)
+				assert.Contains(t, err.Error(), "after 1 attempt (")
+			} else {
+				assert.Equal(t, errReset, err)
+			}
+		})
+	}
+}
+
+func TestPermanentErrorIsNeverWrapped(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		// http.Client looks for it by type assertion, to say http.ErrSchemeMismatch.
+		plaintext := tls.RecordHeaderError{Msg: "HTTP response to HTTPS client", RecordHeader: [5]byte{'H', 'T', 'T', 'P', '/'}}
+		transport := newTransport(t, scripted(fail(errReset), fail(plaintext)))
+		_, err := (&http.Client{Transport: transport}).Get(target)
+		assert.ErrorIs(t, err, http.ErrSchemeMismatch)
+	})
+}
+
+func TestURLErrorStillKnowsATimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := &http.Client{Transport: newTransport(t, scripted(hang), steadyhttp.WithAttemptTimeout(time.Second))}
+		_, err := client.Get(target)
+		var outer *url.Error
+		require.ErrorAs(t, err, &outer)
+		assert.True(t, outer.Timeout())
+		assert.True(t, outer.Temporary())
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
+func TestDeadlineThatEndsAWaitIsATimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(context.DeadlineExceeded) })
+		_, err := newTransport(t, scripted(status(503)), steadyhttp.WithBackoff(10*time.Second, time.Minute)).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		var failed *steadyhttp.Error
+		require.ErrorAs(t, err, &failed)
+		assert.Equal(t, steadyhttp.StopCanceled, failed.Stopped, "ctx.Err() decides, not the cause")
+		assert.ErrorIs(t, err, context.Canceled)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.ErrorContains(t, err, "last status 503")
+	})
+}
+
+// surprise is a context that ends without having announced a deadline.
+type surprise struct {
+	context.Context
+	done chan struct{}
+}
+
+func (s surprise) Done() <-chan struct{} { return s.done }
+func (s surprise) Err() error {
+	select {
+	case <-s.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+func TestUnannouncedDeadlineEndsAWaitAsADeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx := surprise{t.Context(), make(chan struct{})}
+		time.AfterFunc(time.Second, func() { close(ctx.done) })
+		_, err := newTransport(t, scripted(status(503)), steadyhttp.WithBackoff(10*time.Second, time.Minute)).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		var failed *steadyhttp.Error
+		require.ErrorAs(t, err, &failed)
+		assert.Equal(t, steadyhttp.StopDeadline, failed.Stopped)
+		assert.True(t, failed.Timeout())
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
+func TestCircuitOpenErrorNamesOriginAndTime(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, time.November, 22, 10, 0, 0, 0, time.UTC)
+	err := &steadyhttp.CircuitOpenError{Origin: origin, RetryAt: at}
+	assert.EqualError(t, err, "steadyhttp: circuit open for https://api.example.com:443 until 2026-11-22T10:00:00Z")
+	assert.EqualError(t, &steadyhttp.CircuitOpenError{Origin: origin}, "steadyhttp: circuit open for https://api.example.com:443: a probe is under way")
+	assert.False(t, err.Timeout())
+	assert.True(t, err.Temporary())
+	assert.NotErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
+}
+
+func TestErrorWithoutACauseHasAText(t *testing.T) {
+	t.Parallel()
+	err := &steadyhttp.Error{Method: "GET", URL: target, Attempts: 1, Stopped: steadyhttp.StopBudget}
+	assert.EqualError(t, err, "steadyhttp: GET "+target+" failed after 1 attempt (budget)")
+	assert.False(t, err.Timeout())
+	assert.NoError(t, errors.Unwrap(err))
+}

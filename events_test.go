@@ -1,0 +1,169 @@
+package steadyhttp_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+// A diary writes down what is observed, a line for each event.
+type diary struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (d *diary) observe(_ context.Context, e steadyhttp.Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	line := fmt.Sprintf("%s %d %s %d", e.Kind, e.Attempt, e.Class, e.StatusCode)
+	switch e.Kind {
+	case steadyhttp.EventAttempt:
+		line += fmt.Sprint(" took ", e.Duration)
+	case steadyhttp.EventGiveUp:
+		line += fmt.Sprint(" because ", e.Stopped)
+	case steadyhttp.EventBreaker:
+		line = fmt.Sprintf("%s %s to %s", e.Kind, e.From, e.To)
+	}
+	if e.Err != nil {
+		line += ": " + e.Err.Error()
+	}
+	d.lines = append(d.lines, line)
+}
+
+func TestObserverSeesEveryStep(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		steps   []step
+		options []steadyhttp.Option
+		want    []string
+	}{
+		"success": {[]step{after(time.Second, status(200))}, nil, []string{"attempt 1 success 200 took 1s"}},
+		"resent": {[]step{status(503), fail(errReset), status(200)}, nil, []string{
+			"attempt 1 transient 503 took 0s", "retry 1 transient 503",
+			"attempt 2 transient 0 took 0s: connection reset by a test", "retry 2 transient 0: connection reset by a test",
+			"attempt 3 success 200 took 0s",
+		}},
+		"given up": {[]step{status(503)}, []steadyhttp.Option{steadyhttp.WithMaxAttempts(2), steadyhttp.WithoutBreaker()}, []string{
+			"attempt 1 transient 503 took 0s", "retry 1 transient 503", "attempt 2 transient 503 took 0s",
+			"give_up 2 transient 503 because max_attempts",
+		}},
+		"not retryable": {[]step{status(404)}, nil, []string{
+			"attempt 1 client_fault 404 took 0s", "give_up 1 client_fault 404 because not_retryable",
+		}},
+		"breaker": {[]step{status(503)}, []steadyhttp.Option{steadyhttp.WithBreakerConsecutive(1, 0)}, []string{
+			"breaker closed to open", "attempt 1 transient 503 took 0s", "give_up 1 transient 503 because circuit_open",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var seen diary
+				transport := newTransport(t, scripted(c.steps...), append(c.options, steadyhttp.WithObserver(seen.observe))...)
+				_, err := transport.RoundTrip(get(t))
+				require.NoError(t, err)
+				assert.Equal(t, c.want, seen.lines)
+			})
+		})
+	}
+}
+
+func TestObserverSeesARejectionAsAGiveUpWithoutAnAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var seen diary
+		transport, _ := opened(t, status(200), steadyhttp.WithObserver(seen.observe))
+		seen.lines = nil
+		_, err := transport.RoundTrip(get(t))
+		require.Error(t, err)
+		assert.Equal(t, []string{"give_up 0 unprocessed 0 because circuit_open: " + err.Error()}, seen.lines)
+	})
+}
+
+func TestEventsCarryTheCallersRequestAndContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		type key struct{}
+		ctx := context.WithValue(t.Context(), key{}, "mine")
+		original := request(t, ctx, http.MethodGet, "")
+		events := 0
+		transport := newTransport(t, scripted(status(503), status(200)), steadyhttp.WithIdempotencyKeys(),
+			steadyhttp.WithObserver(func(ctx context.Context, e steadyhttp.Event) {
+				events++
+				assert.Equal(t, "mine", ctx.Value(key{}))
+				assert.Same(t, original, e.Request)
+				assert.Equal(t, origin, e.Origin)
+			}))
+		_, err := transport.RoundTrip(original)
+		require.NoError(t, err)
+		assert.Equal(t, 3, events)
+	})
+}
+
+func TestWaitInTheEventIsTheWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var announced time.Duration
+		server := scripted(status(503), status(200))
+		ctx, report := steadyhttp.WithReport(t.Context())
+		_, err := newTransport(t, server, steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
+			announced += e.Wait
+		})).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		require.NoError(t, err)
+		assert.Equal(t, announced, server.waits()[0])
+		assert.Equal(t, announced, report.Attempts[0].Wait)
+		assert.Zero(t, report.Attempts[1].Wait)
+	})
+}
+
+func TestObserverThatPanicsLeaksNothing(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []steadyhttp.EventKind{steadyhttp.EventAttempt, steadyhttp.EventRetry, steadyhttp.EventGiveUp} {
+		t.Run(kind.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := scripted(status(503))
+				transport := newTransport(t, server, steadyhttp.WithMaxAttempts(2), steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
+					if e.Kind == kind {
+						panic("observer")
+					}
+				}))
+				assert.PanicsWithValue(t, "observer", func() { _, _ = transport.RoundTrip(request(t, t.Context(), http.MethodPut, "payload")) })
+				server.assertClosed(t)
+			})
+		})
+	}
+}
+
+func TestObserverMayCallTheClient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var transport *steadyhttp.Transport
+		depth := 0
+		transport = newTransport(t, scripted(status(503), status(200)), steadyhttp.WithObserver(func(context.Context, steadyhttp.Event) {
+			if depth < 3 {
+				depth++
+				sendMany(t, transport, 1)
+			}
+		}))
+		sendMany(t, transport, 1)
+		assert.Equal(t, 3, depth)
+	})
+}
+
+func TestEventsHaveNames(t *testing.T) {
+	t.Parallel()
+	var names []string
+	for kind := steadyhttp.EventKind(0); kind <= steadyhttp.EventBreaker+1; kind++ {
+		names = append(names, kind.String())
+	}
+	assert.Equal(t, []string{"none", "attempt", "retry", "give_up", "breaker", "5"}, names)
+}

@@ -1,0 +1,97 @@
+package steadyhttp_test
+
+import (
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+func TestReportTellsWhatACallTook(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(after(time.Second, status(503)), after(2*time.Second, fail(errReset)), status(200))
+		ctx, report := steadyhttp.WithReport(t.Context())
+		start := time.Now()
+		_, err := newTransport(t, server).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		require.NoError(t, err)
+		waits := server.waits()
+		assert.Equal(t, []steadyhttp.Attempt{
+			{Start: start, Duration: time.Second, StatusCode: 503, Class: steadyhttp.Transient, Wait: waits[0] - time.Second},
+			{Start: start.Add(waits[0]), Duration: 2 * time.Second, Err: errReset, Class: steadyhttp.Transient, Wait: waits[1] - 2*time.Second},
+			{Start: start.Add(waits[0] + waits[1]), StatusCode: 200, Class: steadyhttp.Success},
+		}, report.Attempts)
+		assert.Equal(t, steadyhttp.StopSuccess, report.Stopped)
+	})
+}
+
+func TestReportAppendsOverRedirects(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(503), status(302, "Location", "/elsewhere"), status(503), status(200))
+		client := &http.Client{Transport: newTransport(t, server)}
+		ctx, report := steadyhttp.WithReport(t.Context())
+		response, err := client.Do(request(t, ctx, http.MethodGet, ""))
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		var codes []int
+		for _, attempt := range report.Attempts {
+			codes = append(codes, attempt.StatusCode)
+		}
+		assert.Equal(t, []int{503, 302, 503, 200}, codes)
+		assert.Equal(t, 2, steadyhttp.Attempts(response), "of the last hop")
+	})
+}
+
+func TestNestedReportsAreAllFilledIn(t *testing.T) {
+	t.Parallel()
+	transport := newTransport(t, scripted(status(200)))
+	outerContext, outer := steadyhttp.WithReport(t.Context())
+	innerContext, inner := steadyhttp.WithReport(outerContext)
+	otherContext, other := steadyhttp.WithReport(outerContext)
+	_, err := transport.RoundTrip(request(t, innerContext, http.MethodGet, ""))
+	require.NoError(t, err)
+	_, err = transport.RoundTrip(request(t, otherContext, http.MethodGet, ""))
+	require.NoError(t, err)
+	assert.Len(t, outer.Attempts, 2)
+	assert.Len(t, inner.Attempts, 1)
+	assert.Len(t, other.Attempts, 1)
+}
+
+func TestAttemptsIsOneForAResponseThatCameAtOnce(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, 0, steadyhttp.Attempts(nil))
+	assert.Equal(t, 1, steadyhttp.Attempts(&http.Response{}))
+	response, err := newTransport(t, scripted(status(200))).RoundTrip(get(t))
+	require.NoError(t, err)
+	assert.Equal(t, 1, steadyhttp.Attempts(response))
+}
+
+func TestAttemptsOfAnotherCallInTheContextDoNotCount(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		first, err := newTransport(t, scripted(status(503), status(503), status(200))).RoundTrip(get(t))
+		require.NoError(t, err)
+		require.Equal(t, 3, steadyhttp.Attempts(first))
+		second, err := newTransport(t, scripted(status(200))).RoundTrip(request(t, first.Request.Context(), http.MethodGet, ""))
+		require.NoError(t, err)
+		assert.Equal(t, 1, steadyhttp.Attempts(second))
+	})
+}
+
+func TestStopReasonsHaveNames(t *testing.T) {
+	t.Parallel()
+	var names []string
+	for reason := steadyhttp.StopReason(0); reason <= steadyhttp.StopNoRetry+1; reason++ {
+		names = append(names, reason.String())
+	}
+	assert.Equal(t, []string{
+		"none", "success", "not_retryable", "max_attempts", "budget", "unsafe_method", "body", "retry_after_too_long",
+		"deadline", "circuit_open", "canceled", "no_retry", "12",
+	}, names)
+}

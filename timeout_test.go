@@ -1,0 +1,190 @@
+package steadyhttp_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+func TestAttemptTimeoutIsRetriedAndSaysWhatItIs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(hang, status(200))
+		response, err := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(get(t))
+		require.NoError(t, err)
+		assert.Equal(t, 2, steadyhttp.Attempts(response))
+		assert.GreaterOrEqual(t, server.waits()[0], time.Second)
+		require.NoError(t, response.Body.Close())
+
+		_, err = newTransport(t, scripted(hang), single(steadyhttp.WithAttemptTimeout(time.Second))...).RoundTrip(get(t))
+		assert.ErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.ErrorContains(t, err, "1s")
+		var timeout net.Error
+		require.ErrorAs(t, err, &timeout)
+		assert.True(t, timeout.Timeout())
+		assert.True(t, timeout.Temporary()) //nolint:staticcheck // url.Error asks for it
+	})
+}
+
+func TestAttemptTimeoutIsNotTheCallersCancel(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		// HTTP/2 returns ctx.Err(), which for our timeout is context.Canceled.
+		http2 := func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}
+		transport := newTransport(t, scripted(http2), single(steadyhttp.WithAttemptTimeout(time.Second))...)
+		ctx, report := steadyhttp.WithReport(t.Context())
+		_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+		assert.ErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
+		assert.NotErrorIs(t, err, context.Canceled)
+		assert.Equal(t, steadyhttp.Transient, report.Attempts[0].Class)
+		assert.Equal(t, uint32(1), breaker(t, transport).Failures)
+	})
+}
+
+func TestCallersEndCountsBeforeTheAttemptTimeout(t *testing.T) {
+	t.Parallel()
+	errShutdown := errors.New("shutting down")
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		deaf := func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			cancel(errShutdown)
+			return nil, context.Cause(r.Context())
+		}
+		transport := newTransport(t, scripted(deaf), steadyhttp.WithAttemptTimeout(time.Second))
+		_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+		assert.Equal(t, errShutdown, err)
+		assert.Zero(t, breaker(t, transport).Failures)
+	})
+}
+
+func TestBodyIsReadableAfterTheAttemptTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		source := &contextBody{parts: 10, pause: time.Second}
+		base := quiet{func(r *http.Request) (*http.Response, error) {
+			source.ctx = r.Context()
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: source}, nil
+		}}
+		response, err := newTransport(t, base, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(get(t))
+		require.NoError(t, err)
+		content, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		assert.Len(t, content, 10)
+		assert.Error(t, source.ctx.Err(), "released at the end of the body")
+		require.NoError(t, response.Body.Close())
+		assert.True(t, source.closed)
+	})
+}
+
+func TestClosingTheBodyReleasesTheAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		source := &contextBody{parts: 10, pause: time.Second}
+		base := quiet{func(r *http.Request) (*http.Response, error) {
+			source.ctx = r.Context()
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: source}, nil
+		}}
+		response, err := newTransport(t, base, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(get(t))
+		require.NoError(t, err)
+		require.NoError(t, source.ctx.Err())
+		require.NoError(t, response.Body.Close())
+		assert.Error(t, source.ctx.Err())
+		assert.True(t, source.closed)
+	})
+}
+
+// A contextBody fails once its request's context has ended, as net/http's bodies do.
+type contextBody struct {
+	ctx    context.Context
+	parts  int
+	pause  time.Duration
+	closed bool
+}
+
+func (b *contextBody) Read(p []byte) (int, error) {
+	time.Sleep(b.pause)
+	switch {
+	case b.ctx.Err() != nil:
+		return 0, b.ctx.Err()
+	case b.parts == 0:
+		return 0, io.EOF
+	default:
+		b.parts--
+		return copy(p, "x"), nil
+	}
+}
+
+func (b *contextBody) Close() error {
+	b.closed = true
+	return nil
+}
+
+func TestResponseThatComesTooLateIsClosed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(func(r *http.Request) (*http.Response, error) {
+			time.Sleep(2 * time.Second) // a base that does not look at the context
+			return status(200)(r)
+		})
+		_, err := newTransport(t, server, single(steadyhttp.WithAttemptTimeout(time.Second))...).RoundTrip(get(t))
+		assert.ErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
+		server.assertClosed(t)
+	})
+}
+
+func TestSwitchedProtocolsKeepTheirWriter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		upgraded := &duplex{body: text("")}
+		base := quiet{func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 101, Header: http.Header{}, Body: upgraded}, nil
+		}}
+		response, err := newTransport(t, base, busy()...).RoundTrip(get(t))
+		require.NoError(t, err)
+		assert.Implements(t, (*io.ReadWriteCloser)(nil), response.Body)
+	})
+}
+
+type duplex struct{ *body }
+
+func (duplex) Write(p []byte) (int, error) { return len(p), nil }
+
+func TestPanickingBaseReleasesTheAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var ctx context.Context
+		base := quiet{func(r *http.Request) (*http.Response, error) {
+			ctx = r.Context()
+			panic("base")
+		}}
+		transport := newTransport(t, base, steadyhttp.WithAttemptTimeout(time.Second))
+		assert.PanicsWithValue(t, "base", func() { _, _ = transport.RoundTrip(get(t)) })
+		assert.Error(t, ctx.Err())
+	})
+}
+
+func TestAttemptTimeoutIsForEachAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(after(900*time.Millisecond, status(503)), after(900*time.Millisecond, status(200)))
+		response, err := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(get(t))
+		require.NoError(t, err)
+		assert.Equal(t, 200, response.StatusCode)
+		require.NoError(t, response.Body.Close())
+	})
+}
