@@ -35,7 +35,8 @@ type BreakerStatus struct {
 	// Origin is "https://api.example.com:443", or what [WithOriginKey] returned.
 	Origin string
 	State  BreakerState
-	// Requests and Failures are counted in the window; neutral outcomes are not.
+	// Requests and Failures are counted in the window; neutral outcomes are not. A change of state
+	// begins a new window, so both are 0 unless the breaker is closed.
 	Requests uint32
 	Failures uint32
 	// RetryAt is when the next probe may go; zero unless open.
@@ -124,37 +125,39 @@ func breaking(policy *breakerPolicy, epoch time.Time) layer {
 		return nil
 	}
 	return func(next sender) sender {
-		return func(x exchange) outcome {
+		return func(x *exchange) {
 			b := x.origin.breaker
 			if b == nil {
-				return next(x)
+				next(x)
+				return
 			}
-			if phase := b.phase.Load(); stateIn(phase) == BreakerClosed {
-				o := next(x)
-				b.report(x.request.Context(), permit{phase: phase}, o, o.at)
-				return o
+			phase := b.phase.Load()
+			if stateIn(phase) != BreakerClosed {
+				b.guard(next, x, epoch)
+				return
 			}
-			return b.guard(next, x, epoch)
+			next(x)
+			b.report(x, permit{phase: phase}, x.at)
 		}
 	}
 }
 
 // guard is the way through a breaker that is not closed.
-func (b *breaker) guard(next sender, x exchange, epoch time.Time) outcome {
+func (b *breaker) guard(next sender, x *exchange, epoch time.Time) {
 	granted, rejection := b.admit(x.request.Context(), time.Now())
 	if rejection != nil {
-		closeRequest(x.request)
-		return outcome{err: rejection, class: Unprocessed, rejected: true}
+		x.err, x.class, x.rejected = rejection, Unprocessed, true
+		return
 	}
-	return b.sendProbe(next, x, granted, epoch)
+	b.sendProbe(next, x, granted, epoch)
 }
 
-// sendProbe reports on every way out, a panic and runtime.Goexit among them: the zero outcome is neutral
-// and frees the probe's place.
-func (b *breaker) sendProbe(next sender, x exchange, granted permit, epoch time.Time) (o outcome) {
-	defer func() { b.report(x.request.Context(), granted, o, time.Since(epoch)) }()
-	protect(b.tell, func() { closeRequest(x.request) })
-	return next(x)
+// sendProbe reports on every way out, a panic and runtime.Goexit among them: the outcome that there is
+// none of is neutral, and frees the probe's place.
+func (b *breaker) sendProbe(next sender, x *exchange, granted permit, epoch time.Time) {
+	defer func() { b.report(x, granted, time.Since(epoch)) }()
+	b.tell()
+	next(x)
 }
 
 // admit gives a permit, or says why not.
@@ -178,12 +181,12 @@ func (b *breaker) admit(cause context.Context, now time.Time) (permit, *CircuitO
 }
 
 // report counts an outcome, and tells what follows from it once the lock is free.
-func (b *breaker) report(cause context.Context, granted permit, o outcome, now time.Duration) {
-	if o.verdict == neutral && granted.probe == 0 {
+func (b *breaker) report(x *exchange, granted permit, now time.Duration) {
+	if x.verdict == neutral && granted.probe == 0 {
 		return
 	}
-	if b.count(cause, granted, o.verdict, now) {
-		protect(b.tell, func() { closeBody(o.response) })
+	if b.count(x.request.Context(), granted, x.verdict, now) {
+		b.tell()
 	}
 }
 

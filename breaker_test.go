@@ -179,13 +179,12 @@ func TestNeutralOutcomesAreNotCounted(t *testing.T) {
 	}{
 		"429":                          {t.Context(), status(429)},
 		"cancelled with a cause":       {canceled, fail(errors.New("gone"))},
-		"permanent without a response": {t.Context(), fail(&http.ProtocolError{ErrorString: "x"})},
+		"permanent without a response": {t.Context(), fail(io.ErrNoProgress)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			options := single(steadyhttp.WithClassifier(func(_ *http.Request, response *http.Response, err error) steadyhttp.Class {
-				var protocol *http.ProtocolError
-				if errors.As(err, &protocol) {
+				if errors.Is(err, io.ErrNoProgress) {
 					return steadyhttp.Permanent
 				}
 				return steadyhttp.Unclassified
@@ -244,6 +243,37 @@ func TestOpenBreakerSendsNothingAndClosesTheBody(t *testing.T) {
 	})
 }
 
+func TestCallerWhoGaveUpIsToldSoByAnOpenBreakerToo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		errShutdown := errors.New("shutting down")
+		canceled, cancel := context.WithCancelCause(t.Context())
+		cancel(errShutdown)
+		expired, cancelExpired := context.WithTimeout(t.Context(), -1)
+		defer cancelExpired()
+		for ctx, want := range map[context.Context]struct {
+			err     error
+			stopped steadyhttp.StopReason
+		}{
+			canceled: {context.Canceled, steadyhttp.StopCanceled},
+			expired:  {context.DeadlineExceeded, steadyhttp.StopDeadline},
+		} {
+			transport, server := opened(t, status(200))
+			ctx, report := steadyhttp.WithReport(ctx)
+			source := text("payload")
+			r := request(t, ctx, http.MethodPut, "")
+			r.Body = source
+			_, err := transport.RoundTrip(r)
+			assert.ErrorIs(t, err, want.err)
+			assert.ErrorIs(t, err, context.Cause(ctx))
+			assert.NotErrorIs(t, err, steadyhttp.ErrCircuitOpen)
+			assert.Equal(t, want.stopped, report.Stopped)
+			assert.Equal(t, 10, server.attempts())
+			assert.Equal(t, 1, source.closes())
+		}
+	})
+}
+
 func TestOpenTimeIsSpread(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -266,7 +296,7 @@ func TestProbeGoesAtRetryAtAndNotBefore(t *testing.T) {
 		time.Sleep(time.Until(breaker(t, transport).RetryAt) - 1)
 		_, err := send(t, transport)
 		assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		code, err := send(t, transport)
 		require.NoError(t, err)
 		assert.Equal(t, 200, code)
@@ -353,7 +383,7 @@ func TestHangingProbeLosesItsLeaseAndDecidesNothing(t *testing.T) {
 					time.Sleep(c.lease - 1)
 					_, err := send(t, transport)
 					require.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
-					time.Sleep(1)
+					time.Sleep(time.Nanosecond)
 					server.mu.Lock()
 					server.steps = append(server.steps, after(time.Second, status(200)))
 					server.mu.Unlock()

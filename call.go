@@ -16,11 +16,14 @@ type directives struct {
 
 type directivesKey struct{}
 
-func directivesOf(ctx context.Context) directives {
+var noDirectives directives
+
+// directivesOf returns what the context says, not to be modified.
+func directivesOf(ctx context.Context) *directives {
 	if given, ok := ctx.Value(directivesKey{}).(*directives); ok {
-		return *given
+		return given
 	}
-	return directives{}
+	return &noDirectives
 }
 
 func (d directives) in(ctx context.Context) context.Context {
@@ -32,7 +35,7 @@ func (d directives) in(ctx context.Context) context.Context {
 // Use it for a POST that the server recognises when it comes twice. It changes nothing for methods that
 // are idempotent anyway, and nothing about the body: one that cannot be replayed is not sent again.
 func Idempotent(ctx context.Context) context.Context {
-	d := directivesOf(ctx)
+	d := *directivesOf(ctx)
 	d.idempotent = true
 	return d.in(ctx)
 }
@@ -41,7 +44,7 @@ func Idempotent(ctx context.Context) context.Context {
 //
 // It is still classified, the breaker counts it and may reject it, and an attempt timeout bounds it.
 func NoRetry(ctx context.Context) context.Context {
-	d := directivesOf(ctx)
+	d := *directivesOf(ctx)
 	d.noRetry = true
 	return d.in(ctx)
 }
@@ -52,7 +55,7 @@ func NoRetry(ctx context.Context) context.Context {
 // after hop. Of nested reports each is filled in.
 func WithReport(ctx context.Context) (context.Context, *Report) {
 	r := &reporter{}
-	d := directivesOf(ctx)
+	d := *directivesOf(ctx)
 	d.reporters = append(slices.Clip(d.reporters), r)
 	return d.in(ctx), &r.report
 }

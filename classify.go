@@ -71,14 +71,16 @@ type Classifier func(req *http.Request, resp *http.Response, err error) Class
 // and whether it was the request's own body that failed. Errors that a Transport returned are
 // classified as the Transport did.
 func Classify(req *http.Request, resp *http.Response, err error) Class {
-	return classify(req, resp, err, evidence{})
+	return classify(req, resp, err, 0)
 }
 
 // evidence is what the attempt itself showed, for errors whose type does not tell.
-type evidence struct {
-	bodyFailed     bool // reading the request's body failed
-	neverConnected bool // a connection was asked for, and none was ever got
-}
+type evidence uint8
+
+const (
+	bodyFailed     evidence = 1 << iota // reading the request's body failed
+	neverConnected                      // a connection was asked for, and none was ever got
+)
 
 func classify(request *http.Request, response *http.Response, err error, seen evidence) Class {
 	if response != nil {
@@ -120,9 +122,9 @@ func classifyError(request *http.Request, err error, seen evidence) Class {
 		return class
 	}
 	switch {
-	case seen.bodyFailed, isPermanent(err):
+	case seen&bodyFailed != 0, isPermanent(err):
 		return Permanent
-	case seen.neverConnected, isUnprocessed(err):
+	case seen&neverConnected != 0, isUnprocessed(err):
 		return Unprocessed
 	case !isWireError(err) && unsendable(request):
 		return Permanent
@@ -340,23 +342,23 @@ const (
 // the server: a caller's impatience is no outage.
 const impatience = time.Second
 
-// judge decides what an outcome tells about its origin. waited is how long the attempt took.
-func judge(request *http.Request, o outcome, waited time.Duration) verdict {
-	switch o.class {
+// judge decides what an outcome tells about its origin.
+func (x *exchange) judge() verdict {
+	switch x.class {
 	case Success, ClientFault:
 		return healthy
 	case Permanent:
-		if o.response != nil {
+		if x.response != nil {
 			return healthy
 		}
 		return neutral
 	case Transient:
-		if o.response == nil && waited < impatience && expired(request.Context()) {
+		if x.response == nil && x.took < impatience && expired(x.request.Context()) {
 			return neutral
 		}
 		return failing
 	case Unprocessed:
-		if isLocalExhaustion(o.err) {
+		if isLocalExhaustion(x.err) {
 			return neutral
 		}
 		return failing
@@ -368,28 +370,23 @@ func judge(request *http.Request, o outcome, waited time.Duration) verdict {
 // classifying is the layer that gives every outcome its class, once, and its verdict.
 func classifying(classifier Classifier) layer {
 	return func(next sender) sender {
-		return func(x exchange) outcome {
-			o := next(x)
-			o.class = classify(x.request, o.response, o.err, o.seen)
+		return func(x *exchange) {
+			next(x)
+			x.class = classify(x.request, x.response, x.err, x.seen)
 			if classifier != nil {
-				o.class = overrule(classifier, x.request, o)
+				x.overrule(classifier)
 			}
-			o.verdict = judge(x.request, o, o.took)
-			return o
+			x.verdict = x.judge()
 		}
 	}
 }
 
 // overrule asks the user's classifier.
-func overrule(classifier Classifier, request *http.Request, o outcome) (class Class) {
-	protect(
-		func() { class = classifier(request, o.response, o.err) },
-		func() { closeBody(o.response) },
-	)
-	if class == Unclassified || class > Canceled {
-		return o.class
+func (x *exchange) overrule(classifier Classifier) {
+	opinion := classifier(x.request, x.response, x.err)
+	if opinion != Unclassified && opinion <= Canceled {
+		x.class = opinion
 	}
-	return class
 }
 
 // idempotentMethods may be sent twice with the effect of once (RFC 9110 §9.2.2; QUERY is RFC 10008). A

@@ -140,7 +140,8 @@ func TestContextIsAskedBeforeTheError(t *testing.T) {
 		"Request.Cancel and the deadline": {expired, closed, steadyhttp.Transient},
 	} {
 		r := request(t, c.ctx, http.MethodGet, "")
-		r.Cancel = c.cancel //nolint:staticcheck // http.Client.Timeout still uses it
+		//lint:ignore SA1019 http.Client.Timeout still uses it
+		r.Cancel = c.cancel
 		for _, err := range []error{errShutdown, context.Canceled, io.EOF, dial(syscall.ECONNREFUSED)} {
 			assert.Equal(t, c.want, steadyhttp.Classify(r, nil, err), "%s: %v", name, err)
 		}

@@ -31,6 +31,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-cleanhttp"
@@ -44,9 +45,10 @@ import (
 // of http.RoundTripper: the request is not modified, its body is always closed, and exactly one of
 // response and error is returned.
 type Transport struct {
-	base    http.RoundTripper
-	send    sender
-	origins *registry
+	base      http.RoundTripper
+	send      sender
+	origins   *registry
+	exchanges sync.Pool // so that a call allocates none
 }
 
 // NewClient returns a client over a transport of its own, with its own connection pool.
@@ -108,8 +110,9 @@ func newTransport(base http.RoundTripper, settings *config) (*Transport, error) 
 	policy := &settings.policy
 	epoch := time.Now()
 	return &Transport{
-		base:    base,
-		origins: newRegistry(policy, epoch),
+		base:      base,
+		origins:   newRegistry(policy, epoch),
+		exchanges: sync.Pool{New: func() any { return new(exchange) }},
 		send: chain(
 			retrying(policy),
 			breaking(policy.breaker, epoch),
@@ -119,8 +122,8 @@ func newTransport(base http.RoundTripper, settings *config) (*Transport, error) 
 	}, nil
 }
 
-// A sender carries one exchange to its outcome.
-type sender func(exchange) outcome
+// A sender carries an exchange to its outcome.
+type sender func(*exchange)
 
 // A layer puts a step around a sender.
 type layer func(next sender) sender
@@ -159,8 +162,13 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	origin := t.origins.enter(request)
 	defer origin.leave()
-	o := t.send(exchange{request: request, original: request, origin: origin})
-	return o.response, o.err
+	x := t.exchanges.Get().(*exchange)
+	x.request, x.original, x.origin = request, request, origin
+	t.send(x)
+	response, err := x.response, x.err
+	*x = exchange{}
+	t.exchanges.Put(x)
+	return response, err
 }
 
 // CloseIdleConnections closes the base transport's idle connections, where it can.

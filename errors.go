@@ -32,7 +32,7 @@ func (e *CircuitOpenError) Error() string {
 	if e.RetryAt.IsZero() {
 		return fmt.Sprintf("steadyhttp: circuit open for %s: a probe is under way", e.Origin)
 	}
-	return fmt.Sprintf("steadyhttp: circuit open for %s until %s", e.Origin, e.RetryAt.Format(time.RFC3339Nano))
+	return fmt.Sprintf("steadyhttp: circuit open for %s until %s", e.Origin, e.RetryAt.Format("2006-01-02T15:04:05.000Z07:00"))
 }
 
 // Is reports true for [ErrCircuitOpen].

@@ -139,7 +139,7 @@ func TestCircuitOpenErrorNamesOriginAndTime(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, time.November, 22, 10, 0, 0, 0, time.UTC)
 	err := &steadyhttp.CircuitOpenError{Origin: origin, RetryAt: at}
-	assert.EqualError(t, err, "steadyhttp: circuit open for https://api.example.com:443 until 2026-11-22T10:00:00Z")
+	assert.EqualError(t, err, "steadyhttp: circuit open for https://api.example.com:443 until 2026-11-22T10:00:00.000Z")
 	assert.EqualError(t, &steadyhttp.CircuitOpenError{Origin: origin}, "steadyhttp: circuit open for https://api.example.com:443: a probe is under way")
 	assert.False(t, err.Timeout())
 	assert.True(t, err.Temporary())

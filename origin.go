@@ -2,6 +2,7 @@ package steadyhttp
 
 import (
 	"cmp"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,17 +15,44 @@ import (
 // [WithOriginKey] says. It has a breaker and a retry budget.
 type origin struct {
 	key     originKey
+	spelt   originKey // as in the URL that it was first found by
 	name    string
 	breaker *breaker // nil: none
 	budget  *budget  // nil: unlimited
 
-	calls  atomic.Int64 // under way
+	calls  atomic.Int64 // under way; far below zero once the origin is forgotten
 	used   atomic.Bool  // since the registry last looked for one to forget
 	steady atomic.Bool  // whether the last attempt brought a response
 }
 
-// leave ends a call that the registry let enter.
+// enter counts a call in, unless the origin is forgotten.
+func (o *origin) enter() bool {
+	if o.calls.Add(1) <= 0 {
+		o.calls.Add(-1)
+		return false
+	}
+	if !o.used.Load() {
+		o.used.Store(true)
+	}
+	return true
+}
+
+// leave counts a call out.
 func (o *origin) leave() { o.calls.Add(-1) }
+
+const forgotten = math.MinInt64 / 2
+
+// forget lets no call enter any more, if none is under way and nothing is lost by it.
+func (o *origin) forget(now time.Duration) bool {
+	if !o.calls.CompareAndSwap(0, forgotten) {
+		return false
+	}
+	if o.breaker.clean(now) && o.budget.full(now) {
+		return true
+	}
+	o.calls.Add(-forgotten)
+	return false
+}
 
 // settled reports whether the last attempt brought a response.
 func (o *origin) settled() bool { return o.steady.Load() }
@@ -37,18 +65,17 @@ func (o *origin) reached(answered bool) {
 	}
 }
 
-// idle reports whether the origin can be forgotten without forgetting anything.
-func (o *origin) idle(now time.Duration) bool {
-	return o.calls.Load() == 0 && o.breaker.clean(now) && o.budget.full(now)
-}
-
 // An originKey is comparable and made without allocating.
 type originKey struct{ scheme, host string }
 
-func originOf(request *http.Request) originKey {
-	scheme := strings.ToLower(request.URL.Scheme)
-	host := strings.ToLower(request.URL.Host)
+// canonical is the same for every spelling of an origin.
+func (k originKey) canonical() originKey {
+	scheme, host := strings.ToLower(k.scheme), strings.ToLower(k.host)
 	return originKey{scheme, strings.TrimSuffix(strings.TrimSuffix(host, defaultPort(scheme)), ":")}
+}
+
+func (k originKey) clone() originKey {
+	return originKey{strings.Clone(k.scheme), strings.Clone(k.host)}
 }
 
 // defaultPort is RFC 9110 §4.2's, with its colon.
@@ -66,7 +93,7 @@ func defaultPort(scheme string) string {
 // name always has the port, where one is known.
 func (k originKey) name() string {
 	if k.scheme == "" {
-		return k.host // WithOriginKey's
+		return strings.Clone(k.host) // WithOriginKey's
 	}
 	hasPort := strings.LastIndexByte(k.host, ':') > strings.LastIndexByte(k.host, ']')
 	if hasPort {
@@ -85,6 +112,7 @@ type registry struct {
 	policy   *policy
 	epoch    time.Time
 	overflow *budget
+	last     atomic.Pointer[origin] // most calls go where the last one went
 
 	mu      sync.RWMutex
 	origins map[originKey]*origin
@@ -100,67 +128,67 @@ func newRegistry(policy *policy, epoch time.Time) *registry {
 
 // enter returns the request's origin, which is not forgotten before the call has left it.
 func (r *registry) enter(request *http.Request) *origin {
-	key := originOf(request)
-	if r.policy.originKey != nil {
-		key = r.customKey(request, key)
-	}
-	if o := r.find(key); o != nil {
+	spelt := originKey{request.URL.Scheme, request.URL.Host}
+	if o := r.last.Load(); o != nil && o.spelt == spelt && o.enter() {
 		return o
 	}
-	return r.add(key)
+	key := spelt.canonical()
+	if r.policy.originKey != nil {
+		key, spelt = r.customKey(request, key), originKey{}
+	}
+	for {
+		o := r.find(key, spelt)
+		if !o.enter() {
+			continue // forgotten just now
+		}
+		if spelt.host != "" && o.spelt == spelt {
+			r.last.Store(o)
+		}
+		return o
+	}
 }
 
+// customKey asks the user's function, and lets no body leak should it panic or exit.
 func (r *registry) customKey(request *http.Request, otherwise originKey) originKey {
-	custom := ""
-	protect(
-		func() { custom = r.policy.originKey(request) },
-		func() { closeRequest(request) },
-	)
+	returned := false
+	defer func() {
+		if !returned {
+			closeRequest(request)
+		}
+	}()
+	custom := r.policy.originKey(request)
+	returned = true
 	if custom == "" {
 		return otherwise
 	}
 	return originKey{host: custom}
 }
 
-func (r *registry) find(key originKey) *origin {
+func (r *registry) find(key, spelt originKey) *origin {
 	r.mu.RLock()
-	defer r.mu.RUnlock()
 	o := r.origins[key]
+	r.mu.RUnlock()
 	if o != nil {
-		r.use(o)
+		return o
 	}
-	return o
-}
-
-// use counts a call in, under the lock, so that a sweep cannot miss it.
-func (r *registry) use(o *origin) {
-	o.calls.Add(1)
-	if !o.used.Load() {
-		o.used.Store(true)
-	}
-}
-
-func (r *registry) add(key originKey) *origin {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	o := r.origins[key]
-	if o == nil {
-		o = r.place(key)
+	if o = r.origins[key]; o == nil {
+		o = r.place(key, spelt)
 	}
-	r.use(o)
 	return o
 }
 
 // place makes an origin, and room for it.
-func (r *registry) place(key originKey) *origin {
+func (r *registry) place(key, spelt originKey) *origin {
 	slot := len(r.ring)
 	if slot < r.policy.originLimit {
 		r.ring = append(r.ring, nil)
 	} else if slot = r.sweep(); slot < 0 {
 		return &origin{key: key, name: key.name(), budget: r.overflow}
 	}
-	o := r.newOrigin(key)
-	r.origins[key], r.ring[slot] = o, o
+	o := r.newOrigin(key, spelt)
+	r.origins[o.key], r.ring[slot] = o, o
 	return o
 }
 
@@ -172,7 +200,7 @@ func (r *registry) sweep() int {
 		slot := r.hand
 		r.hand = (r.hand + 1) % len(r.ring)
 		o := r.ring[slot]
-		if o.used.Swap(false) || !o.idle(now) {
+		if o.used.Swap(false) || !o.forget(now) {
 			continue
 		}
 		delete(r.origins, o.key)
@@ -181,8 +209,9 @@ func (r *registry) sweep() int {
 	return -1
 }
 
-func (r *registry) newOrigin(key originKey) *origin {
-	o := &origin{key: key, name: key.name(), budget: r.newBudget()}
+// newOrigin keeps copies of the strings, lest it hold on to the whole URL that they are part of.
+func (r *registry) newOrigin(key, spelt originKey) *origin {
+	o := &origin{key: key.clone(), spelt: spelt.clone(), name: key.name(), budget: r.newBudget()}
 	if r.policy.breaker != nil {
 		o.breaker = newBreaker(o.name, r.policy.breaker)
 	}

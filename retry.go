@@ -14,43 +14,44 @@ import (
 // retrying is the layer that sends again. It has the one loop of the package.
 func retrying(policy *policy) layer {
 	return func(next sender) sender {
-		return func(x exchange) outcome {
+		return func(x *exchange) {
 			c := call{exchange: x, directives: directivesOf(x.original.Context()), policy: policy, next: next}
-			return c.run()
+			c.run()
 		}
 	}
 }
 
 // A call is one RoundTrip under way.
 type call struct {
-	exchange
-	directives
+	*exchange
+	*directives
 	policy *policy
 	next   sender
 
-	last     outcome
 	status   int             // of the last response seen
 	asked    time.Duration   // by the last response's Retry-After
 	backoff  backoff.BackOff // nil before the first retry
 	wait     time.Duration   // before the next attempt
 	waited   bool
 	places   []int // of the last attempt in each report
-	unsent   bool  // whether the request waits to be sent
 	finished bool
 }
 
-func (c *call) run() outcome {
+func (c *call) run() {
 	defer c.release()
 	if err := c.prepare(); err != nil {
-		return c.refuse(err)
+		c.refuse(err)
+		return
 	}
 	for {
 		c.try()
 		if reason := c.decide(); reason != 0 {
-			return c.finish(reason)
+			c.finish(reason)
+			return
 		}
 		if c.pause(); ended(c.original) != nil {
-			return c.interrupt()
+			c.interrupt()
+			return
 		}
 	}
 }
@@ -60,7 +61,7 @@ func (c *call) release() {
 	if c.finished {
 		return
 	}
-	closeBody(c.last.response)
+	closeBody(c.response)
 	if c.unsent {
 		closeRequest(c.request)
 	}
@@ -82,26 +83,26 @@ func (c *call) prepare() (err error) {
 }
 
 // refuse ends a call whose body could not be read even once.
-func (c *call) refuse(err error) outcome {
-	c.last = outcome{err: err, class: classify(c.original, nil, err, evidence{bodyFailed: true})}
-	return c.finish(StopNotRetryable)
+func (c *call) refuse(err error) {
+	c.err, c.class = err, classify(c.original, nil, err, bodyFailed)
+	c.finish(StopNotRetryable)
 }
 
 // try sends the request once.
 func (c *call) try() {
-	before := c.last
+	before := c.outcome
+	c.outcome = outcome{}
 	c.attempt++
-	c.unsent = false
-	c.last = c.next(c.exchange)
-	if c.last.rejected {
+	c.next(c.exchange)
+	if c.rejected {
 		c.recall(before)
 		return
 	}
-	if c.last.verdict == healthy {
-		c.origin.budget.earn(c.last.at)
+	if c.verdict == healthy {
+		c.origin.budget.earn(c.at)
 	}
-	if c.last.response != nil {
-		c.status = c.last.response.StatusCode
+	if c.response != nil {
+		c.status = c.response.StatusCode
 	}
 	if c.timed {
 		c.note()
@@ -109,12 +110,17 @@ func (c *call) try() {
 }
 
 // recall counts a rejected attempt out again. What the ones before it came to still holds: the server
-// may have acted on them.
+// may have acted on them. A caller who has given up is told so, and not that a breaker is open.
 func (c *call) recall(before outcome) {
 	c.attempt--
+	if why := ended(c.original); why != nil {
+		c.rejected, c.class = false, classifyContext(c.original)
+		c.err = &ending{why: causeOf(c.original, why), ended: why, last: before.err}
+		return
+	}
 	if c.attempt > 0 {
-		c.last.class = before.class
-		c.last.err = &ending{why: c.last.err, last: before.err}
+		c.class = before.class
+		c.err = &ending{why: c.err, last: before.err}
 	}
 }
 
@@ -123,18 +129,18 @@ func (c *call) note() {
 	c.places = c.places[:0]
 	for _, r := range c.reporters {
 		c.places = append(c.places, r.add(Attempt{
-			Start: time.Now().Add(-c.last.took), Duration: c.last.took, StatusCode: c.last.status(), Err: c.last.err, Class: c.last.class,
+			Start: time.Now().Add(-c.took), Duration: c.took, StatusCode: c.outcome.status(), Err: c.err, Class: c.class,
 		}))
 	}
-	c.observe(Event{Kind: EventAttempt, Duration: c.last.took})
+	c.observe(Event{Kind: EventAttempt, Duration: c.took})
 }
 
 func (c *call) observe(event Event) {
 	if c.policy.observe == nil {
 		return
 	}
-	event.Request, event.Origin, event.Attempt = c.original, c.origin.name, int(c.attempt)
-	event.Class, event.StatusCode, event.Err = c.last.class, c.last.status(), c.last.err
+	event.Request, event.Origin, event.Attempt = c.original, c.origin.name, c.attempt
+	event.Class, event.StatusCode, event.Err = c.class, c.outcome.status(), c.err
 	c.policy.observe(c.original.Context(), event)
 }
 
@@ -142,11 +148,11 @@ func (c *call) observe(event Event) {
 // looked at before it, because after it the response is gone.
 func (c *call) decide() StopReason {
 	switch {
-	case c.last.class == Success && c.last.response != nil:
+	case c.class == Success && c.response != nil:
 		return StopSuccess
-	case c.last.rejected:
+	case c.rejected:
 		return StopCircuitOpen
-	case c.last.class == Canceled:
+	case c.class == Canceled:
 		return StopCanceled
 	case !c.retryable():
 		return StopNotRetryable
@@ -154,9 +160,9 @@ func (c *call) decide() StopReason {
 		return reasonFor(ended(c.original))
 	case c.noRetry:
 		return StopNoRetry
-	case int(c.attempt) >= c.policy.maxAttempts:
+	case c.attempt >= c.policy.maxAttempts:
 		return StopMaxAttempts
-	case c.last.class == Transient && !c.mayRepeat():
+	case c.class == Transient && !c.mayRepeat():
 		return StopUnsafeMethod
 	case !replayable(c.request):
 		return StopBody
@@ -167,9 +173,9 @@ func (c *call) decide() StopReason {
 
 // retryable reports whether the outcome allows another attempt, and notes what the server asked for.
 func (c *call) retryable() bool {
-	asked, found := retryAfter(c.last.response, time.Now())
+	asked, found := retryAfter(c.response, time.Now())
 	c.asked = asked
-	switch c.last.class {
+	switch c.class {
 	case Transient, Unprocessed:
 		return true
 	case Throttled:
@@ -202,7 +208,7 @@ func (c *call) plan() StopReason {
 	if c.origin.breaker.openFor(wait) {
 		return StopCircuitOpen
 	}
-	if !c.origin.budget.spend(c.last.at) {
+	if !c.origin.budget.spend(c.at) {
 		return StopBudget
 	}
 	return c.renew(wait)
@@ -221,9 +227,9 @@ func (c *call) renew(wait time.Duration) StopReason {
 // pause lets go of the response and waits, unless the caller gives up.
 func (c *call) pause() {
 	c.observe(Event{Kind: EventRetry, Wait: c.wait})
-	if c.last.response != nil {
-		discard(c.last.response.Body)
-		c.last.response = nil
+	if c.response != nil {
+		discard(c.response.Body)
+		c.response = nil
 	}
 	c.waited = true
 	start := time.Now()
@@ -246,7 +252,7 @@ func sleep(request *http.Request, wait time.Duration) {
 }
 
 // finish ends the call with the last outcome: a response is never dropped for an error.
-func (c *call) finish(reason StopReason) outcome {
+func (c *call) finish(reason StopReason) {
 	for _, r := range c.reporters {
 		r.setStopped(reason)
 	}
@@ -254,43 +260,43 @@ func (c *call) finish(reason StopReason) outcome {
 		c.observe(Event{Kind: EventGiveUp, Stopped: reason})
 	}
 	switch {
-	case c.last.response != nil:
+	case c.response != nil:
 		c.mark()
 	case c.explains(reason):
-		c.last.err = c.failure(reason)
+		c.err = c.failure(reason)
 	}
 	if c.unsent {
 		closeRequest(c.request)
 	}
 	c.finished = true
-	return c.last
 }
 
 // mark writes the number of attempts where [Attempts] finds it, if it is not the 1 that it takes for
 // granted.
 func (c *call) mark() {
-	if c.attempt == 1 && c.directives.attempts == 0 {
+	if c.attempt == 1 && c.attempts == 0 {
 		return
 	}
-	c.directives.attempts = int(c.attempt)
-	c.last.response.Request = c.original.WithContext(c.directives.in(c.original.Context()))
+	marked := *c.directives
+	marked.attempts = c.attempt
+	c.response.Request = c.original.WithContext(marked.in(c.original.Context()))
 }
 
 // interrupt ends a call whose caller gave up during a wait. The response is gone, its status is not.
-func (c *call) interrupt() outcome {
+func (c *call) interrupt() {
 	why := ended(c.original)
 	reason := reasonFor(why)
 	if reason == StopCanceled {
-		c.last.class = Canceled
+		c.class = Canceled
 	}
-	c.last.err = &ending{why: causeOf(c.original, why), ended: why, last: c.last.err}
-	return c.finish(reason)
+	c.err = &ending{why: causeOf(c.original, why), ended: why, last: c.err}
+	c.finish(reason)
 }
 
 // explains reports whether the error says more when it is wrapped. What the caller brought about, and
 // what is permanent, is returned as it is: http.Client looks for some errors by type assertion.
 func (c *call) explains(reason StopReason) bool {
-	if c.last.class == Permanent {
+	if c.class == Permanent {
 		return false
 	}
 	if c.attempt != 1 {
@@ -308,8 +314,8 @@ func (c *call) explains(reason StopReason) bool {
 
 func (c *call) failure(reason StopReason) *Error {
 	return &Error{
-		Method: methodOf(c.original), URL: redact(c.original.URL), Attempts: int(c.attempt),
-		Class: c.last.class, StatusCode: c.status, Stopped: reason, Err: c.last.err,
+		Method: methodOf(c.original), URL: redact(c.original.URL), Attempts: c.attempt,
+		Class: c.class, StatusCode: c.status, Stopped: reason, Err: c.err,
 	}
 }
 

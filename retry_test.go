@@ -545,7 +545,8 @@ func TestRequestCancelEndsAWait(t *testing.T) {
 		cancel := make(chan struct{})
 		time.AfterFunc(time.Second, func() { close(cancel) })
 		r := get(t)
-		r.Cancel = cancel //nolint:staticcheck // http.Client.Timeout still uses it
+		//lint:ignore SA1019 http.Client.Timeout still uses it
+		r.Cancel = cancel
 		start := time.Now()
 		_, err := newTransport(t, scripted(status(503, "Retry-After", "30"))).RoundTrip(r)
 		assert.ErrorIs(t, err, context.Canceled)

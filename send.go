@@ -14,13 +14,16 @@ import (
 	"time"
 )
 
-// An exchange is one attempt on its way to the server.
+// An exchange is one attempt: on its way in a request, on its way out also what it came to. A pointer to
+// it is passed through the chain, and nobody keeps it.
 type exchange struct {
 	request  *http.Request // what is sent; never modified
 	original *http.Request // what the caller gave us
 	origin   *origin
-	attempt  int32 // 1 is the first
-	timed    bool  // whether anyone wants to know how long it takes
+	attempt  int  // 1 is the first
+	timed    bool // whether anyone wants to know how long it takes
+	unsent   bool // whether the request's body is still ours to close
+	outcome
 }
 
 // An outcome is what one attempt came to.
@@ -35,7 +38,7 @@ type outcome struct {
 	took     time.Duration // of a timed attempt
 }
 
-func (o outcome) status() int {
+func (o *outcome) status() int {
 	if o.response == nil {
 		return 0
 	}
@@ -55,18 +58,6 @@ func checkRequest(request *http.Request) error {
 	}
 }
 
-// protect calls a function of the user's, and release should it panic or exit: then nobody else can.
-func protect(theirs, release func()) {
-	returned := false
-	defer func() {
-		if !returned {
-			release()
-		}
-	}()
-	theirs()
-	returned = true
-}
-
 func closeRequest(request *http.Request) {
 	if request.Body != nil {
 		_ = request.Body.Close()
@@ -81,27 +72,27 @@ func closeBody(response *http.Response) {
 
 // sending is the rim: the base transport, the clock, and the evidence of what happened.
 func sending(base http.RoundTripper, epoch time.Time) sender {
-	return func(x exchange) (o outcome) {
-		var began time.Duration
+	return func(x *exchange) {
+		began := time.Duration(0)
 		if x.timed {
 			began = time.Since(epoch)
 		}
+		x.unsent = false
 		if x.needsWitness() {
-			o.response, o.seen, o.err = watch(base, x)
+			x.response, x.seen, x.err = watch(base, x)
 		} else {
-			o.response, o.err = roundTrip(base, x.request)
+			x.response, x.err = roundTrip(base, x.request)
 		}
-		if o.response != nil {
-			o.response.Request = x.original
+		if x.response != nil {
+			x.response.Request = x.original
 		}
-		x.origin.reached(o.err == nil)
-		o.at = time.Since(epoch)
-		o.took = o.at - began
-		return o
+		x.origin.reached(x.err == nil)
+		x.at = time.Since(epoch)
+		x.took = x.at - began
 	}
 }
 
-func watch(base http.RoundTripper, x exchange) (*http.Response, evidence, error) {
+func watch(base http.RoundTripper, x *exchange) (*http.Response, evidence, error) {
 	request, witness := witnessed(x)
 	response, err := roundTrip(base, request)
 	return response, witness.evidence(), err
@@ -127,12 +118,12 @@ func roundTrip(base http.RoundTripper, request *http.Request) (*http.Response, e
 // needsWitness reports whether the attempt must be watched to be judged rightly. A body whose errors
 // have no type of their own always must. The connection is watched only where trouble is likely, on a
 // resend and after an error, so that a healthy origin costs nothing.
-func (x exchange) needsWitness() bool {
+func (x *exchange) needsWitness() bool {
 	return x.attempt > 1 || !x.origin.settled() || !isReliable(x.request.Body)
 }
 
 // witnessed returns the request to send in x's place, and the witness that watches it.
-func witnessed(x exchange) (*http.Request, *witness) {
+func witnessed(x *exchange) (*http.Request, *witness) {
 	seen := &witness{}
 	ctx := x.request.Context()
 	if x.attempt > 1 || !x.origin.settled() {
@@ -156,7 +147,14 @@ func (w *witness) trace() *httptrace.ClientTrace {
 }
 
 func (w *witness) evidence() evidence {
-	return evidence{bodyFailed: w.bodyFailed.Load(), neverConnected: w.asked.Load() && !w.got.Load()}
+	var seen evidence
+	if w.bodyFailed.Load() {
+		seen |= bodyFailed
+	}
+	if w.asked.Load() && !w.got.Load() {
+		seen |= neverConnected
+	}
+	return seen
 }
 
 // A watchedBody notes an error of the caller's body, to tell it from an error of the connection.

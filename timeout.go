@@ -14,13 +14,13 @@ func timing(limit time.Duration) layer {
 	}
 	timeout := &attemptTimeoutError{limit}
 	return func(next sender) sender {
-		return func(x exchange) outcome { return sendWithin(next, x, timeout) }
+		return func(x *exchange) { sendWithin(next, x, timeout) }
 	}
 }
 
-func sendWithin(next sender, x exchange, timeout *attemptTimeoutError) outcome {
-	parent := x.request.Context()
-	ctx, cancel := context.WithCancelCause(parent)
+func sendWithin(next sender, x *exchange, timeout *attemptTimeoutError) {
+	request := x.request
+	ctx, cancel := context.WithCancelCause(request.Context())
 	timer := time.AfterFunc(timeout.limit, func() { cancel(timeout) })
 	held := false // by a body that is still to be read
 	defer func() {
@@ -30,28 +30,27 @@ func sendWithin(next sender, x exchange, timeout *attemptTimeoutError) outcome {
 		}
 	}()
 
-	attempt := x
-	attempt.request = x.request.WithContext(ctx)
-	o := next(attempt)
+	x.request = request.WithContext(ctx)
+	next(x)
+	x.request = request
 	if fired := !timer.Stop(); fired {
-		return late(o, parent, timeout)
+		x.expire(timeout)
+		return
 	}
-	if held = needsContext(o.response); held {
-		o.response.Body = &timedBody{ReadCloser: o.response.Body, cancel: cancel}
+	if held = needsContext(x.response); held {
+		x.response.Body = &timedBody{ReadCloser: x.response.Body, cancel: cancel}
 	}
-	return o
 }
 
-// late settles an attempt whose time ran out. Its context is cancelled, so a response that came in the
+// expire settles an attempt whose time ran out. Its context is cancelled, so a response that came in the
 // same moment could not be read to its end. HTTP/1 and HTTP/2 report that in different words, and the
 // caller may have given up as well: then the caller's reason counts.
-func late(o outcome, parent context.Context, timeout *attemptTimeoutError) outcome {
-	closeBody(o.response)
-	o.response, o.err = nil, timeout
-	if parent.Err() != nil {
-		o.err = context.Cause(parent)
+func (x *exchange) expire(timeout *attemptTimeoutError) {
+	closeBody(x.response)
+	x.response, x.err = nil, timeout
+	if ctx := x.request.Context(); ctx.Err() != nil {
+		x.err = context.Cause(ctx)
 	}
-	return o
 }
 
 // needsContext reports whether the response has a body that the attempt's context must outlive. After

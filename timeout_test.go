@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -30,10 +29,12 @@ func TestAttemptTimeoutIsRetriedAndSaysWhatItIs(t *testing.T) {
 		assert.ErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.ErrorContains(t, err, "1s")
-		var timeout net.Error
+		var timeout interface{ Timeout() bool }
 		require.ErrorAs(t, err, &timeout)
 		assert.True(t, timeout.Timeout())
-		assert.True(t, timeout.Temporary()) //nolint:staticcheck // url.Error asks for it
+		var temporary interface{ Temporary() bool }
+		require.ErrorAs(t, err, &temporary)
+		assert.True(t, temporary.Temporary())
 	})
 }
 

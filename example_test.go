@@ -1,0 +1,674 @@
+package steadyhttp_test
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+// statusHandler plays status codes in order, and repeats the last one.
+func statusHandler(codes ...int) http.Handler {
+	var requests atomic.Int64
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		number := int(requests.Add(1))
+		w.WriteHeader(codes[min(number, len(codes))-1])
+	})
+}
+
+// handlerTransport is a base transport that answers from a handler, without a network.
+type handlerTransport struct{ http.Handler }
+
+func (m handlerTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.Body != nil {
+		defer request.Body.Close()
+	}
+	recorder := httptest.NewRecorder()
+	m.ServeHTTP(recorder, request)
+	return recorder.Result(), nil
+}
+
+// transportFunc makes a function a base transport, as http.HandlerFunc makes one a handler.
+type transportFunc func(*http.Request) (*http.Response, error)
+
+func (f transportFunc) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
+
+// shortWaits keeps the examples short: the default waits are meant for real servers.
+var shortWaits = steadyhttp.WithBackoff(time.Millisecond, 2*time.Millisecond)
+
+// A server that fails once costs the caller nothing but the wait.
+func Example() {
+	server := httptest.NewServer(statusHandler(503, 200))
+	defer server.Close()
+
+	// The short waits are for the example: NewClient() without options is a good client.
+	client, err := steadyhttp.NewClient(steadyhttp.WithBackoff(time.Millisecond, 2*time.Millisecond))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	response, err := client.Get(server.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer response.Body.Close()
+
+	fmt.Println(response.Status, "after", steadyhttp.Attempts(response), "attempts")
+	// Output:
+	// 200 OK after 2 attempts
+}
+
+// An existing client keeps its cookies, its timeout and its transport, and the original stays as it was.
+func ExampleWrap() {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	original := &http.Client{
+		Jar:       jar,
+		Timeout:   10 * time.Second,
+		Transport: handlerTransport{statusHandler(503, 200)},
+	}
+
+	client, err := steadyhttp.Wrap(original, shortWaits)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	response, err := client.Get("https://api.example.com/things")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer response.Body.Close()
+
+	fmt.Println("answer:", response.StatusCode, "after", steadyhttp.Attempts(response), "attempts")
+	fmt.Println("same jar:", client.Jar == original.Jar)
+	fmt.Println("timeout:", client.Timeout)
+	fmt.Printf("original: %T, now: %T\n", original.Transport, client.Transport)
+	// Output:
+	// answer: 200 after 2 attempts
+	// same jar: true
+	// timeout: 10s
+	// original: steadyhttp_test.handlerTransport, now: *steadyhttp.Transport
+}
+
+// Options change the defaults. Values that make no sense are all reported at once, none is corrected
+// in silence.
+func ExampleNewClient_tuning() {
+	client, err := steadyhttp.NewClient(
+		steadyhttp.WithMaxAttempts(3),
+		steadyhttp.WithBackoff(100*time.Millisecond, 2*time.Second),
+		steadyhttp.WithAttemptTimeout(5*time.Second), // one attempt, until its header
+		steadyhttp.WithTimeout(20*time.Second),       // the whole call, waits and body included
+		steadyhttp.WithMaxRetryAfter(10*time.Second),
+		steadyhttp.WithBreakerFailureRate(0.3, 20),
+	)
+	fmt.Println(client.Timeout, err)
+
+	_, err = steadyhttp.NewClient(
+		steadyhttp.WithMaxAttempts(0),
+		steadyhttp.WithBackoff(2*time.Second, 100*time.Millisecond),
+		steadyhttp.WithBreakerFailureRate(30, 20), // a share, not a percentage
+	)
+	fmt.Println(err)
+	// Output:
+	// 20s <nil>
+	// steadyhttp: WithMaxAttempts: 0 is invalid: want at least 1
+	// steadyhttp: WithBackoff: 100ms is invalid: want a longest wait of at least the initial 2s
+	// steadyhttp: WithBreakerFailureRate: 30 is invalid: want a rate from 0 to 1
+}
+
+// While a breaker is open, calls fail at once and nothing is sent. The error says for whom and until
+// when.
+func ExampleCircuitOpenError() {
+	client, err := steadyhttp.Wrap(
+		&http.Client{Transport: handlerTransport{statusHandler(503)}},
+		steadyhttp.WithMaxAttempts(1),
+		steadyhttp.WithBreakerConsecutive(3, 0), // for the example: by default a blip does not open it
+		steadyhttp.WithOriginKey(func(*http.Request) string { return "inventory" }),
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for range 4 {
+		response, err := client.Get("https://inventory.example.com/items")
+		var open *steadyhttp.CircuitOpenError
+		if errors.As(err, &open) {
+			fmt.Println("not sent:", open.Origin, "is failing")
+			fmt.Println("come back later:", open.RetryAt.After(time.Now()))
+			continue
+		}
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		response.Body.Close()
+		fmt.Println("answer:", response.StatusCode)
+	}
+	// Output:
+	// answer: 503
+	// answer: 503
+	// answer: 503
+	// not sent: inventory is failing
+	// come back later: true
+}
+
+// A call that never got an answer tells how often it was tried, and why no further attempt was made. The
+// query, where tokens tend to be, is left out.
+func ExampleError() {
+	refusing := transportFunc(func(*http.Request) (*http.Response, error) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	})
+	client, err := steadyhttp.Wrap(&http.Client{Transport: refusing}, shortWaits)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = client.Get("https://api.example.com/things?token=secret")
+
+	var failed *steadyhttp.Error
+	if errors.As(err, &failed) {
+		fmt.Println(failed)
+		fmt.Printf("%d attempts, %s, stopped by %s\n", failed.Attempts, failed.Class, failed.Stopped)
+	}
+	fmt.Println("refused:", errors.Is(err, syscall.ECONNREFUSED))
+	// Output:
+	// steadyhttp: GET https://api.example.com/things failed after 4 attempts (max_attempts): dial tcp: connection refused
+	// 4 attempts, unprocessed, stopped by max_attempts
+	// refused: true
+}
+
+// With a key a server can tell a POST that comes twice from two POSTs, and so it may be sent again.
+// Use the option where the server honours the header.
+func ExampleWithIdempotencyKeys() {
+	var keys []string
+	service := http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		keys = append(keys, request.Header.Get("Idempotency-Key"))
+		if len(keys) == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+
+	client, err := steadyhttp.Wrap(
+		&http.Client{Transport: handlerTransport{service}},
+		shortWaits,
+		steadyhttp.WithIdempotencyKeys(),
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	order := strings.NewReader(`{"item":42}`)
+	response, err := client.Post("https://shop.example.com/orders", "application/json", order)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer response.Body.Close()
+
+	fmt.Println("answer:", response.StatusCode, "after", len(keys), "attempts")
+	fmt.Println("same key:", keys[0] != "" && keys[0] == keys[1])
+	// Output:
+	// answer: 200 after 2 attempts
+	// same key: true
+}
+
+// A caller who sends an Idempotency-Key of their own needs no option for it.
+func Example_ownIdempotencyKey() {
+	service := statusHandler(500, 201)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		content, _ := io.ReadAll(request.Body)
+		fmt.Printf("server got %s %s\n", request.Header.Get("Idempotency-Key"), content)
+		service.ServeHTTP(w, request)
+	}))
+	defer server.Close()
+
+	client, err := steadyhttp.NewClient(shortWaits)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	// http.NewRequest knows how to read a strings.Reader again; without that a body is sent only once.
+	request, err := http.NewRequest(http.MethodPost, server.URL, strings.NewReader(`{"item":42}`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	request.Header.Set("Idempotency-Key", "order-4711")
+	response, err := client.Do(request)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer response.Body.Close()
+
+	fmt.Println(response.Status)
+	// Output:
+	// server got order-4711 {"item":42}
+	// server got order-4711 {"item":42}
+	// 201 Created
+}
+
+// A search is a POST only because its query is long: sending it twice harms nobody, and the caller can
+// say so for this one call.
+func ExampleIdempotent() {
+	client, err := steadyhttp.Wrap(&http.Client{Transport: handlerTransport{statusHandler(502, 200, 502)}}, shortWaits)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	search := func(ctx context.Context) {
+		query := strings.NewReader("waterproof boots")
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://api.example.com/search", query)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer response.Body.Close()
+		fmt.Println(response.StatusCode, "after", steadyhttp.Attempts(response))
+	}
+
+	search(steadyhttp.Idempotent(context.Background()))
+	search(context.Background()) // as far as anyone knows, the server may have acted on it
+	// Output:
+	// 200 after 2
+	// 502 after 1
+}
+
+// A call that must not wait is sent once. The breaker counts it all the same.
+func ExampleNoRetry() {
+	client, err := steadyhttp.Wrap(&http.Client{Transport: handlerTransport{statusHandler(503, 200)}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx, report := steadyhttp.WithReport(steadyhttp.NoRetry(context.Background()))
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://api.example.com/health", nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer response.Body.Close()
+
+	fmt.Println(response.StatusCode, "after", len(report.Attempts), "attempt:", report.Stopped)
+	// Output:
+	// 503 after 1 attempt: no_retry
+}
+
+// A report tells what became of each attempt of one call, and why there was no further one.
+func ExampleWithReport() {
+	service := statusHandler(503, 429, 404)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		w.Header().Set("Retry-After", "0") // a 429 is sent again only if the server says when
+		service.ServeHTTP(w, request)
+	}))
+	defer server.Close()
+
+	client, err := steadyhttp.NewClient(shortWaits)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx, report := steadyhttp.WithReport(context.Background())
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer response.Body.Close()
+
+	for i, attempt := range report.Attempts {
+		fmt.Println(i+1, attempt.StatusCode, attempt.Class)
+	}
+	fmt.Println("stopped:", report.Stopped)
+	// Output:
+	// 1 503 transient
+	// 2 429 throttled
+	// 3 404 client_fault
+	// stopped: not_retryable
+}
+
+// An observer sees every attempt, retry, give-up and breaker change of all calls. Here it logs them.
+func ExampleWithObserver() {
+	withoutTime := func(_ []string, attr slog.Attr) slog.Attr {
+		if attr.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return attr
+	}
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
+
+	client, err := steadyhttp.Wrap(
+		&http.Client{Transport: handlerTransport{statusHandler(503, 404)}},
+		shortWaits,
+		steadyhttp.WithObserver(func(ctx context.Context, event steadyhttp.Event) {
+			logger.InfoContext(ctx, event.Kind.String(), "origin", event.Origin,
+				"attempt", event.Attempt, "status", event.StatusCode, "class", event.Class)
+		}),
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	response, err := client.Get("https://api.example.com/things?token=secret")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer response.Body.Close()
+	// Output:
+	// level=INFO msg=attempt origin=https://api.example.com:443 attempt=1 status=503 class=transient
+	// level=INFO msg=retry origin=https://api.example.com:443 attempt=1 status=503 class=transient
+	// level=INFO msg=attempt origin=https://api.example.com:443 attempt=2 status=404 class=client_fault
+	// level=INFO msg=give_up origin=https://api.example.com:443 attempt=2 status=404 class=client_fault
+}
+
+// Where a 403 is one of the two answers that are wanted, "may this user do that?", it is no fault, and
+// reports and observers should not say that it is. A 403 is neither sent again nor held against the
+// server in any case.
+func ExampleWithClassifier_expectedForbidden() {
+	observer := func(_ context.Context, event steadyhttp.Event) {
+		fmt.Println(event.Kind, event.StatusCode, event.Class)
+	}
+	transport, err := steadyhttp.NewTransport(
+		handlerTransport{statusHandler(403)},
+		steadyhttp.WithObserver(observer),
+		steadyhttp.WithClassifier(func(request *http.Request, response *http.Response, err error) steadyhttp.Class {
+			if err == nil && response.StatusCode == http.StatusForbidden && request.URL.Path == "/may" {
+				return steadyhttp.Success
+			}
+			return steadyhttp.Unclassified // no opinion: the usual rules
+		}),
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client := &http.Client{Transport: transport}
+	response, err := client.Get("https://auth.example.com/may?user=7&do=delete")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer response.Body.Close()
+
+	breaker := transport.Breakers()[0]
+	fmt.Println("requests:", breaker.Requests, "failures:", breaker.Failures)
+	// Output:
+	// attempt 403 success
+	// requests: 1 failures: 0
+}
+
+// A CDN may hide a failing origin behind an old copy, answer 200, and admit it in a header. A caller who
+// needs the fresh page lets it count as the failure that it is: the request is sent again, and a page
+// that stays stale is returned in the end, since no response is dropped.
+func ExampleWithClassifier_staleAnswer() {
+	var requests atomic.Int64
+	cdn := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if requests.Add(1) == 1 {
+			w.Header().Set("Warning", `111 - "Revalidation Failed"`)
+			fmt.Fprint(w, "yesterday's prices")
+			return
+		}
+		fmt.Fprint(w, "today's prices")
+	}))
+	defer cdn.Close()
+
+	staleIsFailure := func(_ *http.Request, response *http.Response, err error) steadyhttp.Class {
+		if err == nil && strings.HasPrefix(response.Header.Get("Warning"), "111 ") {
+			return steadyhttp.Transient
+		}
+		return steadyhttp.Unclassified
+	}
+	client, err := steadyhttp.NewClient(shortWaits, steadyhttp.WithClassifier(staleIsFailure))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	response, err := client.Get(cdn.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer response.Body.Close()
+	page, err := io.ReadAll(response.Body)
+	fmt.Printf("%s after %d attempts, %v\n", page, steadyhttp.Attempts(response), err)
+	// Output:
+	// today's prices after 2 attempts, <nil>
+}
+
+// Code that takes an http.Client is tested over a base transport that fails as the test wants it to.
+// It needs neither a server nor a port, and the waits can be made short.
+func Example_testingYourOwnCode() {
+	// The code under test.
+	greeting := func(client *http.Client) (string, error) {
+		response, err := client.Get("https://greeter.example.com/hello")
+		if err != nil {
+			return "", err
+		}
+		defer response.Body.Close()
+		content, err := io.ReadAll(response.Body)
+		return string(content), err
+	}
+
+	// The test: the connection breaks once, then there is an answer.
+	attempts := 0
+	fake := transportFunc(func(*http.Request) (*http.Response, error) {
+		if attempts++; attempts == 1 {
+			return nil, io.ErrUnexpectedEOF
+		}
+		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("hello"))}, nil
+	})
+	client, err := steadyhttp.Wrap(&http.Client{Transport: fake}, shortWaits)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	content, err := greeting(client)
+	fmt.Println(content, err, "after", attempts, "attempts")
+	// Output:
+	// hello <nil> after 2 attempts
+}
+
+// This is WRONG: two Transports stacked, as when a client is wrapped that a library had wrapped already.
+// Each attempt of the outer one is a whole call of the inner one, so 4 × 4 = 16 requests reach a server
+// that is down, for one call of a caller who is told of 4. Wrap once, where the client is made.
+//
+// By default each layer's retry budget limits the damage, for all calls to the origin together, and the
+// breaker then ends it. Neither makes stacking right.
+func Example_stackedRetriesMultiply() {
+	callOnce := func(options ...steadyhttp.Option) {
+		sent := 0
+		base := handlerTransport{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			sent++
+			w.WriteHeader(http.StatusServiceUnavailable)
+		})}
+		inner, err := steadyhttp.Wrap(&http.Client{Transport: base}, options...)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		outer, err := steadyhttp.Wrap(inner, options...) // wrong: inner is steady already
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		response, err := outer.Get("https://down.example.com")
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer response.Body.Close()
+		fmt.Println("attempts reported:", steadyhttp.Attempts(response), "requests sent:", sent)
+	}
+
+	callOnce(shortWaits, steadyhttp.WithoutRetryBudget(), steadyhttp.WithoutBreaker())
+	callOnce(shortWaits, steadyhttp.WithoutBreaker()) // the default budgets allow 5 retries each
+	// Output:
+	// attempts reported: 4 requests sent: 16
+	// attempts reported: 4 requests sent: 9
+}
+
+// A snapshot of the breakers tells which servers are in trouble: for a status page, say.
+func ExampleTransport_Breakers() {
+	service := http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if request.URL.Host == "down.example.com" {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+	})
+	transport, err := steadyhttp.NewTransport(
+		handlerTransport{service},
+		steadyhttp.WithMaxAttempts(1),
+		steadyhttp.WithBreakerConsecutive(2, 0), // for the example: by default a blip does not open it
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client := &http.Client{Transport: transport}
+	for _, target := range []string{"https://up.example.com", "https://down.example.com", "https://down.example.com"} {
+		response, err := client.Get(target)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		response.Body.Close()
+	}
+
+	for _, breaker := range transport.Breakers() {
+		fmt.Println(breaker.Origin, breaker.State)
+	}
+	// Output:
+	// https://down.example.com:443 open
+	// https://up.example.com:443 closed
+}
+
+// Any policy of github.com/cenkalti/backoff can set the waits. It has state, so each call gets a fresh
+// one. A constant wait sends clients that failed together back together: prefer one with jitter.
+func ExampleWithBackoffPolicy() {
+	client, err := steadyhttp.Wrap(
+		&http.Client{Transport: handlerTransport{statusHandler(503, 503, 200)}},
+		steadyhttp.WithBackoffPolicy(func() backoff.BackOff {
+			return backoff.NewConstantBackOff(3 * time.Millisecond)
+		}),
+		steadyhttp.WithObserver(func(_ context.Context, event steadyhttp.Event) {
+			if event.Kind == steadyhttp.EventRetry {
+				fmt.Println("waiting", event.Wait)
+			}
+		}),
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	response, err := client.Get("https://api.example.com/things")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer response.Body.Close()
+
+	fmt.Println(response.StatusCode)
+	// Output:
+	// waiting 3ms
+	// waiting 3ms
+	// 200
+}
+
+// Classify can be asked without a Transport: of a response, or of the error that came instead.
+func ExampleClassify() {
+	for _, code := range []int{200, 404, 429, 501, 503} {
+		fmt.Println(code, steadyhttp.Classify(nil, &http.Response{StatusCode: code}, nil))
+	}
+	for _, err := range []error{
+		&net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}, // nothing was sent
+		io.ErrUnexpectedEOF,          // the server may have acted on it
+		x509.UnknownAuthorityError{}, // will be refused tomorrow, too
+	} {
+		fmt.Println(err, "=", steadyhttp.Classify(nil, nil, err))
+	}
+	// Output:
+	// 200 success
+	// 404 client_fault
+	// 429 throttled
+	// 501 permanent
+	// 503 transient
+	// dial tcp: connection refused = unprocessed
+	// unexpected EOF = transient
+	// x509: certificate signed by unknown authority = permanent
+}
+
+// Behind one host there may be many servers: a gateway that hands each tenant to a cell of its own. With
+// a key for each cell, the failure of one does not cut off the others.
+func ExampleWithOriginKey() {
+	gateway := http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if strings.HasPrefix(request.URL.Path, "/red/") {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	client, err := steadyhttp.Wrap(
+		&http.Client{Transport: handlerTransport{gateway}},
+		steadyhttp.WithMaxAttempts(1),
+		steadyhttp.WithBreakerConsecutive(2, 0), // for the example: by default a blip does not open it
+		steadyhttp.WithOriginKey(func(request *http.Request) string {
+			cell, _, _ := strings.Cut(strings.TrimPrefix(request.URL.Path, "/"), "/")
+			return cell
+		}),
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, path := range []string{"/red/1", "/red/2", "/red/3", "/blue/1"} {
+		response, err := client.Get("https://gateway.example.com" + path)
+		if errors.Is(err, steadyhttp.ErrCircuitOpen) {
+			fmt.Println(path, "not sent")
+			continue
+		}
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		response.Body.Close()
+		fmt.Println(path, response.StatusCode)
+	}
+	// Output:
+	// /red/1 503
+	// /red/2 503
+	// /red/3 not sent
+	// /blue/1 200
+}
