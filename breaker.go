@@ -331,14 +331,15 @@ func (b *breaker) openFor(wait time.Duration) bool {
 	return b.state() == BreakerOpen && time.Until(b.retryAt) > wait
 }
 
-// clean reports whether nothing would be forgotten if the breaker were.
+// clean reports whether the breaker has nothing to remember: it is closed, and no failure is left in
+// the window.
 func (b *breaker) clean(now time.Duration) bool {
 	if b == nil {
 		return true
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.state() == BreakerClosed && b.run == 0 && b.recent.sum(now).failures == 0
+	return b.state() == BreakerClosed && b.recent.sum(now).failures == 0
 }
 
 func (b *breaker) status(now time.Duration) BreakerStatus {

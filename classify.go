@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
-	"io/fs"
 	"math"
 	"net"
 	"net/http"
@@ -190,8 +189,8 @@ func cancelOf(request *http.Request) <-chan struct{} {
 func isPermanent(err error) bool {
 	var (
 		name      *net.DNSError
+		address   *net.AddrError
 		plaintext tls.RecordHeaderError
-		file      *fs.PathError
 	)
 	switch {
 	case isCertificateError(err), isRemoteAlert(err):
@@ -199,8 +198,7 @@ func isPermanent(err error) bool {
 	case errors.As(err, &name):
 		return name.IsNotFound && !name.IsTemporary
 	default:
-		// A PathError is a body that is read from a file.
-		return errors.As(err, &plaintext) || errors.As(err, &file)
+		return errors.As(err, &address) || errors.As(err, &plaintext)
 	}
 }
 
@@ -295,7 +293,7 @@ func unsendable(request *http.Request) bool {
 		return false
 	}
 	target := request.URL
-	return target == nil || target.Scheme != "http" && target.Scheme != "https" || target.Host == "" ||
+	return target == nil || request.Header == nil || target.Scheme != "http" && target.Scheme != "https" || target.Host == "" ||
 		request.Method != "" && !isToken(request.Method) ||
 		!validFields(request.Header) || !validFields(request.Trailer)
 }

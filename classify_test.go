@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -100,7 +99,7 @@ func TestEveryErrorHasAClass(t *testing.T) {
 		"a TLS alert":              {&net.OpError{Op: "remote error", Err: alert(70)}, steadyhttp.Permanent},
 		"an internal TLS error":    {&net.OpError{Op: "remote error", Err: alert(80)}, steadyhttp.Transient},
 		"an odd remote error":      {&net.OpError{Op: "remote error", Err: errors.New("?")}, steadyhttp.Permanent},
-		"a missing file":           {&fs.PathError{Op: "read", Path: "x", Err: syscall.EIO}, steadyhttp.Permanent},
+		"an impossible port":       {&net.OpError{Op: "dial", Err: &net.AddrError{Err: "invalid port"}}, steadyhttp.Permanent},
 		"an open breaker":          {&steadyhttp.CircuitOpenError{}, steadyhttp.Unprocessed},
 		"an attempt timeout":       {steadyhttp.ErrAttemptTimeout, steadyhttp.Transient},
 		"an error of ours":         {&steadyhttp.Error{Class: steadyhttp.Unprocessed}, steadyhttp.Unprocessed},
@@ -170,6 +169,7 @@ func TestRequestThatCannotBeSentIsPermanent(t *testing.T) {
 		"DEL":           func(r *http.Request) { r.Header["X"] = []string{"\x7f"} },
 		"trailer name":  func(r *http.Request) { r.Trailer = http.Header{"X:": nil} },
 		"trailer value": func(r *http.Request) { r.Trailer = http.Header{"X": {"\x00"}} },
+		"no header":     func(r *http.Request) { r.Header = nil },
 		"scheme":        func(r *http.Request) { r.URL.Scheme = "ftp" },
 		"host":          func(r *http.Request) { r.URL.Host = "" },
 		"URL":           func(r *http.Request) { r.URL = nil },

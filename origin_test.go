@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -104,20 +105,47 @@ func TestRegistryIsBoundedAndAnOpenBreakerSurvives(t *testing.T) {
 		for range 10 {
 			visit(t, transport, "down.example.com")
 		}
-		var before, after runtime.MemStats
 		for i := range 100_000 {
-			if i == 50_000 {
-				runtime.GC()
-				runtime.ReadMemStats(&before)
-			}
 			visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
 		}
-		runtime.GC()
-		runtime.ReadMemStats(&after)
 		assert.Len(t, transport.Breakers(), 1024)
 		assert.Equal(t, steadyhttp.BreakerOpen, states(transport)["https://down.example.com:443"])
-		assert.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(1<<20), "flat past the limit")
 	})
+}
+
+// Not parallel: the heap is everybody's.
+func TestAnOriginTakesAtMostAKibibyteAndMemoryIsFlatPastTheLimit(t *testing.T) {
+	transport := newTransport(t, quiet{failingSome}, single()...)
+	visit(t, transport, "warm.example.com")
+	visits := 0
+	grown := func(hosts int) int64 {
+		before := heap()
+		for range hosts {
+			visits++
+			visit(t, transport, fmt.Sprintf("host-%d.example.com", visits))
+		}
+		return heap() - before
+	}
+	assert.LessOrEqual(t, grown(1000)/1000, int64(1024), "bytes an origin")
+	grown(2000)
+	assert.Less(t, grown(10_000), int64(64<<10), "bytes for ten thousand origins more")
+	runtime.KeepAlive(transport)
+}
+
+// failingSome fails for every tenth host.
+func failingSome(r *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(strings.SplitN(r.URL.Host, ".", 2)[0], "1") {
+		return status(503)(r)
+	}
+	return status(200)(r)
+}
+
+func heap() int64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.GC() // once more for what the first one finalised
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
 }
 
 // quiet is a base that keeps nothing.
@@ -145,6 +173,11 @@ func TestOriginWithFailuresToRememberSurvives(t *testing.T) {
 			visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
 		}
 		assert.Contains(t, states(transport), "https://flaky.example.com:443")
+
+		time.Sleep(6 * time.Second) // the failure leaves the window
+		visit(t, transport, "host-a.example.com")
+		visit(t, transport, "host-b.example.com")
+		assert.NotContains(t, states(transport), "https://flaky.example.com:443")
 	})
 }
 

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
-	"os"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -115,9 +114,10 @@ func roundTrip(base http.RoundTripper, request *http.Request) (*http.Response, e
 	return response, nil
 }
 
-// needsWitness reports whether the attempt must be watched to be judged rightly. A body whose errors
-// have no type of their own always must. The connection is watched only where trouble is likely, on a
-// resend and after an error, so that a healthy origin costs nothing.
+// needsWitness reports whether the attempt must be watched to be judged rightly. A body that can fail
+// always must. The connection is watched only where trouble is likely, on a resend and after an error,
+// so that a healthy origin costs nothing: there a TLS handshake that is cut off counts as [Transient],
+// which is the safe side, the first time.
 func (x *exchange) needsWitness() bool {
 	return x.attempt > 1 || !x.origin.settled() || !isReliable(x.request.Body)
 }
@@ -181,13 +181,10 @@ func (b *watchedBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// isReliable reports whether reading the body cannot fail, or fails with an error whose type tells.
+// isReliable reports whether reading the body cannot fail. A file's can: with sendfile its error looks
+// like one of the connection.
 func isReliable(body io.ReadCloser) bool {
-	switch body.(type) {
-	case nil, *os.File:
-		return true
-	}
-	return body == http.NoBody || isInMemory(body)
+	return body == nil || body == http.NoBody || isInMemory(body)
 }
 
 var (
