@@ -228,19 +228,16 @@ func TestRejectionAllocatesAtMostTwice(t *testing.T) {
 	assert.LessOrEqual(t, testing.AllocsPerRun(100, func() { _, _ = transport.RoundTrip(r) }), 2.0)
 }
 
+// Not parallel: goroutines are everybody's. A timer of ours would be an allocation, and there are none.
 func TestSuccessPathStartsNoGoroutineAndNoTimer(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, always(200))
-		before := runtime.NumGoroutine()
-		start := time.Now()
-		sendMany(t, transport, 1000)
-		// A goroutine of ours would be counted; a pending timer would let the bubble's clock run when all
-		// wait, and leaving the bubble with a goroutine blocked fails the test.
-		synctest.Wait()
-		assert.LessOrEqual(t, runtime.NumGoroutine(), before)
-		assert.Zero(t, time.Since(start))
-	})
+	most := 0
+	transport := newTransport(t, quiet{func(r *http.Request) (*http.Response, error) {
+		most = max(most, runtime.NumGoroutine())
+		return status(200)(r)
+	}})
+	before := runtime.NumGoroutine()
+	sendMany(t, transport, 1000)
+	assert.LessOrEqual(t, max(most, runtime.NumGoroutine()), before)
 }
 
 func TestManyGoroutinesShareOneTransport(t *testing.T) {
