@@ -59,7 +59,7 @@ type breakerPolicy struct {
 // it has lasted.
 func (p *breakerPolicy) trips(counted tally, run uint32, lasting time.Duration) bool {
 	byRate := p.rate > 0 && counted.requests >= p.minRequests &&
-		float64(counted.failures) >= p.rate*float64(counted.requests)
+		float64(counted.failures)/float64(counted.requests) >= p.rate // a product could round up past 7 of 100
 	byRun := p.failures > 0 && run >= p.failures && lasting >= p.lasting
 	return byRate || byRun
 }

@@ -81,6 +81,23 @@ func TestBreakerOpensAtAFailureRate(t *testing.T) {
 	})
 }
 
+func TestEveryPercentageTripsAtExactlyItsRate(t *testing.T) {
+	t.Parallel()
+	for percent := 1; percent <= 100; percent++ {
+		synctest.Test(t, func(t *testing.T) {
+			server := scripted(status(200))
+			transport := newTransport(t, server, single(
+				steadyhttp.WithBreakerFailureRate(float64(percent)/100, 100), steadyhttp.WithBreakerConsecutive(0, 0))...)
+			sendMany(t, transport, 100-percent)
+			server.steps = []step{status(503)}
+			sendMany(t, transport, percent-1)
+			assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport), "one less than %d of 100", percent)
+			sendMany(t, transport, 1)
+			assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport), "%d of 100", percent)
+		})
+	}
+}
+
 func TestBreakerStaysClosedBelowTheRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -351,7 +351,7 @@ func (x *exchange) judge() verdict {
 		}
 		return neutral
 	case Transient:
-		if x.response == nil && x.took < impatience && expired(x.request.Context()) {
+		if x.response == nil && expired(x.request.Context()) && !x.outlastedPatience() {
 			return neutral
 		}
 		return failing
@@ -364,6 +364,10 @@ func (x *exchange) judge() verdict {
 		return neutral
 	}
 }
+
+// outlastedPatience reports whether the attempt took so long that the server is to blame. An attempt under
+// a deadline that was not announced is not timed, and nobody is.
+func (x *exchange) outlastedPatience() bool { return x.timed && x.took >= impatience }
 
 // classifying is the layer that gives every outcome its class, once, and its verdict.
 func classifying(classifier Classifier) layer {

@@ -202,7 +202,7 @@ func TestClassifierOverrulesAndIsAskedOnceForEachAttempt(t *testing.T) {
 		}
 		server := scripted(status(404), fail(errReset), status(503), status(200))
 		ctx, report := steadyhttp.WithReport(t.Context())
-		response, err := newTransport(t, server, steadyhttp.WithClassifier(classifier)).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		response, err := newTransport(t, server, steadyhttp.WithoutBreaker(), steadyhttp.WithClassifier(classifier)).RoundTrip(request(t, ctx, http.MethodGet, ""))
 		require.NoError(t, err)
 		assert.Equal(t, 200, response.StatusCode)
 		assert.Equal(t, 4, asked)
@@ -264,6 +264,20 @@ func TestCallersDeadlineCountsOnlyAfterASecond(t *testing.T) {
 			assert.Equal(t, steadyhttp.Transient, report.Attempts[0].Class)
 		})
 	}
+}
+
+func TestUnannouncedShortDeadlineIsNoOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, scripted(status(200), hang))
+		sendMany(t, transport, 1)
+		time.Sleep(time.Hour)
+		ctx := surprise{t.Context(), make(chan struct{})}
+		time.AfterFunc(10*time.Millisecond, func() { close(ctx.done) })
+		_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+		assert.Error(t, err)
+		assert.Zero(t, breaker(t, transport).Failures)
+	})
 }
 
 func TestLocalExhaustionIsNotTheServersFault(t *testing.T) {

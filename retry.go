@@ -202,7 +202,7 @@ func (c *call) plan() StopReason {
 	if !ok {
 		return StopMaxAttempts
 	}
-	if deadline, ok := c.request.Context().Deadline(); ok && time.Until(deadline) <= wait {
+	if deadline, ok := c.request.Context().Deadline(); ok && time.Until(deadline) <= c.pauseFor(wait) {
 		return StopDeadline
 	}
 	if c.origin.breaker.openFor(wait) {
@@ -224,16 +224,25 @@ func (c *call) renew(wait time.Duration) StopReason {
 	return 0
 }
 
+// pauseFor is how long a pause may take: letting go of the response is part of the wait, but may outlast
+// a short one.
+func (c *call) pauseFor(wait time.Duration) time.Duration {
+	if c.response == nil {
+		return wait
+	}
+	return max(wait, drainTime)
+}
+
 // pause lets go of the response and waits, unless the caller gives up.
 func (c *call) pause() {
 	c.observe(Event{Kind: EventRetry, Wait: c.wait})
-	if c.response != nil {
-		discard(c.response.Body)
-		c.response = nil
-	}
 	c.waited = true
 	start := time.Now()
-	sleep(c.original, c.wait)
+	if c.response != nil {
+		discard(c.original, c.response.Body)
+		c.response = nil
+	}
+	sleep(c.original, c.wait-time.Since(start))
 	for i, place := range c.places {
 		c.reporters[i].setWait(place, time.Since(start))
 	}
@@ -356,23 +365,34 @@ const (
 )
 
 // discard reads a body that nobody wants to its end, so that its connection is used again, and closes
-// it; but it does not read for ever. A body that stalls is closed under the reader, which net/http's
-// bodies allow, by a goroutine, since an HTTP/2 body's Close can wait for a stuck request body
-// (golang/go#48908).
-func discard(body io.ReadCloser) {
+// it; but it does not read for ever, nor longer than the caller waits. A body that stalls is closed
+// under the reader, which net/http's bodies allow, by a goroutine, since an HTTP/2 body's Close can wait
+// for a stuck request body (golang/go#48908).
+func discard(request *http.Request, body io.ReadCloser) {
 	var once sync.Once
-	shut := func() { once.Do(func() { _ = body.Close() }) }
-	drained := make(chan struct{})
+	closed := make(chan struct{})
+	shut := func() {
+		once.Do(func() {
+			defer close(closed)
+			_ = body.Close()
+		})
+	}
 	go func() {
-		defer close(drained)
+		defer shut()
 		_, _ = io.CopyN(io.Discard, body, drainLimit)
-		shut()
 	}()
-	timer := time.NewTimer(drainTime)
-	defer timer.Stop()
+	limit, stop := context.WithTimeout(context.Background(), drainTime)
+	defer stop()
 	select {
-	case <-drained:
-	case <-timer.C:
-		go shut()
+	case <-closed:
+		return
+	case <-limit.Done():
+	case <-request.Context().Done():
+	case <-cancelOf(request):
+	}
+	go shut()
+	select {
+	case <-closed:
+	case <-limit.Done():
 	}
 }

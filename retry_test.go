@@ -599,6 +599,45 @@ func TestStalledBodyOfADroppedResponseStallsNothing(t *testing.T) {
 	})
 }
 
+func TestDrainIsPartOfTheWaitThatMustEndBeforeTheDeadline(t *testing.T) {
+	t.Parallel()
+	for _, wait := range []time.Duration{time.Millisecond, 970 * time.Millisecond} {
+		for deadline, sent := range map[time.Duration]int{40 * time.Millisecond: 1, time.Second: 2} {
+			if deadline < wait && wait > time.Millisecond {
+				continue
+			}
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), deadline)
+				defer cancel()
+				server := scripted(func(*http.Request) (*http.Response, error) {
+					return &http.Response{StatusCode: 503, Header: http.Header{}, Body: newStalledBody()}, nil
+				}, status(200))
+				response, err := newTransport(t, server, steadyhttp.WithBackoffPolicy(func() backoff.BackOff {
+					return backoff.NewConstantBackOff(wait)
+				})).RoundTrip(request(t, ctx, http.MethodGet, ""))
+				require.NoError(t, err, "wait %v, deadline %v", wait, deadline)
+				assert.Equal(t, sent, server.attempts(), "wait %v, deadline %v", wait, deadline)
+				require.NoError(t, response.Body.Close())
+			})
+		}
+	}
+}
+
+func TestCancelDuringTheDrainEndsTheCallAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		server := scripted(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 503, Header: http.Header{}, Body: newStalledBody()}, nil
+		}, status(200))
+		start := time.Now()
+		time.AfterFunc(time.Millisecond, cancel)
+		_, err := newTransport(t, server, steadyhttp.WithBackoff(time.Second, time.Minute)).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		require.ErrorIs(t, err, context.Canceled)
+		assert.Equal(t, time.Millisecond, time.Since(start))
+	})
+}
+
 // A stalledBody says nothing until it is closed.
 type stalledBody struct{ closed chan struct{} }
 
