@@ -102,8 +102,8 @@ func (k originKey) name() string {
 	return k.scheme + "://" + k.host + defaultPort(k.scheme)
 }
 
-// sweepLimit bounds how long a newcomer looks for an origin to forget.
-const sweepLimit = 2048
+// sweepLimit bounds how long a newcomer looks for an origin to forget; the next one looks further on.
+const sweepLimit = 256
 
 // A registry remembers a bounded number of origins. When it is full it forgets one that is idle, clean,
 // and not used lately, by a second-chance clock. When there is none it forgets nothing: newcomers then

