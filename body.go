@@ -2,11 +2,14 @@ package steadyhttp
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"io"
 	"math"
 	"net/http"
+	"strings"
+	"sync/atomic"
 )
 
 // hasBody treats nil and http.NoBody alike, as net/http does.
@@ -41,7 +44,7 @@ func again(request *http.Request) (*http.Request, error) {
 // method that clients use unsafe to repeat; deployed servers take the key unquoted.
 func withIdempotencyKey(request *http.Request) *http.Request {
 	unsafe := request.Method == http.MethodPost || request.Method == http.MethodPatch
-	if !unsafe || hasIdempotencyKey(request.Header) {
+	if !unsafe || namesKey(request.Header) {
 		return request
 	}
 	keyed := request.WithContext(request.Context())
@@ -53,19 +56,33 @@ func withIdempotencyKey(request *http.Request) *http.Request {
 	return keyed
 }
 
+// namesKey also finds a key in other letters than net/http looks for, which would be a second one on the
+// wire.
+func namesKey(header http.Header) bool {
+	for name := range header {
+		if strings.EqualFold(name, idempotencyKey) || strings.EqualFold(name, "X-"+idempotencyKey) {
+			return true
+		}
+	}
+	return false
+}
+
 // withReplayBuffer makes a body replayable that ends within limit bytes. A longer one is streamed on
-// behind what was read of it. On an error it returns the request as it was.
+// behind what was read of it. Whatever it returns has a body that can be closed twice: the caller who
+// gives up while it is read has it closed, since nothing else ends a Read.
 func withReplayBuffer(request *http.Request, limit int64) (*http.Request, error) {
 	if replayable(request) || request.ContentLength > limit {
 		return request, nil
 	}
-	source := request.Body
+	source := &onceBody{ReadCloser: request.Body}
+	buffered := request.WithContext(request.Context())
+	buffered.Body = source
+	settled := context.AfterFunc(request.Context(), func() { _ = source.Close() })
 	var start bytes.Buffer
 	read, err := io.CopyN(&start, source, min(limit, math.MaxInt64-1)+1) // one more, to see the end
-	if err != nil && err != io.EOF {
-		return request, err
+	if settled(); err != nil && err != io.EOF {
+		return buffered, err
 	}
-	buffered := request.WithContext(request.Context())
 	if read > limit {
 		buffered.Body = struct {
 			io.Reader
@@ -78,4 +95,17 @@ func withReplayBuffer(request *http.Request, limit int64) (*http.Request, error)
 	}
 	buffered.Body, _ = buffered.GetBody()
 	return buffered, source.Close()
+}
+
+// A onceBody is closed once, however many close it.
+type onceBody struct {
+	io.ReadCloser
+	closed atomic.Bool
+}
+
+func (b *onceBody) Close() error {
+	if b.closed.Swap(true) {
+		return nil
+	}
+	return b.ReadCloser.Close()
 }

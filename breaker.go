@@ -99,7 +99,7 @@ type breaker struct {
 type probe struct {
 	id      uint64
 	running bool
-	until   time.Time
+	until   time.Duration // since the epoch
 }
 
 // A permit is an admission; its outcome counts only in the phase in which it was given.
@@ -137,14 +137,17 @@ func breaking(policy *breakerPolicy, epoch time.Time) layer {
 				return
 			}
 			next(x)
-			b.report(x, permit{phase: phase}, x.at)
+			b.report(x, permit{phase: phase})
 		}
 	}
 }
 
 // guard is the way through a breaker that is not closed.
 func (b *breaker) guard(next sender, x *exchange, epoch time.Time) {
-	granted, rejection := b.admit(x.request.Context(), time.Now())
+	if b.wake(x.request.Context()) {
+		b.tell()
+	}
+	granted, rejection := b.admit(time.Since(epoch))
 	if rejection != nil {
 		x.err, x.class, x.rejected = rejection, Unprocessed, true
 		return
@@ -155,37 +158,52 @@ func (b *breaker) guard(next sender, x *exchange, epoch time.Time) {
 // sendProbe reports on every way out, a panic and runtime.Goexit among them: the outcome that there is
 // none of is neutral, and frees the probe's place.
 func (b *breaker) sendProbe(next sender, x *exchange, granted permit, epoch time.Time) {
-	defer func() { b.report(x, granted, time.Since(epoch)) }()
-	b.tell()
+	defer func() {
+		if x.at == 0 {
+			x.at = time.Since(epoch)
+		}
+		b.report(x, granted)
+	}()
 	next(x)
 }
 
-// admit gives a permit, or says why not.
-func (b *breaker) admit(cause context.Context, now time.Time) (permit, *CircuitOpenError) {
+// wake makes an open breaker half-open once its time is over.
+func (b *breaker) wake(cause context.Context) (changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.state() == BreakerOpen && !now.Before(b.retryAt) {
-		b.halfOpen(cause)
+	if b.state() != BreakerOpen || time.Now().Before(b.retryAt) {
+		return false
 	}
-	switch {
-	case b.state() == BreakerOpen:
+	b.cause = cause
+	b.machine.State() // notices that gobreaker's own time is over, and calls enter
+	b.cause = nil
+	return true
+}
+
+// admit gives a permit, or says why not. The probe's lease begins now.
+func (b *breaker) admit(now time.Duration) (permit, *CircuitOpenError) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	phase := b.phase.Load()
+	switch stateIn(phase) {
+	case BreakerClosed:
+		return permit{phase: phase}, nil
+	case BreakerOpen:
 		return permit{}, &CircuitOpenError{Origin: b.origin, RetryAt: b.retryAt}
-	case b.state() == BreakerHalfOpen && b.probe.running && now.Before(b.probe.until):
-		return permit{}, &CircuitOpenError{Origin: b.origin}
-	case b.state() == BreakerHalfOpen:
-		b.probe = probe{id: b.probe.id + 1, running: true, until: now.Add(b.policy.lease)}
-		return permit{phase: b.phase.Load(), probe: b.probe.id}, nil
-	default:
-		return permit{phase: b.phase.Load()}, nil
 	}
+	if b.probe.running && now < b.probe.until {
+		return permit{}, &CircuitOpenError{Origin: b.origin}
+	}
+	b.probe = probe{id: b.probe.id + 1, running: true, until: now + b.policy.lease}
+	return permit{phase: phase, probe: b.probe.id}, nil
 }
 
 // report counts an outcome, and tells what follows from it once the lock is free.
-func (b *breaker) report(x *exchange, granted permit, now time.Duration) {
+func (b *breaker) report(x *exchange, granted permit) {
 	if x.verdict == neutral && granted.probe == 0 {
 		return
 	}
-	if b.count(x.request.Context(), granted, x.verdict, now) {
+	if b.count(x.request.Context(), granted, x.verdict, x.at) {
 		b.tell()
 	}
 }
@@ -195,7 +213,7 @@ func (b *breaker) report(x *exchange, granted permit, now time.Duration) {
 func (b *breaker) count(cause context.Context, granted permit, found verdict, now time.Duration) (changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if granted.phase != b.phase.Load() || granted.probe != 0 && !b.endProbe(granted.probe) {
+	if granted.phase != b.phase.Load() || granted.probe != 0 && !b.endProbe(granted.probe, now) {
 		return false
 	}
 	if b.state() == BreakerClosed && !b.tally(found, now) || found == neutral {
@@ -206,12 +224,12 @@ func (b *breaker) count(cause context.Context, granted permit, found verdict, no
 }
 
 // endProbe frees the probe's place, and reports whether its outcome counts.
-func (b *breaker) endProbe(id uint64) bool {
+func (b *breaker) endProbe(id uint64, now time.Duration) bool {
 	if id != b.probe.id || !b.probe.running {
 		return false
 	}
 	b.probe.running = false
-	return time.Now().Before(b.probe.until)
+	return now < b.probe.until
 }
 
 // tally counts an outcome of a closed breaker, and reports whether it is one too many.
@@ -243,13 +261,6 @@ func (b *breaker) decide(cause context.Context, found verdict) {
 	}
 	b.cause = cause
 	_, _ = b.machine.Execute(func() (struct{}, error) { return struct{}{}, outcome })
-	b.cause = nil
-}
-
-// halfOpen lets gobreaker notice that the open time is over.
-func (b *breaker) halfOpen(cause context.Context) {
-	b.cause = cause
-	b.machine.State()
 	b.cause = nil
 }
 
@@ -312,13 +323,19 @@ func (b *breaker) takeChange() (next change, ok bool) {
 	return next, true
 }
 
+// tellOne lets nobody lose a change because the observer panics at another.
 func (b *breaker) tellOne(c change) {
+	told := false
 	defer func() {
 		b.mu.Lock()
 		b.telling = false
 		b.mu.Unlock()
+		if !told {
+			b.tell()
+		}
 	}()
 	b.policy.observe(c.cause, c.event)
+	told = true
 }
 
 // openFor reports whether the breaker is sure to reject a call after the wait.

@@ -676,3 +676,67 @@ func TestBreakerStatesHaveNames(t *testing.T) {
 	assert.Equal(t, "open", steadyhttp.BreakerOpen.String())
 	assert.Equal(t, "9", steadyhttp.BreakerState(9).String())
 }
+
+func TestSlowCallbackDoesNotCostAProbeItsSay(t *testing.T) {
+	t.Parallel()
+	slow := func(_ context.Context, event steadyhttp.Event) {
+		if event.Kind == steadyhttp.EventBreaker {
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+	pondering := func(_ *http.Request, response *http.Response, _ error) steadyhttp.Class {
+		if response == nil {
+			time.Sleep(3 * time.Second) // longer than the lease
+		}
+		return steadyhttp.Unclassified
+	}
+	for name, option := range map[string]steadyhttp.Option{
+		"observer": steadyhttp.WithObserver(slow), "classifier": steadyhttp.WithClassifier(pondering),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				transport, _ := opened(t, hang, steadyhttp.WithAttemptTimeout(2*time.Second), option)
+				time.Sleep(time.Until(breaker(t, transport).RetryAt))
+				_, err := send(t, transport)
+				assert.ErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
+				assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+			})
+		})
+	}
+}
+
+func TestObserverThatPanicsLosesNoLaterEvent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var seen []string
+		steps := make([]step, 10)
+		for i := range steps {
+			steps[i] = status(503)
+		}
+		transport := newTransport(t, scripted(append(steps, status(200))...), single(steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
+			if e.Kind != steadyhttp.EventBreaker {
+				return
+			}
+			mu.Lock()
+			seen = append(seen, e.To.String())
+			first := len(seen) == 1
+			mu.Unlock()
+			if first {
+				time.Sleep(2 * time.Second)
+				panic("observer")
+			}
+		}))...)
+		var group sync.WaitGroup
+		group.Go(func() {
+			defer func() { _ = recover() }()
+			sendMany(t, transport, 10)
+		})
+		time.Sleep(1500 * time.Millisecond)
+		sendMany(t, transport, 1) // the probe, while the observer is still at the opening
+		require.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		group.Wait()
+		assert.Equal(t, []string{"open", "half_open", "closed"}, seen)
+	})
+}

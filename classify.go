@@ -117,11 +117,14 @@ func classifyError(request *http.Request, err error, seen evidence) Class {
 	if class := classifyContext(request); class != Unclassified {
 		return class
 	}
+	if seen&bodyFailed != 0 {
+		return Permanent
+	}
 	if class := classifyOurs(err); class != Unclassified {
 		return class
 	}
 	switch {
-	case seen&bodyFailed != 0, isPermanent(err):
+	case isPermanent(err):
 		return Permanent
 	case seen&neverConnected != 0, isUnprocessed(err):
 		return Unprocessed
@@ -293,7 +296,8 @@ func unsendable(request *http.Request) bool {
 		return false
 	}
 	target := request.URL
-	return target == nil || request.Header == nil || target.Scheme != "http" && target.Scheme != "https" || target.Host == "" ||
+	return target == nil || request.Header == nil || request.Body == nil && request.ContentLength > 0 ||
+		hasControl(target.RequestURI()) || target.Scheme != "http" && target.Scheme != "https" || target.Host == "" ||
 		request.Method != "" && !isToken(request.Method) ||
 		!validFields(request.Header) || !validFields(request.Trailer)
 }

@@ -169,6 +169,8 @@ func TestRequestThatCannotBeSentIsPermanent(t *testing.T) {
 		"DEL":           func(r *http.Request) { r.Header["X"] = []string{"\x7f"} },
 		"trailer name":  func(r *http.Request) { r.Trailer = http.Header{"X:": nil} },
 		"trailer value": func(r *http.Request) { r.Trailer = http.Header{"X": {"\x00"}} },
+		"a lost body":   func(r *http.Request) { r.ContentLength = 7 },
+		"query":         func(r *http.Request) { r.URL.RawQuery = "a\nb" },
 		"no header":     func(r *http.Request) { r.Header = nil },
 		"scheme":        func(r *http.Request) { r.URL.Scheme = "ftp" },
 		"host":          func(r *http.Request) { r.URL.Host = "" },

@@ -29,6 +29,7 @@ package steadyhttp
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -71,13 +72,10 @@ func Wrap(client *http.Client, options ...Option) (*http.Client, error) {
 		*wrapped = *client
 	}
 	settings, err := newConfig(options)
-	if err != nil {
+	if err := errors.Join(err, checkBase(wrapped.Transport)); err != nil {
 		return nil, err
 	}
-	transport, err := newTransport(wrapped.Transport, settings)
-	if err != nil {
-		return nil, err
-	}
+	transport := newTransport(wrapped.Transport, settings)
 	wrapped.Transport = transport
 	if settings.timeout > 0 {
 		wrapped.Timeout = settings.timeout
@@ -91,19 +89,21 @@ func Wrap(client *http.Client, options ...Option) (*http.Client, error) {
 // [WithTimeout] is one of them here: it belongs to a client, so use it with [NewClient] or [Wrap].
 func NewTransport(base http.RoundTripper, options ...Option) (*Transport, error) {
 	settings, err := newConfig(options)
-	if settings != nil && settings.timeout > 0 {
-		err = errors.Join(err, errTimeoutWithoutClient(settings.timeout))
-	}
-	if err != nil {
+	if err := errors.Join(err, checkBase(base), settings.checkClientless()); err != nil {
 		return nil, err
 	}
-	return newTransport(base, settings)
+	return newTransport(base, settings), nil
 }
 
-func newTransport(base http.RoundTripper, settings *config) (*Transport, error) {
-	if isNil(base) && base != nil {
-		return nil, errTypedNil("base transport", base)
+// checkBase refuses a nil in disguise, which would panic at the first call.
+func checkBase(base http.RoundTripper) error {
+	if base != nil && isNil(base) {
+		return fmt.Errorf("steadyhttp: base transport is a nil %T", base)
 	}
+	return nil
+}
+
+func newTransport(base http.RoundTripper, settings *config) *Transport {
 	if base == nil {
 		base = pooledTransport(settings.policy.attemptTimeout)
 	}
@@ -119,7 +119,7 @@ func newTransport(base http.RoundTripper, settings *config) (*Transport, error) 
 			classifying(policy.classifier),
 			timing(policy.attemptTimeout),
 		)(sending(base, epoch)),
-	}, nil
+	}
 }
 
 // A sender carries an exchange to its outcome.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -18,7 +19,10 @@ var ErrAttemptTimeout = errors.New("steadyhttp: attempt timed out")
 // rejected. [errors.As] with a *[CircuitOpenError] tells which breaker, and until when.
 var ErrCircuitOpen = errors.New("steadyhttp: circuit open")
 
-// CircuitOpenError says that nothing was sent, because the breaker of this origin is open.
+// CircuitOpenError says that an attempt was not sent, because the breaker of this origin is open.
+//
+// If it was the first one, nothing was sent, and this is the error; otherwise it is within an [*Error]
+// that tells how many were.
 type CircuitOpenError struct {
 	// Origin is the breaker's, "https://api.example.com:443" or what [WithOriginKey] returned.
 	Origin string
@@ -79,9 +83,24 @@ func (e *Error) Error() string {
 	}
 	text.WriteByte(')')
 	if e.Err != nil {
-		fmt.Fprintf(&text, ": %v", e.Err)
+		text.WriteString(": " + causeText(e.Err))
 	}
 	return text.String()
+}
+
+// causeText is the error's text on one line, and without the query and userinfo that a *url.Error in it
+// has: a base transport that calls another service, for a token say, returns those.
+func causeText(err error) string {
+	text := err.Error()
+	for nested := (*url.Error)(nil); errors.As(err, &nested); err = nested.Err {
+		shown := "(unreadable URL)"
+		if target, failed := url.Parse(nested.URL); failed == nil {
+			shown = redact(target)
+		}
+		text = strings.ReplaceAll(text, strings.Trim(strconv.Quote(nested.URL), `"`), shown)
+		text = strings.ReplaceAll(text, nested.URL, shown)
+	}
+	return strings.ReplaceAll(text, "\n", "; ")
 }
 
 // Unwrap returns Err.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"testing"
@@ -152,4 +154,25 @@ func TestErrorWithoutACauseHasAText(t *testing.T) {
 	assert.EqualError(t, err, "steadyhttp: GET "+target+" failed after 1 attempt (budget)")
 	assert.False(t, err.Timeout())
 	assert.NoError(t, errors.Unwrap(err))
+}
+
+func TestSecretsInTheErrorsOfAnotherCallStayOutToo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, address := range []string{"https://user:hunter2@auth.example.com/token?client_secret=hunter2", "https://auth.example.com/%zz?hunter2\""} {
+			nested := &url.Error{Op: "Post", URL: address, Err: &url.Error{Op: "Get", URL: address, Err: errReset}}
+			_, err := newTransport(t, scripted(fail(fmt.Errorf("no token: %w", nested)))).RoundTrip(post(t))
+			var failed *steadyhttp.Error
+			require.ErrorAs(t, err, &failed)
+			assert.NotContains(t, failed.Error(), "hunter2")
+			assert.Contains(t, failed.Error(), "connection reset by a test")
+		}
+	})
+}
+
+func TestErrorIsOneLine(t *testing.T) {
+	t.Parallel()
+	_, err := newTransport(t, scripted(fail(errors.Join(errReset, io.EOF)))).RoundTrip(post(t))
+	assert.NotContains(t, err.Error(), "\n")
+	assert.Contains(t, err.Error(), "test; EOF")
 }

@@ -167,3 +167,17 @@ func TestEventsHaveNames(t *testing.T) {
 	}
 	assert.Equal(t, []string{"none", "attempt", "retry", "give_up", "breaker", "5"}, names)
 }
+
+func TestGiveUpAfterAWaitStillTellsTheLastStatus(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(50*time.Millisecond, cancel)
+		var last steadyhttp.Event
+		_, err := newTransport(t, scripted(status(503)), steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) { last = e })).
+			RoundTrip(request(t, ctx, http.MethodGet, ""))
+		assert.Error(t, err)
+		assert.Equal(t, steadyhttp.EventGiveUp, last.Kind)
+		assert.Equal(t, 503, last.StatusCode)
+	})
+}

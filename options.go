@@ -87,11 +87,8 @@ func newConfig(options []Option) (*config, error) {
 		errs = append(errs, o.apply(c))
 	}
 	errs = append(errs, c.checkBreaker())
-	if err := errors.Join(errs...); err != nil {
-		return c, err
-	}
 	c.complete()
-	return c, nil
+	return c, errors.Join(errs...)
 }
 
 // complete derives what follows from several settings together.
@@ -122,12 +119,10 @@ func invalid(option string, value any, want string) error {
 	return fmt.Errorf("steadyhttp: %s: %v is invalid: %s", option, value, want)
 }
 
-func errTypedNil(what string, value any) error {
-	return fmt.Errorf("steadyhttp: %s is a nil %T", what, value)
-}
-
-func errTimeoutWithoutClient(timeout time.Duration) error {
-	return invalid("WithTimeout", timeout, "a Transport has no client whose Timeout it could set; use NewClient, Wrap or WithAttemptTimeout")
+// checkClientless refuses what only a client could keep.
+func (c *config) checkClientless() error {
+	return wanted(c.timeout <= 0, "WithTimeout", c.timeout,
+		"a Transport has no client whose Timeout it could set; use NewClient, Wrap or WithAttemptTimeout")
 }
 
 // isNil also finds a nil pointer or func inside a non-nil interface.
@@ -149,11 +144,8 @@ func isNil(value any) bool {
 // end a call earlier.
 func WithMaxAttempts(n int) Option {
 	return option(func(c *config) error {
-		if n < 1 {
-			return invalid("WithMaxAttempts", n, "want at least 1")
-		}
 		c.maxAttempts = n
-		return nil
+		return wanted(n >= 1, "WithMaxAttempts", n, "want at least 1")
 	})
 }
 
@@ -165,14 +157,11 @@ func WithMaxAttempts(n int) Option {
 // the place of an earlier [WithBackoffPolicy].
 func WithBackoff(initial, longest time.Duration) Option {
 	return option(func(c *config) error {
-		if initial <= 0 {
-			return invalid("WithBackoff", initial, "want an initial wait of more than 0")
-		}
-		if longest < initial {
-			return invalid("WithBackoff", longest, fmt.Sprintf("want a longest wait of at least the initial %v", initial))
-		}
 		c.backoff = backoffPolicy{initial: initial, longest: longest}
-		return nil
+		return errors.Join(
+			wanted(initial > 0, "WithBackoff", initial, "want an initial wait of more than 0"),
+			wanted(longest >= initial, "WithBackoff", longest, fmt.Sprintf("want a longest wait of at least the initial %v", initial)),
+		)
 	})
 }
 
@@ -241,15 +230,12 @@ func WithAttemptTimeout(d time.Duration) Option {
 // [StopBudget] and what the last attempt brought. ratio must be from 0 to 1, burst at least 1.
 func WithRetryBudget(ratio float64, burst int) Option {
 	return option(func(c *config) error {
-		if !(ratio >= 0 && ratio <= 1) { // NaN is neither
-			return invalid("WithRetryBudget", ratio, "want a ratio from 0 to 1")
-		}
-		if burst < 1 {
-			return invalid("WithRetryBudget", burst, "want a burst of at least 1")
-		}
 		c.budget = budgetPolicy{ratio: ratio, burst: float64(burst), fixed: true}
 		c.withoutBudget = false
-		return nil
+		return errors.Join(
+			wanted(ratio >= 0 && ratio <= 1, "WithRetryBudget", ratio, "want a ratio from 0 to 1"), // NaN is neither
+			wanted(burst >= 1, "WithRetryBudget", burst, "want a burst of at least 1"),
+		)
 	})
 }
 
@@ -296,11 +282,8 @@ func WithIdempotencyKeys() Option {
 // read at all. The memory is held until the call returns. It must not be negative.
 func WithReplayBuffer(maxBytes int64) Option {
 	return option(func(c *config) error {
-		if maxBytes < 0 {
-			return invalid("WithReplayBuffer", maxBytes, "want 0 or more")
-		}
 		c.replayBuffer = maxBytes
-		return nil
+		return wanted(maxBytes >= 0, "WithReplayBuffer", maxBytes, "want 0 or more")
 	})
 }
 
@@ -342,14 +325,11 @@ func WithObserver(observe func(context.Context, Event)) Option {
 // to 1, minRequests at least 1.
 func WithBreakerFailureRate(rate float64, minRequests int) Option {
 	return option(func(c *config) error {
-		if !(rate >= 0 && rate <= 1) { // NaN is neither
-			return invalid("WithBreakerFailureRate", rate, "want a rate from 0 to 1")
-		}
-		if minRequests < 1 || minRequests > math.MaxInt32 {
-			return invalid("WithBreakerFailureRate", minRequests, "want a minimum of at least 1 request")
-		}
 		c.breaker.rate, c.breaker.minRequests = rate, uint32(minRequests)
-		return nil
+		return errors.Join(
+			wanted(rate >= 0 && rate <= 1, "WithBreakerFailureRate", rate, "want a rate from 0 to 1"), // NaN is neither
+			wanted(minRequests >= 1 && minRequests <= math.MaxInt32, "WithBreakerFailureRate", minRequests, "want a minimum from 1 to 2147483647"),
+		)
 	})
 }
 
@@ -361,11 +341,11 @@ func WithBreakerFailureRate(rate float64, minRequests int) Option {
 // be 0. Neither may be negative.
 func WithBreakerConsecutive(failures int, lasting time.Duration) Option {
 	return option(func(c *config) error {
-		if failures < 0 || failures > math.MaxInt32 {
-			return invalid("WithBreakerConsecutive", failures, "want 0 or more failures")
-		}
 		c.breaker.failures, c.breaker.lasting = uint32(failures), lasting
-		return notNegative("WithBreakerConsecutive", lasting)
+		return errors.Join(
+			wanted(failures >= 0 && failures <= math.MaxInt32, "WithBreakerConsecutive", failures, "want from 0 to 2147483647 failures"),
+			notNegative("WithBreakerConsecutive", lasting),
+		)
 	})
 }
 
@@ -422,24 +402,22 @@ func WithOriginKey(key func(*http.Request) string) Option {
 // origins go without a breaker and share one retry budget. It must be at least 1.
 func WithOriginLimit(n int) Option {
 	return option(func(c *config) error {
-		if n < 1 {
-			return invalid("WithOriginLimit", n, "want at least 1")
-		}
 		c.originLimit = n
-		return nil
+		return wanted(n >= 1, "WithOriginLimit", n, "want at least 1")
 	})
 }
 
 func notNegative(option string, d time.Duration) error {
-	if d < 0 {
-		return invalid(option, d, "want 0 or more")
-	}
-	return nil
+	return wanted(d >= 0, option, d, "want 0 or more")
 }
 
 func atLeast(option string, d, least time.Duration) error {
-	if d < least {
-		return invalid(option, d, "want at least "+least.String())
+	return wanted(d >= least, option, d, "want at least "+least.String())
+}
+
+func wanted(holds bool, option string, value any, want string) error {
+	if holds {
+		return nil
 	}
-	return nil
+	return invalid(option, value, want)
 }

@@ -74,8 +74,18 @@ func (k originKey) canonical() originKey {
 	return originKey{scheme, strings.TrimSuffix(strings.TrimSuffix(host, defaultPort(scheme)), ":")}
 }
 
+// clone copies the strings, lest they hold on to the whole URL that they are part of.
 func (k originKey) clone() originKey {
 	return originKey{strings.Clone(k.scheme), strings.Clone(k.host)}
+}
+
+// within is the same key as parts of its name, which saves the copies.
+func (k originKey) within(name string) originKey {
+	if k.scheme == "" {
+		return originKey{host: name}
+	}
+	host := len(k.scheme) + len("://")
+	return originKey{name[:len(k.scheme)], name[host : host+len(k.host)]}
 }
 
 // defaultPort is RFC 9110 §4.2's, with its colon.
@@ -102,8 +112,10 @@ func (k originKey) name() string {
 	return k.scheme + "://" + k.host + defaultPort(k.scheme)
 }
 
-// sweepLimit bounds how long a newcomer looks for an origin to forget; the next one looks further on.
-const sweepLimit = 256
+const (
+	sweepLimit = 1 << 16 // of the origins that a newcomer passes in search of one to forget,
+	dirtyLimit = 256     // of those among them that turn out to have something to remember
+)
 
 // A registry remembers a bounded number of origins. When it is full it forgets one that is idle, clean,
 // and not used lately, by a second-chance clock. When there is none it forgets nothing: newcomers then
@@ -193,25 +205,34 @@ func (r *registry) place(key, spelt originKey) *origin {
 }
 
 // sweep forgets one origin and returns its slot, or -1. What was used since the last look is spared
-// once.
+// once. It does not look for ever; the next newcomer looks on from there.
 func (r *registry) sweep() int {
 	now := time.Since(r.epoch)
+	dirty := 0
 	for range min(2*len(r.ring), sweepLimit) {
 		slot := r.hand
 		r.hand = (r.hand + 1) % len(r.ring)
 		o := r.ring[slot]
-		if o.used.Swap(false) || !o.forget(now) {
+		if o.used.Swap(false) {
 			continue
 		}
-		delete(r.origins, o.key)
-		return slot
+		if o.forget(now) {
+			delete(r.origins, o.key)
+			return slot
+		}
+		if dirty++; dirty == dirtyLimit {
+			break
+		}
 	}
 	return -1
 }
 
-// newOrigin keeps copies of the strings, lest it hold on to the whole URL that they are part of.
 func (r *registry) newOrigin(key, spelt originKey) *origin {
-	o := &origin{key: key.clone(), spelt: spelt.clone(), name: key.name(), budget: r.newBudget()}
+	name := key.name()
+	o := &origin{key: key.within(name), spelt: spelt.clone(), name: name, budget: r.newBudget()}
+	if spelt == key {
+		o.spelt = o.key
+	}
 	if r.policy.breaker != nil {
 		o.breaker = newBreaker(o.name, r.policy.breaker)
 	}

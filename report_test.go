@@ -95,3 +95,18 @@ func TestStopReasonsHaveNames(t *testing.T) {
 		"deadline", "circuit_open", "canceled", "no_retry", "12",
 	}, names)
 }
+
+func TestStartIsTheAttemptsHoweverLongTheClassifierPonders(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		ctx, report := steadyhttp.WithReport(t.Context())
+		_, err := newTransport(t, scripted(status(200)), steadyhttp.WithClassifier(func(*http.Request, *http.Response, error) steadyhttp.Class {
+			time.Sleep(time.Second)
+			return steadyhttp.Unclassified
+		})).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		require.NoError(t, err)
+		assert.Equal(t, start, report.Attempts[0].Start)
+		assert.Zero(t, report.Attempts[0].Duration)
+	})
+}

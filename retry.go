@@ -28,13 +28,13 @@ type call struct {
 	policy *policy
 	next   sender
 
-	status   int             // of the last response seen
-	asked    time.Duration   // by the last response's Retry-After
-	backoff  backoff.BackOff // nil before the first retry
-	wait     time.Duration   // before the next attempt
-	waited   bool
-	places   []int // of the last attempt in each report
-	finished bool
+	lastStatus int             // of the last response seen
+	asked      time.Duration   // by the last response's Retry-After
+	backoff    backoff.BackOff // nil before the first retry
+	wait       time.Duration   // before the next attempt
+	waited     bool
+	places     []int // of the last attempt in each report
+	finished   bool
 }
 
 func (c *call) run() {
@@ -85,7 +85,11 @@ func (c *call) prepare() (err error) {
 // refuse ends a call whose body could not be read even once.
 func (c *call) refuse(err error) {
 	c.err, c.class = err, classify(c.original, nil, err, bodyFailed)
-	c.finish(StopNotRetryable)
+	reason := StopNotRetryable
+	if why := ended(c.original); why != nil {
+		reason = reasonFor(why)
+	}
+	c.finish(reason)
 }
 
 // try sends the request once.
@@ -102,7 +106,7 @@ func (c *call) try() {
 		c.origin.budget.earn(c.at)
 	}
 	if c.response != nil {
-		c.status = c.response.StatusCode
+		c.lastStatus = c.status
 	}
 	if c.timed {
 		c.note()
@@ -129,7 +133,7 @@ func (c *call) note() {
 	c.places = c.places[:0]
 	for _, r := range c.reporters {
 		c.places = append(c.places, r.add(Attempt{
-			Start: time.Now().Add(-c.took), Duration: c.took, StatusCode: c.outcome.status(), Err: c.err, Class: c.class,
+			Start: c.began, Duration: c.took, StatusCode: c.status, Err: c.err, Class: c.class,
 		}))
 	}
 	c.observe(Event{Kind: EventAttempt, Duration: c.took})
@@ -140,7 +144,7 @@ func (c *call) observe(event Event) {
 		return
 	}
 	event.Request, event.Origin, event.Attempt = c.original, c.origin.name, c.attempt
-	event.Class, event.StatusCode, event.Err = c.class, c.outcome.status(), c.err
+	event.Class, event.StatusCode, event.Err = c.class, c.status, c.err
 	c.policy.observe(c.original.Context(), event)
 }
 
@@ -208,19 +212,21 @@ func (c *call) plan() StopReason {
 	if c.origin.breaker.openFor(wait) {
 		return StopCircuitOpen
 	}
-	if !c.origin.budget.spend(c.at) {
-		return StopBudget
-	}
-	return c.renew(wait)
+	c.wait = wait
+	return c.renew()
 }
 
 // renew makes the next attempt's request, while the response is still there to be returned.
-func (c *call) renew(wait time.Duration) StopReason {
+func (c *call) renew() StopReason {
 	request, err := again(c.request)
 	if err != nil {
 		return StopBody
 	}
-	c.request, c.wait, c.unsent = request, wait, true
+	if !c.origin.budget.spend(c.at) {
+		closeRequest(request)
+		return StopBudget
+	}
+	c.request, c.unsent = request, true
 	return 0
 }
 
@@ -324,7 +330,7 @@ func (c *call) explains(reason StopReason) bool {
 func (c *call) failure(reason StopReason) *Error {
 	return &Error{
 		Method: methodOf(c.original), URL: redact(c.original.URL), Attempts: c.attempt,
-		Class: c.class, StatusCode: c.status, Stopped: reason, Err: c.err,
+		Class: c.class, StatusCode: c.lastStatus, Stopped: reason, Err: c.err,
 	}
 }
 

@@ -707,3 +707,68 @@ func TestPolicyThatIsMissingLaterEndsTheCall(t *testing.T) {
 		return backoff.NewConstantBackOff(time.Millisecond)
 	})}, steps: []step{status(503)}, attempts: 1, status: 503, stopped: steadyhttp.StopMaxAttempts}.run(t)
 }
+
+func TestReplayBufferKeepsToTheCallersDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		ctx, report := steadyhttp.WithReport(ctx)
+		reader, writer := io.Pipe() // that nobody writes to
+		r := request(t, ctx, http.MethodPut, "")
+		r.Body, r.ContentLength = reader, -1
+		start := time.Now()
+		_, err := newTransport(t, scripted(hang), steadyhttp.WithReplayBuffer(1024)).RoundTrip(r)
+		assert.Error(t, err)
+		assert.Equal(t, time.Second, time.Since(start))
+		assert.Equal(t, steadyhttp.StopDeadline, report.Stopped)
+		_, err = writer.Write([]byte("x"))
+		assert.ErrorIs(t, err, io.ErrClosedPipe)
+	})
+}
+
+func TestRetryThatIsNotMadeCostsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(503))
+		transport := newTransport(t, server, unbroken()...)
+		for range 5 {
+			r := request(t, t.Context(), http.MethodPut, "payload")
+			r.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("gone") }
+			_, err := transport.RoundTrip(r)
+			require.NoError(t, err)
+		}
+		assert.Equal(t, 5, retries(t, transport, server))
+		source := text("payload")
+		r := request(t, t.Context(), http.MethodPut, "payload")
+		r.GetBody = func() (io.ReadCloser, error) { return source, nil }
+		_, err := transport.RoundTrip(r)
+		require.NoError(t, err)
+		assert.Equal(t, 1, source.closes(), "made, and not sent for want of budget")
+	})
+}
+
+func TestBodyThatFailsWithAnErrorOfOursIsStillTheCallers(t *testing.T) {
+	t.Parallel()
+	elsewhere := &steadyhttp.CircuitOpenError{Origin: "https://elsewhere.example.com:443"}
+	transport := newTransport(t, scripted(status(200)))
+	ctx, report := steadyhttp.WithReport(t.Context())
+	r := request(t, ctx, http.MethodPut, "")
+	r.Body, r.ContentLength = &body{Reader: failing{elsewhere}}, -1
+	r.GetBody = func() (io.ReadCloser, error) { return &body{Reader: failing{elsewhere}}, nil }
+	_, err := transport.RoundTrip(r)
+	assert.Equal(t, elsewhere, err)
+	assert.Len(t, report.Attempts, 1)
+	assert.Equal(t, steadyhttp.Permanent, report.Attempts[0].Class)
+	assert.Zero(t, breaker(t, transport).Failures)
+}
+
+func TestKeyInOtherLettersIsAKey(t *testing.T) {
+	t.Parallel()
+	server := scripted(status(200))
+	r := post(t)
+	r.Header["idempotency-key"] = []string{"mine"}
+	_, err := newTransport(t, server, steadyhttp.WithIdempotencyKeys()).RoundTrip(r)
+	require.NoError(t, err)
+	assert.NotContains(t, server.sent[0].request.Header, "Idempotency-Key", "or two of them go out")
+}

@@ -32,16 +32,11 @@ type outcome struct {
 	class    Class
 	verdict  verdict
 	seen     evidence
+	status   int           // of the response, also once that is gone
 	rejected bool          // by an open breaker: nothing was sent
 	at       time.Duration // when it ended, since the transport's epoch
-	took     time.Duration // of a timed attempt
-}
-
-func (o *outcome) status() int {
-	if o.response == nil {
-		return 0
-	}
-	return o.response.StatusCode
+	began    time.Time     // of a timed attempt,
+	took     time.Duration // and until the response's header or the error
 }
 
 // checkRequest refuses what no transport can send, and what no origin can be found for.
@@ -72,9 +67,8 @@ func closeBody(response *http.Response) {
 // sending is the rim: the base transport, the clock, and the evidence of what happened.
 func sending(base http.RoundTripper, epoch time.Time) sender {
 	return func(x *exchange) {
-		began := time.Duration(0)
 		if x.timed {
-			began = time.Since(epoch)
+			x.began = time.Now()
 		}
 		x.unsent = false
 		if x.needsWitness() {
@@ -84,10 +78,13 @@ func sending(base http.RoundTripper, epoch time.Time) sender {
 		}
 		if x.response != nil {
 			x.response.Request = x.original
+			x.status = x.response.StatusCode
 		}
 		x.origin.reached(x.err == nil)
 		x.at = time.Since(epoch)
-		x.took = x.at - began
+		if x.timed {
+			x.took = time.Since(x.began)
+		}
 	}
 }
 
@@ -131,7 +128,10 @@ func witnessed(x *exchange) (*http.Request, *witness) {
 	}
 	request := x.request.WithContext(ctx)
 	if !isReliable(request.Body) {
-		request.Body = &watchedBody{ReadCloser: request.Body, failed: &seen.bodyFailed}
+		request.Body = &watchedBody{
+			onceBody: onceBody{ReadCloser: request.Body}, failed: &seen.bodyFailed,
+			length: request.ContentLength, missing: request.ContentLength,
+		}
 	}
 	return request, seen
 }
@@ -157,28 +157,26 @@ func (w *witness) evidence() evidence {
 	return seen
 }
 
-// A watchedBody notes an error of the caller's body, to tell it from an error of the connection.
+// A watchedBody notes an error of the caller's body, to tell it from an error of the connection. Ending
+// short of the length that was promised is one.
 type watchedBody struct {
-	io.ReadCloser
-	failed *atomic.Bool
-	closed atomic.Bool
+	onceBody
+	failed  *atomic.Bool
+	missing int64 // of the promised length; meaningless if none was
+	length  int64 // promised; less than 1: none
 }
 
 // Read does not blame the body for what it says once it is closed: net/http closes it under a blocked
 // Read when the connection fails.
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF && !b.closed.Load() {
+	b.missing -= int64(n)
+	broken := err != nil && err != io.EOF && !b.closed.Load()
+	short := err == io.EOF && b.length > 0 && b.missing > 0
+	if broken || short {
 		b.failed.Store(true)
 	}
 	return n, err
-}
-
-func (b *watchedBody) Close() error {
-	if b.closed.Swap(true) {
-		return nil
-	}
-	return b.ReadCloser.Close()
 }
 
 // isReliable reports whether reading the body cannot fail. A file's can: with sendfile its error looks

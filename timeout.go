@@ -21,7 +21,14 @@ func timing(limit time.Duration) layer {
 func sendWithin(next sender, x *exchange, timeout *attemptTimeoutError) {
 	request := x.request
 	ctx, cancel := context.WithCancelCause(request.Context())
-	timer := time.AfterFunc(timeout.limit, func() { cancel(timeout) })
+	limited := request.WithContext(ctx)
+	if !isReliable(limited.Body) {
+		limited.Body = &onceBody{ReadCloser: limited.Body}
+	}
+	timer := time.AfterFunc(timeout.limit, func() {
+		cancel(timeout)
+		interruptBody(limited)
+	})
 	held := false // by a body that is still to be read
 	defer func() {
 		if !held {
@@ -30,7 +37,7 @@ func sendWithin(next sender, x *exchange, timeout *attemptTimeoutError) {
 		}
 	}()
 
-	x.request = request.WithContext(ctx)
+	x.request = limited
 	next(x)
 	x.request = request
 	if fired := !timer.Stop(); fired {
@@ -42,14 +49,23 @@ func sendWithin(next sender, x *exchange, timeout *attemptTimeoutError) {
 	}
 }
 
+// interruptBody closes a body that may block: HTTP/1 waits for its Read even when the context has ended
+// (golang/go#78555).
+func interruptBody(request *http.Request) {
+	if body, ok := request.Body.(*onceBody); ok {
+		_ = body.Close()
+	}
+}
+
 // expire settles an attempt whose time ran out. Its context is cancelled, so a response that came in the
 // same moment could not be read to its end. HTTP/1 and HTTP/2 report that in different words, and the
 // caller may have given up as well: then the caller's reason counts.
 func (x *exchange) expire(timeout *attemptTimeoutError) {
 	closeBody(x.response)
-	x.response, x.err = nil, timeout
-	if ctx := x.request.Context(); ctx.Err() != nil {
-		x.err = context.Cause(ctx)
+	x.response, x.err, x.status = nil, timeout, 0
+	x.seen &^= bodyFailed // it was interrupted
+	if why := ended(x.request); why != nil {
+		x.err = causeOf(x.request, why)
 	}
 }
 

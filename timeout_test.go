@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -188,4 +189,40 @@ func TestAttemptTimeoutIsForEachAttempt(t *testing.T) {
 		assert.Equal(t, 200, response.StatusCode)
 		require.NoError(t, response.Body.Close())
 	})
+}
+
+func TestOldCancelCountsBeforeTheAttemptTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cancel := make(chan struct{})
+		deaf := func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			close(cancel)
+			return nil, context.Cause(r.Context())
+		}
+		r := get(t)
+		//lint:ignore SA1019 http.Client.Timeout still uses it
+		r.Cancel = cancel
+		_, err := newTransport(t, scripted(deaf), steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(r)
+		assert.ErrorIs(t, err, context.Canceled)
+		assert.NotErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
+	})
+}
+
+// net/http waits for the body's Read even when the context has ended (golang/go#78555).
+func TestAttemptTimeoutBoundsAnAttemptWhoseBodyBlocks(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	defer server.Close()
+	base := &http.Transport{}
+	defer base.CloseIdleConnections()
+	transport := newTransport(t, base, single(steadyhttp.WithAttemptTimeout(50*time.Millisecond))...)
+	reader, writer := io.Pipe() // that nobody writes to
+	defer writer.Close()
+	ctx, report := steadyhttp.WithReport(t.Context())
+	r, err := http.NewRequestWithContext(ctx, http.MethodPut, server.URL, reader)
+	require.NoError(t, err)
+	_, err = transport.RoundTrip(r)
+	assert.ErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
+	assert.Equal(t, steadyhttp.Transient, report.Attempts[0].Class)
 }
