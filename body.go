@@ -80,7 +80,10 @@ func withReplayBuffer(request *http.Request, limit int64) (*http.Request, error)
 	settled := context.AfterFunc(request.Context(), func() { _ = source.Close() })
 	var start bytes.Buffer
 	read, err := io.CopyN(&start, source, min(limit, math.MaxInt64-1)+1) // one more, to see the end
-	if settled(); err != nil && err != io.EOF {
+	if !settled() {                                                      // the caller gave up, and the body says only that it was closed
+		return buffered, context.Cause(request.Context())
+	}
+	if err != nil && err != io.EOF {
 		return buffered, err
 	}
 	if read > limit {

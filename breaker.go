@@ -52,6 +52,7 @@ type breakerPolicy struct {
 	window      time.Duration
 	openFor     time.Duration
 	lease       time.Duration // of a probe
+	epoch       time.Time
 	observe     observer
 }
 
@@ -87,7 +88,8 @@ type breaker struct {
 	recent   window
 	run      uint32        // failures since the last success
 	runSince time.Duration // when the run's first failure ended
-	retryAt  time.Time     // when an open breaker may probe
+	probeAt  time.Duration // when an open breaker may probe, since the epoch
+	retryAt  time.Time     // and by the wall clock
 	probe    probe
 	cause    context.Context // of the change that gobreaker is asked for
 	untold   []change
@@ -120,7 +122,7 @@ func (b *breaker) state() BreakerState { return stateIn(b.phase.Load()) }
 
 // breaking is the layer that asks the origin's breaker before each attempt, and tells it the outcome;
 // nil without breakers.
-func breaking(policy *breakerPolicy, epoch time.Time) layer {
+func breaking(policy *breakerPolicy) layer {
 	if policy == nil {
 		return nil
 	}
@@ -133,7 +135,7 @@ func breaking(policy *breakerPolicy, epoch time.Time) layer {
 			}
 			phase := b.phase.Load()
 			if stateIn(phase) != BreakerClosed {
-				b.guard(next, x, epoch)
+				b.guard(next, x)
 				return
 			}
 			next(x)
@@ -143,24 +145,26 @@ func breaking(policy *breakerPolicy, epoch time.Time) layer {
 }
 
 // guard is the way through a breaker that is not closed.
-func (b *breaker) guard(next sender, x *exchange, epoch time.Time) {
-	if b.wake(x.request.Context()) {
+func (b *breaker) guard(next sender, x *exchange) {
+	now := time.Since(b.policy.epoch)
+	if b.wake(x.request.Context(), now) {
 		b.tell()
+		now = time.Since(b.policy.epoch) // the probe's lease begins after it
 	}
-	granted, rejection := b.admit(time.Since(epoch))
+	granted, rejection := b.admit(now)
 	if rejection != nil {
 		x.err, x.class, x.rejected = rejection, Unprocessed, true
 		return
 	}
-	b.sendProbe(next, x, granted, epoch)
+	b.sendProbe(next, x, granted)
 }
 
 // sendProbe reports on every way out, a panic and runtime.Goexit among them: the outcome that there is
 // none of is neutral, and frees the probe's place.
-func (b *breaker) sendProbe(next sender, x *exchange, granted permit, epoch time.Time) {
+func (b *breaker) sendProbe(next sender, x *exchange, granted permit) {
 	defer func() {
 		if x.at == 0 {
-			x.at = time.Since(epoch)
+			x.at = time.Since(b.policy.epoch)
 		}
 		b.report(x, granted)
 	}()
@@ -168,10 +172,10 @@ func (b *breaker) sendProbe(next sender, x *exchange, granted permit, epoch time
 }
 
 // wake makes an open breaker half-open once its time is over.
-func (b *breaker) wake(cause context.Context) (changed bool) {
+func (b *breaker) wake(cause context.Context, now time.Duration) (changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.state() != BreakerOpen || time.Now().Before(b.retryAt) {
+	if b.state() != BreakerOpen || now < b.probeAt {
 		return false
 	}
 	b.cause = cause
@@ -194,7 +198,7 @@ func (b *breaker) admit(now time.Duration) (permit, *CircuitOpenError) {
 	if b.probe.running && now < b.probe.until {
 		return permit{}, &CircuitOpenError{Origin: b.origin}
 	}
-	b.probe = probe{id: b.probe.id + 1, running: true, until: now + b.policy.lease}
+	b.probe = probe{id: b.probe.id + 1, running: true, until: now + min(b.policy.lease, math.MaxInt64-now)}
 	return permit{phase: phase, probe: b.probe.id}, nil
 }
 
@@ -287,11 +291,18 @@ func (b *breaker) enter(from, to BreakerState) {
 	b.probe.running = false
 	b.retryAt = time.Time{}
 	if to == BreakerOpen {
-		b.retryAt = time.Now().Add(b.policy.openTime())
+		b.open(b.policy.openTime())
 	}
 	if b.policy.observe != nil {
 		b.untold = append(b.untold, change{b.cause, Event{Kind: EventBreaker, Origin: b.origin, From: from, To: to}})
 	}
+}
+
+func (b *breaker) open(lasting time.Duration) {
+	now := time.Now()
+	b.retryAt = now.Add(lasting)
+	since := now.Sub(b.policy.epoch)
+	b.probeAt = since + min(lasting, math.MaxInt64-since)
 }
 
 // A change is a transition that the observer has not been told of yet.
@@ -345,18 +356,29 @@ func (b *breaker) openFor(wait time.Duration) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.state() == BreakerOpen && time.Until(b.retryAt) > wait
+	return b.state() == BreakerOpen && b.probeAt-time.Since(b.policy.epoch) > wait
 }
 
-// clean reports whether the breaker has nothing to remember: it is closed, and no failure is left in
-// the window.
+// stale is how long after its time an open breaker, which a call would have made half-open, is taken for
+// one that nobody asks any more. Else hosts that died would fill the registry for good.
+const stale = time.Minute
+
+// clean reports whether the breaker has nothing to remember: it is closed and no failure is left in the
+// window, or it stopped rejecting long ago.
 func (b *breaker) clean(now time.Duration) bool {
 	if b == nil {
 		return true
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.state() == BreakerClosed && b.recent.sum(now).failures == 0
+	switch b.state() {
+	case BreakerClosed:
+		return b.recent.sum(now).failures == 0
+	case BreakerOpen:
+		return now > b.probeAt && now-b.probeAt > stale
+	default:
+		return now > b.probe.until && now-b.probe.until > stale
+	}
 }
 
 func (b *breaker) status(now time.Duration) BreakerStatus {

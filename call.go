@@ -62,7 +62,9 @@ func WithReport(ctx context.Context) (context.Context, *Report) {
 
 // Attempts returns how many attempts led to this response.
 //
-// It is 1 for a response that came at once, and for one that no [Transport] returned; 0 for nil.
+// It is 1 for a response that came at once, and for one that no [Transport] returned; 0 for nil. The
+// count is in the context of resp.Request: a request made with that context by another kind of client
+// inherits it.
 func Attempts(resp *http.Response) int {
 	if resp == nil {
 		return 0

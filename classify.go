@@ -67,8 +67,8 @@ type Classifier func(req *http.Request, resp *http.Response, err error) Class
 // A response decides alone; err is looked at only without one, and the request's context before err.
 // The request may be nil. With neither response nor error it returns [Unclassified]. A [Transport]
 // knows a little more than Classify, since it watched the attempt: whether a connection was ever made,
-// and whether it was the request's own body that failed. Errors that a Transport returned are
-// classified as the Transport did.
+// and whether it was the request's own body that failed. An [*Error] that a Transport returned keeps the
+// class that the Transport gave it.
 func Classify(req *http.Request, resp *http.Response, err error) Class {
 	return classify(req, resp, err, 0)
 }
@@ -296,10 +296,20 @@ func unsendable(request *http.Request) bool {
 		return false
 	}
 	target := request.URL
-	return target == nil || request.Header == nil || request.Body == nil && request.ContentLength > 0 ||
-		hasControl(target.RequestURI()) || target.Scheme != "http" && target.Scheme != "https" || target.Host == "" ||
+	return target == nil || checkURL(target) != nil || request.Header == nil || request.Body == nil && request.ContentLength > 0 || target.Scheme != "http" && target.Scheme != "https" || target.Host == "" ||
 		request.Method != "" && !isToken(request.Method) ||
-		!validFields(request.Header) || !validFields(request.Trailer)
+		!validFields(request.Header) || !validFields(request.Trailer) || !validTrailer(request.Trailer)
+}
+
+// validTrailer refuses the fields that frame the message (http.Request.write).
+func validTrailer(trailer http.Header) bool {
+	for name := range trailer {
+		switch http.CanonicalHeaderKey(name) {
+		case "Transfer-Encoding", "Trailer", "Content-Length":
+			return false
+		}
+	}
+	return true
 }
 
 func validFields(header http.Header) bool {

@@ -109,13 +109,16 @@ func newTransport(base http.RoundTripper, settings *config) *Transport {
 	}
 	policy := &settings.policy
 	epoch := time.Now()
+	if policy.breaker != nil {
+		policy.breaker.epoch = epoch
+	}
 	return &Transport{
 		base:      base,
 		origins:   newRegistry(policy, epoch),
 		exchanges: sync.Pool{New: func() any { return new(exchange) }},
 		send: chain(
 			retrying(policy),
-			breaking(policy.breaker, epoch),
+			breaking(policy.breaker),
 			classifying(policy.classifier),
 			timing(policy.attemptTimeout),
 		)(sending(base, epoch)),

@@ -88,19 +88,37 @@ func (e *Error) Error() string {
 	return text.String()
 }
 
-// causeText is the error's text on one line, and without the query and userinfo that a *url.Error in it
-// has: a base transport that calls another service, for a token say, returns those.
+// causeText is the error's text on one line, and without the query and userinfo that every *url.Error in
+// it has: a base transport that calls another service, for a token say, returns those.
 func causeText(err error) string {
-	text := err.Error()
-	for nested := (*url.Error)(nil); errors.As(err, &nested); err = nested.Err {
-		shown := "(unreadable URL)"
-		if target, failed := url.Parse(nested.URL); failed == nil {
-			shown = redact(target)
-		}
-		text = strings.ReplaceAll(text, strings.Trim(strconv.Quote(nested.URL), `"`), shown)
-		text = strings.ReplaceAll(text, nested.URL, shown)
+	return strings.ReplaceAll(redactAll(err.Error(), err), "\n", "; ")
+}
+
+// redactAll takes the URLs out of the text that the errors in the tree put there.
+func redactAll(text string, err error) string {
+	if failed, ok := err.(*url.Error); ok {
+		text = redactText(text, failed.URL)
 	}
-	return strings.ReplaceAll(text, "\n", "; ")
+	switch wrapper := err.(type) {
+	case interface{ Unwrap() error }:
+		if inner := wrapper.Unwrap(); inner != nil {
+			text = redactAll(text, inner)
+		}
+	case interface{ Unwrap() []error }:
+		for _, inner := range wrapper.Unwrap() {
+			text = redactAll(text, inner)
+		}
+	}
+	return text
+}
+
+func redactText(text, address string) string {
+	shown := "(unreadable URL)"
+	if target, err := url.Parse(address); err == nil {
+		shown = redact(target)
+	}
+	quoted := strings.Trim(strconv.Quote(address), `"`)
+	return strings.ReplaceAll(strings.ReplaceAll(text, quoted, shown), address, shown)
 }
 
 // Unwrap returns Err.

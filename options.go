@@ -213,7 +213,7 @@ func WithTimeout(d time.Duration) Option {
 // the caller's own deadline.
 //
 // By default, and with 0, there is no such bound, but the built-in transport waits at most 30 s for a
-// header. An attempt that runs out of time is [Transient], its error an [ErrAttemptTimeout]. It must not
+// header each time that it sends. An attempt that runs out of time is [Transient], its error an [ErrAttemptTimeout]. It must not
 // be negative. It costs a timer and some allocations for each attempt.
 func WithAttemptTimeout(d time.Duration) Option {
 	return option(func(c *config) error {
@@ -397,9 +397,10 @@ func WithOriginKey(key func(*http.Request) string) Option {
 
 // WithOriginLimit bounds how many origins are remembered.
 //
-// The default is 1,024. When there are more, one is forgotten that is idle, healthy and not used
-// lately; never one whose breaker is open or has failures to remember. While there is none such, new
-// origins go without a breaker and share one retry budget. It must be at least 1.
+// The default is 1,024. When there are more, one is forgotten that is idle, healthy and, where the
+// registry can tell, not used lately; never one that has failures to remember, or whose breaker is open,
+// but for one that nobody has asked for a minute after it could have probed. While there is none such,
+// new origins go without a breaker and share one retry budget. It must be at least 1.
 func WithOriginLimit(n int) Option {
 	return option(func(c *config) error {
 		c.originLimit = n

@@ -71,6 +71,9 @@ func (c *call) release() {
 // for more.
 func (c *call) prepare() (err error) {
 	c.unsent = true
+	if err := checkURL(c.request.URL); err != nil {
+		return err
+	}
 	_, bounded := c.request.Context().Deadline()
 	c.timed = bounded || c.policy.observe != nil || len(c.reporters) > 0
 	if c.policy.idempotencyKeys {
@@ -82,7 +85,7 @@ func (c *call) prepare() (err error) {
 	return err
 }
 
-// refuse ends a call whose body could not be read even once.
+// refuse ends a call of which nothing was sent.
 func (c *call) refuse(err error) {
 	c.err, c.class = err, classify(c.original, nil, err, bodyFailed)
 	reason := StopNotRetryable
@@ -117,6 +120,7 @@ func (c *call) try() {
 // may have acted on them. A caller who has given up is told so, and not that a breaker is open.
 func (c *call) recall(before outcome) {
 	c.attempt--
+	c.status = before.status
 	if why := ended(c.original); why != nil {
 		c.rejected, c.class = false, classifyContext(c.original)
 		c.err = &ending{why: causeOf(c.original, why), ended: why, last: before.err}
@@ -318,7 +322,7 @@ func (c *call) explains(reason StopReason) bool {
 		return c.attempt > 1
 	}
 	switch reason {
-	case StopBudget, StopUnsafeMethod, StopBody, StopRetryAfterTooLong, StopCircuitOpen:
+	case StopBudget, StopUnsafeMethod, StopBody, StopCircuitOpen:
 		return true
 	case StopDeadline:
 		return c.waited || ended(c.original) == nil

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -50,6 +51,16 @@ func checkRequest(request *http.Request) error {
 	default:
 		return nil
 	}
+}
+
+// checkURL refuses what net/http's HTTP/1 reports with an error that has no type, and what makes its
+// HTTP/2 dial for ever: a control character where unescaped input was put into the URL.
+func checkURL(target *url.URL) error {
+	control := func(r rune) bool { return r < ' ' || r == 0x7f }
+	if strings.ContainsFunc(target.RawQuery, control) || strings.ContainsFunc(target.Opaque, control) {
+		return errors.New("steadyhttp: control character in the query of Request.URL; escape it with url.QueryEscape")
+	}
+	return nil
 }
 
 func closeRequest(request *http.Request) {
@@ -116,7 +127,7 @@ func roundTrip(base http.RoundTripper, request *http.Request) (*http.Response, e
 // so that a healthy origin costs nothing: there a TLS handshake that is cut off counts as [Transient],
 // which is the safe side, the first time.
 func (x *exchange) needsWitness() bool {
-	return x.attempt > 1 || !x.origin.settled() || !isReliable(x.request.Body)
+	return x.attempt > 1 || !x.origin.settled() || !isReliable(x.request)
 }
 
 // witnessed returns the request to send in x's place, and the witness that watches it.
@@ -127,17 +138,18 @@ func witnessed(x *exchange) (*http.Request, *witness) {
 		ctx = httptrace.WithClientTrace(ctx, seen.trace())
 	}
 	request := x.request.WithContext(ctx)
-	if !isReliable(request.Body) {
-		request.Body = &watchedBody{
-			onceBody: onceBody{ReadCloser: request.Body}, failed: &seen.bodyFailed,
-			length: request.ContentLength, missing: request.ContentLength,
-		}
+	if !isReliable(request) {
+		seen.body = watchedBody{onceBody: onceBody{ReadCloser: request.Body}, length: request.ContentLength}
+		request.Body = &seen.body
 	}
 	return request, seen
 }
 
 // A witness notes what no error type tells. Its hooks may run after RoundTrip has returned.
-type witness struct{ asked, got, bodyFailed atomic.Bool }
+type witness struct {
+	asked, got atomic.Bool // for and a connection
+	body       watchedBody
+}
 
 func (w *witness) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
@@ -148,7 +160,7 @@ func (w *witness) trace() *httptrace.ClientTrace {
 
 func (w *witness) evidence() evidence {
 	var seen evidence
-	if w.bodyFailed.Load() {
+	if w.body.failed.Load() {
 		seen |= bodyFailed
 	}
 	if w.asked.Load() && !w.got.Load() {
@@ -157,48 +169,47 @@ func (w *witness) evidence() evidence {
 	return seen
 }
 
-// A watchedBody notes an error of the caller's body, to tell it from an error of the connection. Ending
-// short of the length that was promised is one.
+// A watchedBody notes an error of the caller's body, to tell it from an error of the connection. Not to
+// be as long as was promised is one.
 type watchedBody struct {
 	onceBody
-	failed  *atomic.Bool
-	missing int64 // of the promised length; meaningless if none was
-	length  int64 // promised; less than 1: none
+	failed atomic.Bool
+	length int64 // promised; less than 1: none
+	read   int64
 }
 
 // Read does not blame the body for what it says once it is closed: net/http closes it under a blocked
 // Read when the connection fails.
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	b.missing -= int64(n)
+	b.read += int64(n)
 	broken := err != nil && err != io.EOF && !b.closed.Load()
-	short := err == io.EOF && b.length > 0 && b.missing > 0
-	if broken || short {
+	short := err == io.EOF && b.read < b.length
+	long := b.length > 0 && b.read > b.length
+	if broken || short || long {
 		b.failed.Store(true)
 	}
 	return n, err
 }
 
-// isReliable reports whether reading the body cannot fail. A file's can: with sendfile its error looks
-// like one of the connection.
-func isReliable(body io.ReadCloser) bool {
-	return body == nil || body == http.NoBody || isInMemory(body)
+// isReliable reports whether the request's body is sure to be read as promised. A file's may not be:
+// with sendfile its error looks like one of the connection.
+func isReliable(request *http.Request) bool {
+	return !hasBody(request) || isInMemory(request.Body, request.ContentLength)
 }
 
-var (
-	nopCloser         = reflect.TypeOf(io.NopCloser(nil))
-	nopCloserWriterTo = reflect.TypeOf(io.NopCloser((*bytes.Reader)(nil)))
-)
+// nopCloser is what http.NewRequest puts around readers that can write themselves, as those in memory do.
+var nopCloser = reflect.TypeOf(io.NopCloser((*bytes.Reader)(nil)))
 
 // isInMemory knows the bodies that http.NewRequest makes of a bytes.Buffer, bytes.Reader or
-// strings.Reader, as net/http's isKnownInMemoryReader does.
-func isInMemory(body io.ReadCloser) bool {
-	if kind := reflect.TypeOf(body); kind != nopCloser && kind != nopCloserWriterTo {
+// strings.Reader, as net/http's isKnownInMemoryReader does, if they have the length promised.
+func isInMemory(body io.ReadCloser, length int64) bool {
+	if reflect.TypeOf(body) != nopCloser {
 		return false
 	}
-	switch reflect.ValueOf(body).Field(0).Interface().(type) {
+	switch reader := reflect.ValueOf(body).Field(0).Interface().(type) {
 	case *bytes.Buffer, *bytes.Reader, *strings.Reader:
-		return true
+		return length < 1 || int64(reader.(interface{ Len() int }).Len()) == length
 	default:
 		return false
 	}

@@ -22,7 +22,7 @@ func sendWithin(next sender, x *exchange, timeout *attemptTimeoutError) {
 	request := x.request
 	ctx, cancel := context.WithCancelCause(request.Context())
 	limited := request.WithContext(ctx)
-	if !isReliable(limited.Body) {
+	if !isReliable(limited) {
 		limited.Body = &onceBody{ReadCloser: limited.Body}
 	}
 	timer := time.AfterFunc(timeout.limit, func() {
