@@ -1,4 +1,4 @@
-.PHONY: quickstart test check bench compare cover fuzz
+.PHONY: quickstart test check bench compare fleet cover fuzz
 
 quickstart: ## shows what the client does, against a misbehaving server
 	go run ./examples/quickstart
@@ -14,6 +14,9 @@ bench: ## what a success costs, beside the peers
 
 compare: ## what the peers do with the same misbehaving server
 	cd bench && go run ./compare
+
+fleet: ## what a fleet of clients does to a server in trouble, all libraries; takes some five minutes
+	cd bench && go test ./fleet -run TestTable -v -timeout 20m -args -table
 
 cover:
 	go test -race -coverprofile=cover.out .

@@ -83,17 +83,18 @@ type breaker struct {
 	policy *breakerPolicy
 	phase  atomic.Uint64 // a generation and a state; written under mu, read without it
 
-	mu       sync.Mutex
-	machine  *gobreaker.CircuitBreaker[struct{}] // nil until it first opens
-	recent   window
-	run      uint32        // failures since the last success
-	runSince time.Duration // when the run's first failure ended
-	probeAt  time.Duration // when an open breaker may probe, since the epoch
-	retryAt  time.Time     // and by the wall clock
-	probe    probe
-	cause    context.Context // of the change that gobreaker is asked for
-	untold   []change
-	telling  bool
+	mu        sync.Mutex
+	machine   *gobreaker.CircuitBreaker[struct{}] // nil until it first opens
+	recent    window
+	run       uint32            // failures since the last success
+	runSince  time.Duration     // when the run's first failure ended
+	probeAt   time.Duration     // when an open breaker may probe, since the epoch
+	retryAt   time.Time         // and by the wall clock
+	rejection *CircuitOpenError // of every call that is rejected in this phase; nil while closed
+	probe     probe
+	cause     context.Context // of the change that gobreaker is asked for
+	untold    []change
+	telling   bool
 }
 
 // A probe is the one call that a half-open breaker has let through. One that hangs loses its lease, and
@@ -146,12 +147,12 @@ func breaking(policy *breakerPolicy) layer {
 
 // guard is the way through a breaker that is not closed.
 func (b *breaker) guard(next sender, x *exchange) {
-	now := time.Since(b.policy.epoch)
-	if b.wake(x.request.Context(), now) {
+	granted, rejection := b.admit(time.Since(b.policy.epoch))
+	for rejection == errDue {
+		b.wake(x.request.Context())
 		b.tell()
-		now = time.Since(b.policy.epoch) // the probe's lease begins after it
+		granted, rejection = b.admit(time.Since(b.policy.epoch)) // the probe's lease begins after the telling
 	}
-	granted, rejection := b.admit(now)
 	if rejection != nil {
 		x.err, x.class, x.rejected = rejection, Unprocessed, true
 		return
@@ -171,20 +172,22 @@ func (b *breaker) sendProbe(next sender, x *exchange, granted permit) {
 	next(x)
 }
 
-// wake makes an open breaker half-open once its time is over.
-func (b *breaker) wake(cause context.Context, now time.Duration) (changed bool) {
+// wake makes an open breaker half-open.
+func (b *breaker) wake(cause context.Context) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.state() != BreakerOpen || now < b.probeAt {
-		return false
+	if b.state() != BreakerOpen {
+		return
 	}
 	b.cause = cause
 	b.machine.State() // notices that gobreaker's own time is over, and calls enter
 	b.cause = nil
-	return true
 }
 
-// admit gives a permit, or says why not. The probe's lease begins now.
+// errDue is no rejection: the open time is over.
+var errDue = &CircuitOpenError{}
+
+// admit gives a permit, or says why not.
 func (b *breaker) admit(now time.Duration) (permit, *CircuitOpenError) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -193,10 +196,13 @@ func (b *breaker) admit(now time.Duration) (permit, *CircuitOpenError) {
 	case BreakerClosed:
 		return permit{phase: phase}, nil
 	case BreakerOpen:
-		return permit{}, &CircuitOpenError{Origin: b.origin, RetryAt: b.retryAt}
+		if now >= b.probeAt {
+			return permit{}, errDue
+		}
+		return permit{}, b.rejection
 	}
 	if b.probe.running && now < b.probe.until {
-		return permit{}, &CircuitOpenError{Origin: b.origin}
+		return permit{}, b.rejection
 	}
 	b.probe = probe{id: b.probe.id + 1, running: true, until: now + min(b.policy.lease, math.MaxInt64-now)}
 	return permit{phase: phase, probe: b.probe.id}, nil
@@ -289,9 +295,12 @@ func (b *breaker) enter(from, to BreakerState) {
 	b.recent.clear()
 	b.run = 0
 	b.probe.running = false
-	b.retryAt = time.Time{}
+	b.retryAt, b.rejection = time.Time{}, nil
 	if to == BreakerOpen {
 		b.open(b.policy.openTime())
+	}
+	if to != BreakerClosed {
+		b.rejection = &CircuitOpenError{Origin: b.origin, RetryAt: b.retryAt}
 	}
 	if b.policy.observe != nil {
 		b.untold = append(b.untold, change{b.cause, Event{Kind: EventBreaker, Origin: b.origin, From: from, To: to}})

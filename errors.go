@@ -22,7 +22,8 @@ var ErrCircuitOpen = errors.New("steadyhttp: circuit open")
 // CircuitOpenError says that an attempt was not sent, because the breaker of this origin is open.
 //
 // If it was the first one, nothing was sent, and this is the error; otherwise it is within an [*Error]
-// that tells how many were.
+// that tells how many were. Calls that are rejected for the same reason share one value: treat it as
+// read-only.
 type CircuitOpenError struct {
 	// Origin is the breaker's, "https://api.example.com:443" or what [WithOriginKey] returned.
 	Origin string

@@ -1,0 +1,154 @@
+// Package fleet lets many clients, each a real one of some library, share a model server that gets into
+// trouble, in virtual time. It shows what a retry policy does to a service and to its callers.
+package fleet
+
+import (
+	"context"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A trouble is how a server fails while it lasts. The zero trouble is health.
+type trouble struct {
+	refused    float64       // share of the attempts that are answered 503 at once
+	capacity   float64       // share of the workers' speed that is left; 0 means all of it
+	shedding   int           // queue length beyond which an attempt is answered 503 at once; 0: never
+	delay      time.Duration // added to every answer, outside the workers
+	throttled  float64       // share of the attempts that are answered 429,
+	retryAfter int           // with this Retry-After in seconds
+	restarting bool          // each second, the connections of another tenth of the clients are refused for 0.3 s
+}
+
+// A model is a server with a queue: workers take the attempts in their order of arrival, and finish each
+// one that they have begun or that waits, also if the caller has long gone.
+type model struct {
+	mu      sync.Mutex
+	random  *rand.Rand
+	begin   time.Time
+	free    []time.Time // when each worker will have done all that is queued for it
+	started []time.Time // when each attempt that waits will be begun; in order
+	trouble func(since time.Duration) trouble
+	seen    func(since time.Duration) // tells of an attempt
+
+	service  time.Duration
+	patience time.Duration
+}
+
+// attempt decides what becomes of one attempt: after how long which status, or an error.
+func (m *model) attempt(client int) (time.Duration, int, trouble, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	since := now.Sub(m.begin)
+	m.seen(since)
+	t := m.trouble(since)
+	switch chance := m.random.Float64(); {
+	case t.restarting && restarts(client, since):
+		return 0, 0, t, refusedDial
+	case chance < t.refused:
+		return time.Millisecond, http.StatusServiceUnavailable, t, nil
+	case chance < t.throttled:
+		return time.Millisecond, http.StatusTooManyRequests, t, nil
+	case t.shedding > 0 && m.queue(now) >= t.shedding:
+		return time.Millisecond, http.StatusServiceUnavailable, t, nil
+	}
+	return m.enqueue(now, t) + t.delay, http.StatusOK, t, nil
+}
+
+// queue is how many attempts wait for a worker.
+func (m *model) queue(now time.Time) int {
+	begun := 0
+	for begun < len(m.started) && !m.started[begun].After(now) {
+		begun++
+	}
+	m.started = m.started[begun:]
+	return len(m.started)
+}
+
+// enqueue gives the attempt to the worker that is free first.
+func (m *model) enqueue(now time.Time, t trouble) time.Duration {
+	first := 0
+	for i, free := range m.free {
+		if free.Before(m.free[first]) {
+			first = i
+		}
+	}
+	start := m.free[first]
+	if start.Before(now) {
+		start = now
+	}
+	service := m.service
+	if t.capacity > 0 {
+		service = time.Duration(float64(service) / t.capacity)
+	}
+	m.queue(now)
+	if start.After(now) {
+		m.started = append(m.started, start)
+	}
+	m.free[first] = start.Add(service)
+	return m.free[first].Sub(now)
+}
+
+// restarts reports whether the client's connections are refused now: its tenth of the fleet has its turn
+// each tenth second, for 0.3 s.
+func restarts(client int, since time.Duration) bool {
+	second := int(since / time.Second)
+	return client%10 == second%10 && since%time.Second < 300*time.Millisecond
+}
+
+var refusedDial = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+
+// A connection is one client's way to the model: a base transport that loses patience as http.Transport
+// does by its ResponseHeaderTimeout.
+type connection struct {
+	*model
+	client int
+}
+
+func (c connection) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.Body != nil {
+		_ = request.Body.Close()
+	}
+	wait, status, t, err := c.attempt(c.client)
+	if err != nil {
+		return nil, err
+	}
+	timeout := wait > c.patience
+	timer := time.NewTimer(min(wait, c.patience))
+	defer timer.Stop()
+	select {
+	case <-request.Context().Done():
+		return nil, context.Cause(request.Context())
+	case <-timer.C:
+	}
+	if timeout {
+		return nil, headerTimeout{}
+	}
+	return answer(request, status, t), nil
+}
+
+func answer(request *http.Request, status int, t trouble) *http.Response {
+	response := &http.Response{
+		Status: http.StatusText(status), StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{}, Body: io.NopCloser(http.NoBody), Request: request,
+	}
+	if status == http.StatusTooManyRequests {
+		response.Header.Set("Retry-After", strconv.Itoa(t.retryAfter))
+	}
+	return response
+}
+
+// headerTimeout is to a client what http.Transport's own is.
+type headerTimeout struct{}
+
+func (headerTimeout) Error() string        { return "net/http: timeout awaiting response headers" }
+func (headerTimeout) Timeout() bool        { return true }
+func (headerTimeout) Temporary() bool      { return true }
+func (headerTimeout) Is(target error) bool { return target == context.DeadlineExceeded }

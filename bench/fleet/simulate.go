@@ -1,0 +1,114 @@
+package fleet
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// A caller makes one call and reports whether it succeeded.
+type caller func() bool
+
+// bucket is how finely the figures are kept.
+const bucket = 100 * time.Millisecond
+
+// A result counts what happened, by the bucket in which calls and attempts began.
+type result struct {
+	calls, succeeded, attempts []int
+	from, to                   int // the buckets of the trouble
+}
+
+// simulate lets a fleet of clients meet a scenario. It must run in a synctest bubble.
+func simulate(s setting, c scenario, library library) result {
+	total := s.before + c.lasting + s.after
+	r := result{
+		calls: make([]int, total/bucket+1), succeeded: make([]int, total/bucket+1), attempts: make([]int, 2*total/bucket+1),
+		from: int(s.before / bucket), to: int((s.before + c.lasting) / bucket),
+	}
+	m := &model{
+		random: rand.New(rand.NewPCG(s.seed, 1)), begin: time.Now(), free: make([]time.Time, s.workers),
+		service: s.service, patience: s.patience,
+		seen: func(since time.Duration) { r.attempts[min(int(since/bucket), len(r.attempts)-1)]++ },
+		trouble: func(since time.Duration) trouble {
+			if since >= s.before && since < s.before+c.lasting {
+				return c.trouble
+			}
+			return trouble{}
+		},
+	}
+	callers := make([]caller, s.clients)
+	for i := range callers {
+		callers[i] = library.client(connection{m, i})
+	}
+	r.drive(s, total, callers)
+	return r
+}
+
+// drive makes the calls: a Poisson process, of which each call falls to a client by chance.
+func (r *result) drive(s setting, total time.Duration, callers []caller) {
+	random := rand.New(rand.NewPCG(s.seed, 2))
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	begin := time.Now()
+	for at := time.Duration(0); at < total; at += time.Duration(random.ExpFloat64() / s.rate * float64(time.Second)) {
+		time.Sleep(time.Until(begin.Add(at)))
+		call := callers[random.IntN(len(callers))]
+		group.Go(func() {
+			succeeded := call()
+			mu.Lock()
+			defer mu.Unlock()
+			r.calls[at/bucket]++
+			if succeeded {
+				r.succeeded[at/bucket]++
+			}
+		})
+	}
+	group.Wait()
+}
+
+func sum(counts []int) (total int) {
+	for _, count := range counts {
+		total += count
+	}
+	return total
+}
+
+// success is the share of the calls begun in those buckets that succeeded.
+func (r result) success(from, to int) float64 {
+	return float64(sum(r.succeeded[from:to])) / float64(max(1, sum(r.calls[from:to])))
+}
+
+// load is attempts over calls.
+func (r result) load(from, to int) float64 {
+	return float64(sum(r.attempts[from:to])) / float64(max(1, sum(r.calls[from:to])))
+}
+
+func (r result) during() float64 { return r.success(r.from, r.to) }
+func (r result) before() float64 { return r.success(0, r.from) }
+func (r result) after() float64  { return r.success(r.to, len(r.calls)-1) }
+
+// loadDuring is the load while the trouble lasts.
+func (r result) loadDuring() float64 { return r.load(r.from, r.to) }
+
+// peak is the load of the worst second, from the trouble's beginning on.
+func (r result) peak() float64 {
+	const second = int(time.Second / bucket)
+	worst := 0.0
+	for from := r.from; from+second < len(r.calls); from++ {
+		worst = max(worst, r.load(from, from+second))
+	}
+	return worst
+}
+
+// recovery is how long after the trouble's end calls went on failing: until the beginning of the first
+// half second from which on each half second sees at least 95 % of its calls succeed.
+func (r result) recovery() time.Duration {
+	const half = int(500 * time.Millisecond / bucket)
+	back := r.to
+	for from := r.to; from+half < len(r.calls); from++ {
+		if r.success(from, from+half) < 0.95 {
+			back = from + 1
+		}
+	}
+	return time.Duration(back-r.to) * bucket
+}
