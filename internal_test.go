@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unsafe"
 
@@ -53,4 +54,27 @@ func TestBuiltInTransportWaitsForAHeaderUnlessTheAttemptTimeoutDoes(t *testing.T
 	t.Parallel()
 	assert.Equal(t, 30*time.Second, pooledTransport(0).(*http.Transport).ResponseHeaderTimeout)
 	assert.Zero(t, pooledTransport(time.Minute).(*http.Transport).ResponseHeaderTimeout)
+}
+
+// gobreaker counts every call of done, also the second one for the same request.
+func TestProbeThatReportsTwiceIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	for _, first := range []verdict{neutral, healthy, failing} {
+		synctest.Test(t, func(t *testing.T) {
+			policy := defaults().breaker
+			policy.epoch, policy.lease = time.Now(), time.Minute
+			b := newBreaker("a", &policy)
+			b.decide(t.Context(), failing)
+			time.Sleep(2 * policy.openFor)
+			b.wake(t.Context())
+			now := time.Since(policy.epoch)
+			granted, rejection := b.admit(now)
+			assert.Nil(t, rejection)
+			b.count(t.Context(), granted, first, now)
+			after := b.state()
+			assert.False(t, b.count(t.Context(), granted, failing, now))
+			assert.False(t, b.count(t.Context(), granted, healthy, now))
+			assert.Equal(t, after, b.state())
+		})
+	}
 }
