@@ -1,7 +1,10 @@
 package bench
 
 import (
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +14,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/steadyhttp/steadyhttp"
+	"github.com/steadyhttp/steadyhttp/bench/peers"
 )
 
 // noop is a base that does nothing, so that what is measured is the library.
@@ -56,5 +60,68 @@ func BenchmarkSuccess(b *testing.B) {
 				_, _ = c.transport.RoundTrip(request)
 			}
 		})
+	}
+}
+
+// BenchmarkLoopback is a GET and a POST with a body through a client, over a real server.
+func BenchmarkLoopback(b *testing.B) {
+	for _, http2 := range []bool{false, true} {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+		}))
+		server.EnableHTTP2 = http2
+		name := "HTTP1"
+		if http2 {
+			name = "HTTP2"
+			server.StartTLS()
+		} else {
+			server.Start()
+		}
+		for _, library := range append([]peers.Library{peers.Steady()}, peers.Others()...) {
+			client := library.Client(server.Client().Transport)
+			for _, method := range []string{http.MethodGet, http.MethodPost} {
+				b.Run(name+"/"+method+"/"+library.Name, func(b *testing.B) {
+					b.ReportAllocs()
+					for b.Loop() {
+						call(b, client, method, server.URL)
+					}
+				})
+			}
+		}
+		server.Close()
+	}
+}
+
+func call(b *testing.B, client peers.Doer, method, url string) {
+	var body io.Reader
+	if method == http.MethodPost {
+		body = strings.NewReader("payload")
+	}
+	request, err := http.NewRequest(method, url, body)
+	if err != nil {
+		b.Fatal(err)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, response.Body)
+	_ = response.Body.Close()
+}
+
+// The allocations are stable, so they are a test: a call through steadyhttp allocates exactly what the
+// transport under it does.
+func TestSuccessAllocatesNothingOverTheBase(t *testing.T) {
+	base := noop{&http.Response{StatusCode: http.StatusOK, Body: http.NoBody}}
+	steady, err := steadyhttp.NewTransport(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequest(http.MethodPost, "https://api.example.com/things", strings.NewReader("payload"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := testing.AllocsPerRun(1000, func() { _, _ = steady.RoundTrip(request) }); got != 0 {
+		t.Errorf("%v allocations", got)
 	}
 }

@@ -7,6 +7,7 @@ replace github.com/steadyhttp/steadyhttp => ../
 require (
 	github.com/PuerkitoBio/rehttp v1.4.0
 	github.com/cenkalti/backoff/v4 v4.3.0
+	github.com/cristalhq/hedgedhttp v0.9.1
 	github.com/failsafe-go/failsafe-go v0.9.8
 	github.com/gojek/heimdall/v7 v7.0.3
 	github.com/hashicorp/go-retryablehttp v0.7.8

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"text/tabwriter"
+
+	"github.com/steadyhttp/steadyhttp/bench/peers"
 )
 
 var (
@@ -24,14 +26,14 @@ func sizes() []int {
 	return []int{50, 200, 1000}
 }
 
-func play(t *testing.T, s setting, c scenario, l library) (r result) {
+func play(t *testing.T, s setting, c scenario, l peers.Library) (r result) {
 	synctest.Test(t, func(*testing.T) { r = simulate(s, c, l) })
 	return r
 }
 
 // A blip of half a second is what retries are for.
 func TestBlipCostsAFleetOf200LessThanOneCallInAHundred(t *testing.T) {
-	r := play(t, defaults(), scenarios[0], steady())
+	r := play(t, defaults(), scenarios[0], peers.Steady())
 	if r.during() < 0.99 || r.after() < 0.99 {
 		t.Errorf("%.4f of the calls succeeded during the blip, %.4f after it", r.during(), r.after())
 	}
@@ -48,14 +50,14 @@ func TestTable(t *testing.T) {
 			continue
 		}
 		for _, size := range sizes() {
-			for _, l := range append([]library{steady()}, peers...) {
-				if !strings.Contains(l.name, *against) {
+			for _, l := range append([]peers.Library{peers.Steady()}, peers.Others()...) {
+				if l.Real || !strings.Contains(l.Name, *against) {
 					continue
 				}
 				s := defaults()
 				s.clients = size
 				r := play(t, s, c, l)
-				fmt.Fprintf(out, "%s\t%d\t%s\t%.2f %%\t%.2f %%\t%.2f %%\t×%.2f\t×%.2f\t%.1f s\n", c.name, size, l.name,
+				fmt.Fprintf(out, "%s\t%d\t%s\t%.2f %%\t%.2f %%\t%.2f %%\t×%.2f\t×%.2f\t%.1f s\n", c.name, size, l.Name,
 					100*r.before(), 100*r.during(), 100*r.after(), r.loadDuring(), r.peak(), r.recovery().Seconds())
 			}
 		}

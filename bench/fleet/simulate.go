@@ -1,13 +1,29 @@
 package fleet
 
 import (
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"time"
+
+	"github.com/steadyhttp/steadyhttp/bench/peers"
 )
 
-// A caller makes one call and reports whether it succeeded.
-type caller func() bool
+// succeeds makes one call.
+func succeeds(client peers.Doer) bool {
+	request, err := http.NewRequest(http.MethodGet, "http://model.example.com/", nil)
+	if err != nil {
+		panic(err)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return false
+	}
+	_, _ = io.Copy(io.Discard, response.Body)
+	_ = response.Body.Close()
+	return response.StatusCode == http.StatusOK
+}
 
 // bucket is how finely the figures are kept.
 const bucket = 100 * time.Millisecond
@@ -19,7 +35,7 @@ type result struct {
 }
 
 // simulate lets a fleet of clients meet a scenario. It must run in a synctest bubble.
-func simulate(s setting, c scenario, library library) result {
+func simulate(s setting, c scenario, library peers.Library) result {
 	total := s.before + c.lasting + s.after
 	r := result{
 		calls: make([]int, total/bucket+1), succeeded: make([]int, total/bucket+1), attempts: make([]int, 2*total/bucket+1),
@@ -36,25 +52,25 @@ func simulate(s setting, c scenario, library library) result {
 			return trouble{}
 		},
 	}
-	callers := make([]caller, s.clients)
-	for i := range callers {
-		callers[i] = library.client(connection{m, i})
+	clients := make([]peers.Doer, s.clients)
+	for i := range clients {
+		clients[i] = library.Client(connection{m, i})
 	}
-	r.drive(s, total, callers)
+	r.drive(s, total, clients)
 	return r
 }
 
 // drive makes the calls: a Poisson process, of which each call falls to a client by chance.
-func (r *result) drive(s setting, total time.Duration, callers []caller) {
+func (r *result) drive(s setting, total time.Duration, clients []peers.Doer) {
 	random := rand.New(rand.NewPCG(s.seed, 2))
 	var group sync.WaitGroup
 	var mu sync.Mutex
 	begin := time.Now()
 	for at := time.Duration(0); at < total; at += time.Duration(random.ExpFloat64() / s.rate * float64(time.Second)) {
 		time.Sleep(time.Until(begin.Add(at)))
-		call := callers[random.IntN(len(callers))]
+		client := clients[random.IntN(len(clients))]
 		group.Go(func() {
-			succeeded := call()
+			succeeded := succeeds(client)
 			mu.Lock()
 			defer mu.Unlock()
 			r.calls[at/bucket]++
