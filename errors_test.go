@@ -176,3 +176,15 @@ func TestErrorIsOneLine(t *testing.T) {
 	assert.NotContains(t, err.Error(), "\n")
 	assert.Contains(t, err.Error(), "test; EOF")
 }
+
+func TestErrorAfterAnInterruptedWaitTellsTheLastAttemptToo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		r := request(t, ctx, http.MethodGet, "")
+		r.Method = "" // GET, to net/http
+		_, err := newTransport(t, scripted(fail(errReset)), steadyhttp.WithBackoff(10*time.Second, time.Minute)).RoundTrip(r)
+		assert.EqualError(t, err, "steadyhttp: GET "+target+" failed after 1 attempt (canceled): context canceled (last attempt: connection reset by a test)")
+	})
+}
