@@ -68,8 +68,8 @@ func namesKey(header http.Header) bool {
 }
 
 // withReplayBuffer makes a body replayable that ends within limit bytes. A longer one is streamed on
-// behind what was read of it. Whatever it returns has a body that can be closed twice: the caller who
-// gives up while it is read has it closed, since nothing else ends a Read.
+// behind what was read of it. Should the caller give up while it is read, it is closed, since nothing
+// else ends a Read; hence the onceBody.
 func withReplayBuffer(request *http.Request, limit int64) (*http.Request, error) {
 	if replayable(request) || request.ContentLength > limit {
 		return request, nil
@@ -80,7 +80,7 @@ func withReplayBuffer(request *http.Request, limit int64) (*http.Request, error)
 	settled := context.AfterFunc(request.Context(), func() { _ = source.Close() })
 	var start bytes.Buffer
 	read, err := io.CopyN(&start, source, min(limit, math.MaxInt64-1)+1) // one more, to see the end
-	if !settled() {                                                      // the caller gave up, and the body says only that it was closed
+	if gaveUp := !settled(); gaveUp {
 		return buffered, context.Cause(request.Context())
 	}
 	if err != nil && err != io.EOF {

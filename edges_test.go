@@ -726,24 +726,6 @@ func TestHostsThatDiedLongAgoDoNotDisarmTheTransport(t *testing.T) {
 	})
 }
 
-func TestReplayBufferReadsNoLongerThanTheCallerWaits(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		ctx, report := steadyhttp.WithReport(ctx)
-		reader, writer := io.Pipe()
-		time.AfterFunc(time.Hour, func() { _ = writer.Close() })
-		r := request(t, ctx, http.MethodPut, "")
-		r.Body, r.ContentLength = reader, -1
-		start := time.Now()
-		_, err := newTransport(t, scripted(hang), steadyhttp.WithReplayBuffer(1024)).RoundTrip(r)
-		assert.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.Equal(t, time.Second, time.Since(start))
-		assert.Equal(t, steadyhttp.StopDeadline, report.Stopped)
-	})
-}
-
 func TestCallerWhoGivesUpWhileTheBodyIsBufferedIsToldSo(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -802,17 +784,6 @@ func assertPermanent(t *testing.T, base http.RoundTripper, method, address strin
 	require.Len(t, report.Attempts, 1, err)
 	assert.Equal(t, steadyhttp.Permanent, report.Attempts[0].Class, err)
 	assert.Zero(t, breaker(t, transport).Failures)
-}
-
-func TestQueryOfANestedCallStaysOutOfTheError(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		nested := &url.Error{Op: "Post", URL: "https://auth.example.com/token?client_secret=hunter2", Err: errReset}
-		_, err := newTransport(t, scripted(fail(nested)), steadyhttp.WithMaxAttempts(2)).RoundTrip(get(t))
-		var failed *steadyhttp.Error
-		require.ErrorAs(t, err, &failed)
-		assert.NotContains(t, failed.Error(), "hunter2")
-	})
 }
 
 func TestOpenBreakerFitsIntoAKibibyte(t *testing.T) { // not parallel: the heap is everybody's

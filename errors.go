@@ -67,7 +67,7 @@ type Error struct {
 	// Stopped is why there was no further attempt.
 	Stopped StopReason
 	// Err is the last attempt's error. After an interrupted wait it joins the context's error and cause
-	// with it.
+	// with it, and after a rejected resend the [*CircuitOpenError].
 	Err error
 }
 

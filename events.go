@@ -9,8 +9,8 @@ import (
 
 // Event is something that a [Transport] did; see [WithObserver].
 //
-// Which fields are set depends on Kind. Nothing in it but Request holds a secret: take from the request
-// what may be shown.
+// Which fields are set depends on Kind. Request holds secrets, and Err holds what the base transport put
+// into it: take from them what may be shown.
 type Event struct {
 	Kind EventKind
 	// Request is the caller's, read-only; nil for EventBreaker.

@@ -253,16 +253,3 @@ func TestFullRegistryOfHealthyOriginsMakesRoomAtOnce(t *testing.T) {
 	visit(t, transport, "new.example.com")
 	assert.Contains(t, states(transport), "https://new.example.com:443")
 }
-
-// Not parallel: the heap is everybody's.
-func TestAnOriginWithAnOpenBreakerTakesAtMostAKibibyteToo(t *testing.T) {
-	const origins = 4000
-	transport := newTransport(t, quiet{status(503)}, single(steadyhttp.WithOriginLimit(2*origins), steadyhttp.WithBreakerConsecutive(1, 0))...)
-	visit(t, transport, "warm.example.com")
-	before := heap()
-	for i := range origins {
-		visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
-	}
-	assert.LessOrEqual(t, (heap()-before)/origins, int64(1024), "bytes an origin")
-	runtime.KeepAlive(transport)
-}

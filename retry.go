@@ -181,16 +181,12 @@ func (c *call) decide() StopReason {
 
 // retryable reports whether the outcome allows another attempt, and notes what the server asked for.
 func (c *call) retryable() bool {
-	asked, found := retryAfter(c.response, time.Now())
-	c.asked = asked
-	switch c.class {
-	case Transient, Unprocessed:
-		return true
-	case Throttled:
-		return found
-	default:
+	if c.class != Transient && c.class != Unprocessed && c.class != Throttled {
 		return false
 	}
+	asked, found := retryAfter(c.response, time.Now())
+	c.asked = asked
+	return found || c.class != Throttled
 }
 
 func (c *call) mayRepeat() bool {

@@ -719,7 +719,7 @@ func TestReplayBufferKeepsToTheCallersDeadline(t *testing.T) {
 		r.Body, r.ContentLength = reader, -1
 		start := time.Now()
 		_, err := newTransport(t, scripted(hang), steadyhttp.WithReplayBuffer(1024)).RoundTrip(r)
-		assert.Error(t, err)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, time.Second, time.Since(start))
 		assert.Equal(t, steadyhttp.StopDeadline, report.Stopped)
 		_, err = writer.Write([]byte("x"))

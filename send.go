@@ -58,7 +58,7 @@ func checkRequest(request *http.Request) error {
 func checkURL(target *url.URL) error {
 	control := func(r rune) bool { return r < ' ' || r == 0x7f }
 	if strings.ContainsFunc(target.RawQuery, control) || strings.ContainsFunc(target.Opaque, control) {
-		return errors.New("steadyhttp: control character in the query of Request.URL; escape it with url.QueryEscape")
+		return errors.New("steadyhttp: control character in RawQuery or Opaque of Request.URL; escape it with url.QueryEscape")
 	}
 	return nil
 }
@@ -147,8 +147,9 @@ func witnessed(x *exchange) (*http.Request, *witness) {
 
 // A witness notes what no error type tells. Its hooks may run after RoundTrip has returned.
 type witness struct {
-	asked, got atomic.Bool // for and a connection
-	body       watchedBody
+	asked atomic.Bool // for a connection,
+	got   atomic.Bool // and got one
+	body  watchedBody
 }
 
 func (w *witness) trace() *httptrace.ClientTrace {
