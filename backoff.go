@@ -57,6 +57,19 @@ func (p *backoffPolicy) next(waits backoff.BackOff, asked time.Duration) (time.D
 	return max(wait, later(asked)), true
 }
 
+// slowest is how slow a failure may be to lengthen the wait after it.
+const slowest = time.Second
+
+// patiently lengthens the wait after a failure that took long. The server has much to work off, and its
+// clients have not yet seen enough to know: a retry at once would come on top (docs/fleet.md).
+func (p *backoffPolicy) patiently(wait, took time.Duration) time.Duration {
+	if p.custom != nil {
+		return wait
+	}
+	took = min(took, slowest)
+	return max(wait, min(took+rand.N(took/2+1), p.longest))
+}
+
 // latest bounds the jitter on top of a Retry-After.
 const latest = 5 * time.Second
 

@@ -56,8 +56,8 @@ type breakerPolicy struct {
 	observe     observer
 }
 
-// trips decides, from the window's tally, the length of the present run of failures, and for how long
-// it has lasted.
+// trips decides, from the window's tally, the length of the present run of failures, and for how long it
+// has lasted.
 func (p *breakerPolicy) trips(counted tally, run uint32, lasting time.Duration) bool {
 	byRate := p.rate > 0 && counted.requests >= p.minRequests &&
 		float64(counted.failures)/float64(counted.requests) >= p.rate // a product could round up past 7 of 100
@@ -65,11 +65,23 @@ func (p *breakerPolicy) trips(counted tally, run uint32, lasting time.Duration) 
 	return byRate || byRun
 }
 
-// openTime spreads the open time by ±20 %, so that a fleet does not probe in step.
-func (p *breakerPolicy) openTime() time.Duration {
+// weight is how much a failure adds to a run. One that alone took as long as a run must last is worth
+// two: else a server that is slow to fail gets much more to do before its clients have seen enough.
+func (p *breakerPolicy) weight(took time.Duration) uint32 {
+	if p.lasting > 0 && took >= p.lasting {
+		return 2
+	}
+	return 1
+}
+
+// openTime spreads the open time by ±20 %, so that a fleet does not probe in step. What a failed probe
+// has waited counts towards it, or a server that recovers from slowness would be found out late; but
+// some of it remains.
+func (p *breakerPolicy) openTime(waited time.Duration) time.Duration {
 	fifth := p.openFor / 5
 	earliest := p.openFor - fifth
-	return earliest + min(rand.N(2*fifth+1), math.MaxInt64-earliest)
+	whole := earliest + min(rand.N(2*fifth+1), math.MaxInt64-earliest)
+	return max(whole-waited, whole/4)
 }
 
 // A breaker guards one origin.
@@ -86,8 +98,10 @@ type breaker struct {
 	mu        sync.Mutex
 	machine   *gobreaker.CircuitBreaker[struct{}] // nil until it first opens
 	recent    window
-	run       uint32            // failures since the last success
-	runSince  time.Duration     // when the run's first failure ended
+	run       uint32            // failures since the last success, by weight
+	runSince  time.Duration     // when the run's first attempt began, or the last success if that was later
+	succeeded time.Duration     // when the last success began
+	waited    time.Duration     // by the probe that has just failed
 	probeAt   time.Duration     // when an open breaker may probe, since the epoch
 	retryAt   time.Time         // and by the wall clock
 	rejection *CircuitOpenError // of every call that is rejected in this phase; nil while closed
@@ -163,6 +177,7 @@ func (b *breaker) guard(next sender, x *exchange) {
 // sendProbe reports on every way out, a panic and runtime.Goexit among them: the outcome that there is
 // none of is neutral, and frees the probe's place.
 func (b *breaker) sendProbe(next sender, x *exchange, granted permit) {
+	x.timed = true
 	defer func() {
 		if x.at == 0 {
 			x.at = time.Since(b.policy.epoch)
@@ -213,23 +228,26 @@ func (b *breaker) report(x *exchange, granted permit) {
 	if x.verdict == neutral && granted.probe == 0 {
 		return
 	}
-	if b.count(x.request.Context(), granted, x.verdict, x.at) {
+	if b.count(x.request.Context(), granted, &x.outcome) {
 		b.tell()
 	}
 }
 
 // count reports whether the state changed. An outcome from an earlier phase decides nothing, and
 // neither does a probe's after its lease.
-func (b *breaker) count(cause context.Context, granted permit, found verdict, now time.Duration) (changed bool) {
+func (b *breaker) count(cause context.Context, granted permit, o *outcome) (changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if granted.phase != b.phase.Load() || granted.probe != 0 && !b.endProbe(granted.probe, now) {
+	if granted.phase != b.phase.Load() || granted.probe != 0 && !b.endProbe(granted.probe, o.at) {
 		return false
 	}
-	if b.state() == BreakerClosed && !b.tally(found, now) || found == neutral {
+	if b.state() == BreakerClosed && !b.tally(o) || o.verdict == neutral {
 		return false
 	}
-	b.decide(cause, found)
+	if granted.probe != 0 {
+		b.waited = o.took()
+	}
+	b.decide(cause, o.verdict)
 	return true
 }
 
@@ -243,18 +261,19 @@ func (b *breaker) endProbe(id uint64, now time.Duration) bool {
 }
 
 // tally counts an outcome of a closed breaker, and reports whether it is one too many.
-func (b *breaker) tally(found verdict, now time.Duration) (trips bool) {
-	slot := b.recent.current(now)
+func (b *breaker) tally(o *outcome) (trips bool) {
+	slot := b.recent.current(o.at)
 	slot.requests++
-	if found == healthy {
-		b.run = 0
+	if o.verdict == healthy {
+		b.run, b.succeeded = 0, max(b.succeeded, o.start)
 		return false
 	}
 	slot.failures++
-	if b.run++; b.run == 1 {
-		b.runSince = now
+	if b.run == 0 {
+		b.runSince = max(o.start, b.succeeded)
 	}
-	return b.policy.trips(b.recent.sum(now), b.run, now-b.runSince)
+	b.run += b.policy.weight(o.took())
+	return b.policy.trips(b.recent.sum(o.at), b.run, o.at-b.runSince)
 }
 
 var errFailing = errors.New("the origin is failing")
@@ -280,7 +299,7 @@ func (b *breaker) decide(cause context.Context, found verdict) {
 func (b *breaker) newMachine() *gobreaker.CircuitBreaker[struct{}] {
 	return gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests: 1,
-		Timeout:     b.policy.openFor / 2,
+		Timeout:     1, // ns; 0 would be a minute
 		ReadyToTrip: func(gobreaker.Counts) bool { return true },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			b.enter(BreakerState(from), BreakerState(to)) // gobreaker numbers its states as we do
@@ -297,8 +316,9 @@ func (b *breaker) enter(from, to BreakerState) {
 	b.probe.running = false
 	b.retryAt, b.rejection = time.Time{}, nil
 	if to == BreakerOpen {
-		b.open(b.policy.openTime())
+		b.open(b.policy.openTime(b.waited))
 	}
+	b.waited = 0
 	if to != BreakerClosed {
 		b.rejection = &CircuitOpenError{Origin: b.origin, RetryAt: b.retryAt}
 	}

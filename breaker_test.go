@@ -19,9 +19,17 @@ import (
 
 const origin = "https://api.example.com:443"
 
-// single sends each call once, so that a test counts attempts by counting calls.
+// plain sets the breaker to round numbers, so that a test tells of its rules, not of the defaults.
+func plain(options ...steadyhttp.Option) []steadyhttp.Option {
+	return append([]steadyhttp.Option{
+		steadyhttp.WithBreakerFailureRate(0.5, 10), steadyhttp.WithBreakerConsecutive(3, 800*time.Millisecond),
+		steadyhttp.WithBreakerOpenFor(time.Second),
+	}, options...)
+}
+
+// single sends each call once besides, so that a test counts attempts by counting calls.
 func single(options ...steadyhttp.Option) []steadyhttp.Option {
-	return append([]steadyhttp.Option{steadyhttp.WithMaxAttempts(1)}, options...)
+	return append(plain(steadyhttp.WithMaxAttempts(1)), options...)
 }
 
 // send makes one call and lets go of the response.
@@ -513,7 +521,7 @@ func TestBreakerThatOpensEndsTheCallWithTheLastResponse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503))
-		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutive(2, 0))
+		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutive(2, 0), steadyhttp.WithBreakerOpenFor(time.Minute))
 		ctx, report := steadyhttp.WithReport(t.Context())
 		response, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
 		require.NoError(t, err)
@@ -738,5 +746,87 @@ func TestObserverThatPanicsLosesNoLaterEvent(t *testing.T) {
 		require.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
 		group.Wait()
 		assert.Equal(t, []string{"open", "half_open", "closed"}, seen)
+	})
+}
+
+func TestDefaultsOpenAtHalfOfThirtyOrARunOfFive(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		once := steadyhttp.WithMaxAttempts(1)
+		transport := newTransport(t, scripted(status(503)), once)
+		sendMany(t, transport, 29)
+		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport), "a client of ten calls a second outlasts a blip")
+		sendMany(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+
+		transport = newTransport(t, scripted(status(503)), once)
+		sendMany(t, transport, 4)
+		time.Sleep(600 * time.Millisecond)
+		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		sendMany(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+		open := time.Until(breaker(t, transport).RetryAt)
+		assert.InDelta(t, 800*time.Millisecond, open, float64(160*time.Millisecond))
+	})
+}
+
+// Failures that are long in coming have kept the server busy all the while.
+func TestSlowFailuresCountTwiceAndFromTheirStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for took, enough := range map[time.Duration]int{time.Second: 2, 999 * time.Millisecond: 4} {
+			for _, calls := range []int{enough - 1, enough} {
+				server := scripted(after(took, status(503)))
+				transport := newTransport(t, server, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutive(4, time.Second))
+				var group sync.WaitGroup
+				for range calls {
+					group.Go(func() { sendMany(t, transport, 1) })
+					time.Sleep(time.Millisecond)
+				}
+				group.Wait()
+				assert.Equal(t, calls == enough, state(t, transport) == steadyhttp.BreakerOpen, "%d of %v", calls, took)
+			}
+		}
+	})
+}
+
+// Of many slow failures some follow each other by chance, and all began long ago.
+func TestRunOfFailuresIsNotOlderThanTheLastSuccess(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		calls := []struct {
+			begins time.Duration
+			step   step
+		}{
+			{0, after(2400*time.Millisecond, status(503))},
+			{100 * time.Millisecond, after(2400*time.Millisecond, status(503))},
+			{2000 * time.Millisecond, after(300*time.Millisecond, status(200))},
+			{2100 * time.Millisecond, after(1000*time.Millisecond, status(503))},
+		}
+		steps := make([]step, 0, len(calls))
+		for _, c := range calls {
+			steps = append(steps, c.step)
+		}
+		transport := newTransport(t, scripted(steps...), steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutive(3, time.Second))
+		for _, c := range calls {
+			time.AfterFunc(c.begins, func() { sendMany(t, transport, 1) })
+		}
+		time.Sleep(3 * time.Second)
+		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport), "nothing has succeeded for a second only since 2.0 s")
+		time.Sleep(time.Second)
+		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+	})
+}
+
+func TestSlowProbeThatFailsHasWaitedAlready(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for took, want := range map[time.Duration]time.Duration{0: time.Second, 500 * time.Millisecond: 500 * time.Millisecond, time.Hour: 250 * time.Millisecond} {
+			transport, _ := opened(t, after(min(took, 50*time.Second), status(503)))
+			time.Sleep(time.Until(breaker(t, transport).RetryAt))
+			sendMany(t, transport, 1)
+			require.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+			assert.InDelta(t, want, time.Until(breaker(t, transport).RetryAt), float64(200*time.Millisecond))
+		}
 	})
 }

@@ -381,7 +381,7 @@ func (x *exchange) judge() verdict {
 
 // outlastedPatience reports whether the attempt took so long that the server is to blame. An attempt under
 // a deadline that was not announced is not timed, and nobody is.
-func (x *exchange) outlastedPatience() bool { return x.timed && x.took >= impatience }
+func (x *exchange) outlastedPatience() bool { return x.timed && x.took() >= impatience }
 
 // classifying is the layer that gives every outcome its class, once, and its verdict.
 func classifying(classifier Classifier) layer {

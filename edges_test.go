@@ -135,7 +135,7 @@ func TestBodyWhoseCloseBlocksHoldsUpNoRetry(t *testing.T) {
 		time.AfterFunc(time.Hour, func() { close(stuck.released) })
 		_, err := newTransport(t, server).RoundTrip(get(t))
 		require.NoError(t, err)
-		assert.LessOrEqual(t, server.waits()[0], 350*time.Millisecond)
+		assert.LessOrEqual(t, server.waits()[0], 500*time.Millisecond)
 		<-stuck.released
 	})
 }

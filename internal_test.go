@@ -70,10 +70,10 @@ func TestProbeThatReportsTwiceIsCountedOnce(t *testing.T) {
 			now := time.Since(policy.epoch)
 			granted, rejection := b.admit(now)
 			assert.Nil(t, rejection)
-			b.count(t.Context(), granted, first, now)
+			b.count(t.Context(), granted, &outcome{verdict: first, start: now, at: now})
 			after := b.state()
-			assert.False(t, b.count(t.Context(), granted, failing, now))
-			assert.False(t, b.count(t.Context(), granted, healthy, now))
+			assert.False(t, b.count(t.Context(), granted, &outcome{verdict: failing, start: now, at: now}))
+			assert.False(t, b.count(t.Context(), granted, &outcome{verdict: healthy, start: now, at: now}))
 			assert.Equal(t, after, b.state())
 		})
 	}

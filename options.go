@@ -57,15 +57,15 @@ func defaults() *config {
 	return &config{
 		policy: policy{
 			maxAttempts:   4,
-			backoff:       backoffPolicy{initial: 200 * time.Millisecond, longest: 10 * time.Second},
+			backoff:       backoffPolicy{initial: 300 * time.Millisecond, longest: 10 * time.Second},
 			maxRetryAfter: time.Minute,
 			originLimit:   1024,
 		},
 		budget: budgetPolicy{ratio: 0.2, burst: 5},
 		breaker: breakerPolicy{
-			rate: 0.5, minRequests: 10,
-			failures: 3, lasting: 800 * time.Millisecond,
-			window: 5 * time.Second, openFor: time.Second,
+			rate: 0.5, minRequests: 30,
+			failures: 5, lasting: 600 * time.Millisecond,
+			window: 5 * time.Second, openFor: 800 * time.Millisecond,
 		},
 	}
 }
@@ -151,10 +151,12 @@ func WithMaxAttempts(n int) Option {
 
 // WithBackoff sets the wait before the first resend, and the longest wait.
 //
-// The defaults are 200 ms and 10 s. A wait doubles from resend to resend and is spread by ±50 %, but is
+// The defaults are 300 ms and 10 s. A wait doubles from resend to resend and is spread by ±50 %, but is
 // never longer than longest, and still spread once it is reached. initial must be positive, and longest
-// not less than initial. A Retry-After that asks for more is followed; see [WithMaxRetryAfter]. It takes
-// the place of an earlier [WithBackoffPolicy].
+// not less than initial. After an attempt that took long to fail it is at least as long as that, up to a
+// second, again within longest: a server that has fallen behind is not helped by a resend at once. A
+// Retry-After that asks for more is followed; see [WithMaxRetryAfter]. It takes the place of an earlier
+// [WithBackoffPolicy].
 func WithBackoff(initial, longest time.Duration) Option {
 	return option(func(c *config) error {
 		c.backoff = backoffPolicy{initial: initial, longest: longest}
@@ -320,7 +322,7 @@ func WithObserver(observe func(context.Context, Event)) Option {
 // WithBreakerFailureRate opens a breaker when at least rate of the outcomes in the window are failures,
 // if there are at least minRequests.
 //
-// The default is 0.5 of 10, within [WithBreakerWindow]. Neutral outcomes count for neither. A rate of 0
+// The default is 0.5 of 30, within [WithBreakerWindow]. Neutral outcomes count for neither. A rate of 0
 // turns this rule off; [WithBreakerConsecutive] is the other one, and either opens. rate must be from 0
 // to 1, minRequests at least 1.
 func WithBreakerFailureRate(rate float64, minRequests int) Option {
@@ -336,9 +338,11 @@ func WithBreakerFailureRate(rate float64, minRequests int) Option {
 // WithBreakerConsecutive opens a breaker at a run of so many failures without a success between, if the
 // run has lasted so long.
 //
-// The default is 3, lasting 800 ms: enough for a quiet client, and a blip is not sustained failure. 0
-// failures turn this rule off; [WithBreakerFailureRate] is the other one, and either opens. lasting may
-// be 0. Neither may be negative.
+// The default is 5, lasting 600 ms: enough for a quiet client, and a blip is not sustained failure. The
+// run lasts from the beginning of its first attempt, or of the last success if that was later. A failure
+// that alone took as long as lasting counts twice, so three that time out are enough. 0 failures turn this
+// rule off; [WithBreakerFailureRate] is the other one, and either opens. lasting may be 0. Neither may be
+// negative.
 func WithBreakerConsecutive(failures int, lasting time.Duration) Option {
 	return option(func(c *config) error {
 		c.breaker.failures, c.breaker.lasting = uint32(failures), lasting
@@ -361,8 +365,9 @@ func WithBreakerWindow(d time.Duration) Option {
 
 // WithBreakerOpenFor sets how long an open breaker rejects before it lets a probe through.
 //
-// The default is 1 s. It is spread by ±20 %, so that a fleet does not probe in step. It must be at least
-// 1 ms.
+// The default is 800 ms. It is spread by ±20 %, so that a fleet does not probe in step. If the probe fails,
+// the next open time counts from when the probe was sent, though a quarter of it remains at least: what was
+// waited for a timeout need not be waited twice. It must be at least 1 ms.
 func WithBreakerOpenFor(d time.Duration) Option {
 	return option(func(c *config) error {
 		c.breaker.openFor = d

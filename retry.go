@@ -75,7 +75,7 @@ func (c *call) prepare() (err error) {
 		return err
 	}
 	_, bounded := c.request.Context().Deadline()
-	c.timed = bounded || c.policy.observe != nil || len(c.reporters) > 0
+	c.timed = bounded || c.policy.observe != nil || len(c.reporters) > 0 || c.policy.classifier != nil
 	if c.policy.idempotencyKeys {
 		c.request = withIdempotencyKey(c.request)
 	}
@@ -137,10 +137,10 @@ func (c *call) note() {
 	c.places = c.places[:0]
 	for _, r := range c.reporters {
 		c.places = append(c.places, r.add(Attempt{
-			Start: c.began, Duration: c.took, StatusCode: c.status, Err: c.err, Class: c.class,
+			Start: c.began, Duration: c.took(), StatusCode: c.status, Err: c.err, Class: c.class,
 		}))
 	}
-	c.observe(Event{Kind: EventAttempt, Duration: c.took})
+	c.observe(Event{Kind: EventAttempt, Duration: c.took()})
 }
 
 func (c *call) observe(event Event) {
@@ -206,13 +206,13 @@ func (c *call) plan() StopReason {
 	if !ok {
 		return StopMaxAttempts
 	}
-	if deadline, ok := c.request.Context().Deadline(); ok && time.Until(deadline) <= c.pauseFor(wait) {
-		return StopDeadline
-	}
 	if c.origin.breaker.openFor(wait) {
 		return StopCircuitOpen
 	}
-	c.wait = wait
+	c.wait = c.policy.backoff.patiently(wait, c.took())
+	if deadline, ok := c.request.Context().Deadline(); ok && time.Until(deadline) <= c.pauseFor(c.wait) {
+		return StopDeadline
+	}
 	return c.renew()
 }
 

@@ -425,9 +425,9 @@ func TestRetryAfterIsAFloorWithJitterOnTop(t *testing.T) {
 			return []string{"Date", date(-time.Hour), "Retry-After", date(-time.Hour + 2*time.Second)}
 		}, 2 * time.Second, 3 * time.Second},
 		"largest line":          {func() []string { return []string{"Retry-After", "1", "Retry-After", "4", "Retry-After", "junk"} }, 4 * time.Second, 6 * time.Second},
-		"less than the backoff": {func() []string { return []string{"Retry-After", "0.001"} }, 100 * time.Millisecond, 300 * time.Millisecond},
-		"zero":                  {func() []string { return []string{"Retry-After", "0"} }, 100 * time.Millisecond, 300 * time.Millisecond},
-		"past date":             {func() []string { return []string{"Retry-After", date(-time.Hour)} }, 100 * time.Millisecond, 300 * time.Millisecond},
+		"less than the backoff": {func() []string { return []string{"Retry-After", "0.001"} }, 150 * time.Millisecond, 450 * time.Millisecond},
+		"zero":                  {func() []string { return []string{"Retry-After", "0"} }, 150 * time.Millisecond, 450 * time.Millisecond},
+		"past date":             {func() []string { return []string{"Retry-After", date(-time.Hour)} }, 150 * time.Millisecond, 450 * time.Millisecond},
 		"exactly the longest":   {func() []string { return []string{"Retry-After", "60"} }, time.Minute, 65 * time.Second},
 	} {
 		for _, code := range []int{429, 503} {
@@ -594,7 +594,7 @@ func TestStalledBodyOfADroppedResponseStallsNothing(t *testing.T) {
 		}, status(200))
 		_, err := newTransport(t, server).RoundTrip(get(t))
 		require.NoError(t, err)
-		assert.LessOrEqual(t, server.waits()[0], 350*time.Millisecond)
+		assert.LessOrEqual(t, server.waits()[0], 500*time.Millisecond)
 		<-stalled.closed
 	})
 }
@@ -771,4 +771,41 @@ func TestKeyInOtherLettersIsAKey(t *testing.T) {
 	_, err := newTransport(t, server, steadyhttp.WithIdempotencyKeys()).RoundTrip(r)
 	require.NoError(t, err)
 	assert.NotContains(t, server.sent[0].request.Header, "Idempotency-Key", "or two of them go out")
+}
+
+// A retry at once would come on top of what the server has not worked off.
+func TestWaitAfterASlowFailureIsAsLongAsTheFailureUpToASecond(t *testing.T) {
+	t.Parallel()
+	custom := steadyhttp.WithBackoffPolicy(func() backoff.BackOff { return backoff.NewConstantBackOff(time.Millisecond) })
+	for name, c := range map[string]struct {
+		took, least, most time.Duration
+		option            steadyhttp.Option
+	}{
+		"quick":           {10 * time.Millisecond, time.Millisecond, 15 * time.Millisecond, steadyhttp.WithBackoff(2*time.Millisecond, time.Minute)},
+		"slow":            {600 * time.Millisecond, 600 * time.Millisecond, 900 * time.Millisecond, steadyhttp.WithBackoff(1, time.Minute)},
+		"very slow":       {time.Minute, time.Second, 1500 * time.Millisecond, steadyhttp.WithBackoff(1, time.Minute)},
+		"but never later": {time.Minute, 20 * time.Millisecond, 20 * time.Millisecond, steadyhttp.WithBackoff(1, 20*time.Millisecond)},
+		"your own policy": {time.Minute, time.Millisecond, time.Millisecond, custom},
+		"a longer one":    {time.Second, 10 * time.Second, 30 * time.Second, steadyhttp.WithBackoff(20*time.Second, time.Minute)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				seen := make(map[time.Duration]bool)
+				for range 20 {
+					ctx, report := steadyhttp.WithReport(t.Context())
+					_, err := newTransport(t, scripted(after(c.took, fail(errReset)), status(200)), c.option).
+						RoundTrip(request(t, ctx, http.MethodGet, ""))
+					require.NoError(t, err)
+					wait := report.Attempts[0].Wait
+					assert.GreaterOrEqual(t, wait, c.least)
+					assert.LessOrEqual(t, wait, c.most)
+					seen[wait] = true
+				}
+				if c.least < c.most {
+					assert.Greater(t, len(seen), 15, "jitter")
+				}
+			})
+		})
+	}
 }

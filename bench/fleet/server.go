@@ -59,7 +59,7 @@ func (m *model) attempt(client int) (time.Duration, int, trouble, error) {
 	case t.shedding > 0 && m.queue(now) >= t.shedding:
 		return time.Millisecond, http.StatusServiceUnavailable, t, nil
 	}
-	return m.enqueue(now, t) + t.delay, http.StatusOK, t, nil
+	return m.enqueue(now) + t.delay, http.StatusOK, t, nil
 }
 
 // queue is how many attempts wait for a worker.
@@ -73,7 +73,7 @@ func (m *model) queue(now time.Time) int {
 }
 
 // enqueue gives the attempt to the worker that is free first.
-func (m *model) enqueue(now time.Time, t trouble) time.Duration {
+func (m *model) enqueue(now time.Time) time.Duration {
 	first := 0
 	for i, free := range m.free {
 		if free.Before(m.free[first]) {
@@ -85,8 +85,8 @@ func (m *model) enqueue(now time.Time, t trouble) time.Duration {
 		start = now
 	}
 	service := m.service
-	if t.capacity > 0 {
-		service = time.Duration(float64(service) / t.capacity)
+	if capacity := m.trouble(start.Sub(m.begin)).capacity; capacity > 0 { // a queue outlasts the trouble, its slowness does not
+		service = time.Duration(float64(service) / capacity)
 	}
 	m.queue(now)
 	if start.After(now) {
