@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log"
@@ -14,11 +15,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/PuerkitoBio/rehttp"
-	"github.com/failsafe-go/failsafe-go/failsafehttp"
-	"github.com/hashicorp/go-retryablehttp"
-
-	"github.com/steadyhttp/steadyhttp"
+	"github.com/steadyhttp/steadyhttp/bench/peers"
 )
 
 // A scenario is one request to a server that gives one answer for ever.
@@ -36,45 +33,19 @@ var scenarios = []scenario{
 	{"GET, 404", http.MethodGet, 404, ""},
 }
 
-// A contestant is a library with its usual policy; waits are shortened, which changes no decision.
-type contestant struct {
-	name   string
-	client *http.Client
-}
+// brief shortens the waits, which changes no decision.
+var brief = peers.Setup{Shortest: time.Millisecond, Longest: 2 * time.Millisecond}
 
-func contestants() []contestant {
-	return []contestant{
-		{"steadyhttp", steady()},
-		{"go-retryablehttp", retryable()},
-		{"failsafehttp", &http.Client{Transport: failsafehttp.NewRoundTripper(nil, failsafehttp.NewRetryPolicyBuilder().Build())}},
-		{"rehttp", &http.Client{Transport: rehttp.NewTransport(nil,
-			rehttp.RetryAll(rehttp.RetryMaxRetries(3), rehttp.RetryAny(rehttp.RetryStatuses(500, 502, 503, 504), rehttp.RetryTemporaryErr())),
-			rehttp.ExpJitterDelay(time.Millisecond, 2*time.Millisecond))}},
-	}
-}
-
-func steady() *http.Client {
-	client, err := steadyhttp.NewClient(steadyhttp.WithBackoff(time.Millisecond, 2*time.Millisecond))
-	if err != nil {
-		log.Fatal(err)
-	}
-	return client
-}
-
-func retryable() *http.Client {
-	client := retryablehttp.NewClient()
-	client.RetryWaitMin, client.RetryWaitMax = time.Millisecond, 2*time.Millisecond
-	client.Logger = nil
-	return client.StandardClient()
-}
+// patience is how long a caller waits for a library that waits.
+const patience = 2 * time.Second
 
 func main() {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "server answers\tlibrary\tsent\tcaller gets")
 	for _, s := range scenarios {
-		for _, c := range contestants() {
-			sent, got := play(s, c.client)
-			fmt.Fprintf(table, "%s\t%s\t%d\t%s\n", s.name, c.name, sent, got)
+		for _, library := range peers.All(brief) {
+			sent, got := play(s, library)
+			fmt.Fprintf(table, "%s\t%s\t%d\t%s\n", s.name, library.Name, sent, got)
 		}
 	}
 	if err := table.Flush(); err != nil {
@@ -83,7 +54,7 @@ func main() {
 }
 
 // play returns how often the server was asked, and what came of it.
-func play(s scenario, client *http.Client) (sent int64, got string) {
+func play(s scenario, library peers.Library) (sent int64, got string) {
 	var requests atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		requests.Add(1)
@@ -94,19 +65,29 @@ func play(s scenario, client *http.Client) (sent int64, got string) {
 		_, _ = io.WriteString(w, "the reason")
 	}))
 	defer server.Close()
-	defer client.CloseIdleConnections()
-	request, err := http.NewRequest(s.method, server.URL, strings.NewReader("payload"))
+	base := &http.Transport{}
+	defer base.CloseIdleConnections()
+	ctx, stop := context.WithTimeout(context.Background(), patience)
+	defer stop()
+	request, err := http.NewRequestWithContext(ctx, s.method, server.URL, strings.NewReader("payload"))
 	if err != nil {
 		log.Fatal(err)
 	}
-	response, err := client.Do(request)
+	got = outcome(library.Client(base).Do(request))
+	if ctx.Err() != nil {
+		got = fmt.Sprintf("nothing in %v", patience)
+	}
+	return requests.Load(), got
+}
+
+func outcome(response *http.Response, err error) string {
 	if err != nil {
-		return requests.Load(), "an error, without the response"
+		return "an error, without the response"
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		return requests.Load(), "a response that cannot be read: " + err.Error()
+		return "a response that cannot be read: " + err.Error()
 	}
-	return requests.Load(), fmt.Sprintf("the %d and its body %q", response.StatusCode, body)
+	return fmt.Sprintf("the %d and its body %q", response.StatusCode, body)
 }

@@ -50,7 +50,7 @@ func TestTable(t *testing.T) {
 			continue
 		}
 		for _, size := range sizes() {
-			for _, l := range append([]peers.Library{peers.Steady()}, peers.Others()...) {
+			for _, l := range peers.All(peers.Setup{}) {
 				if l.Real || !strings.Contains(l.Name, *against) {
 					continue
 				}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/PuerkitoBio/rehttp"
@@ -14,8 +16,10 @@ import (
 	"github.com/failsafe-go/failsafe-go/budget"
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 	"github.com/failsafe-go/failsafe-go/failsafehttp"
+	"github.com/failsafe-go/failsafe-go/retrypolicy"
 	"github.com/gojek/heimdall/v7"
 	"github.com/gojek/heimdall/v7/httpclient"
+	"github.com/gojek/heimdall/v7/hystrix"
 	"github.com/hashicorp/go-retryablehttp"
 	"github.com/sony/gobreaker/v2"
 	"resty.dev/v3"
@@ -30,16 +34,67 @@ type Doer interface {
 
 // A Library is a way to make a client.
 type Library struct {
-	Name   string
-	Chosen string // what was chosen where the library's README leaves the choice
-	Client func(base http.RoundTripper) Doer
-	Breaks bool // whether it has a circuit breaker
-	Real   bool // whether it works only in real time: it has goroutines without end
+	Name    string
+	Chosen  string // what was chosen where the library's README leaves the choice
+	Client  func(base http.RoundTripper) Doer
+	Retries bool
+	Breaks  bool // whether it has a circuit breaker
+	Real    bool // whether it works only in real time: its goroutines outlive their calls, and serve all clients
+}
+
+// A Setup is what a comparison asks of all libraries alike. The zero Setup asks nothing of them.
+type Setup struct {
+	Shortest, Longest time.Duration // the waits between attempts
+	OpenFor           time.Duration // how long a breaker stays open
+	Tolerant          bool          // whether budgets and breakers bear that every other attempt fails
+}
+
+// waits are the waits asked for, or a library's own.
+func (s Setup) waits(shortest, longest time.Duration) (time.Duration, time.Duration) {
+	if s.Longest > 0 {
+		return s.Shortest, s.Longest
+	}
+	return shortest, longest
+}
+
+// openFor is a second for every breaker, unless asked for otherwise.
+func (s Setup) openFor() time.Duration {
+	if s.OpenFor > 0 {
+		return s.OpenFor
+	}
+	return time.Second
+}
+
+// failureRate is what every breaker opens at, over at least ten attempts.
+func (s Setup) failureRate() float64 {
+	if s.Tolerant {
+		return 0.9
+	}
+	return 0.5
+}
+
+// Options are for steadyhttp what the Setup is for the others.
+func (s Setup) Options() (options []steadyhttp.Option) {
+	if s.Longest > 0 {
+		options = append(options, steadyhttp.WithBackoff(s.Shortest, s.Longest))
+	}
+	if s.OpenFor > 0 {
+		options = append(options, steadyhttp.WithBreakerOpenFor(s.OpenFor))
+	}
+	if s.Tolerant {
+		options = append(options, steadyhttp.WithBreakerFailureRate(s.failureRate(), 10), steadyhttp.WithRetryBudget(1, 5))
+	}
+	return options
+}
+
+// All are steadyhttp, its peers, and http.Client alone.
+func All(setup Setup) []Library {
+	return append([]Library{Steady(setup.Options()...)}, Others(setup)...)
 }
 
 // Steady is what this is all about.
 func Steady(options ...steadyhttp.Option) Library {
-	return Library{Name: "steadyhttp", Chosen: "the defaults", Breaks: true, Client: func(base http.RoundTripper) Doer {
+	return Library{Name: "steadyhttp", Chosen: "the defaults", Breaks: true, Retries: true, Client: func(base http.RoundTripper) Doer {
 		transport, err := steadyhttp.NewTransport(base, options...)
 		if err != nil {
 			panic(err)
@@ -49,22 +104,28 @@ func Steady(options ...steadyhttp.Option) Library {
 }
 
 // Others are the peers, and http.Client alone.
-func Others() []Library {
+func Others(setup Setup) []Library {
 	return []Library{
 		{Name: "no retries", Chosen: "http.Client alone", Client: through},
-		{Name: "go-retryablehttp", Chosen: "NewClient(): 5 attempts, 1 s to 30 s; it has no breaker", Client: retryable},
-		{Name: "failsafehttp", Breaks: true, Client: failsafe(false),
-			Chosen: "its HTTP retry policy with a backoff of 100 ms to 10 s, and a breaker at 50 % of ≥ 10 in 5 s, open for 1 s"},
-		{Name: "failsafehttp, budget", Breaks: true, Client: failsafe(true), Chosen: "the same with its retry budget as it comes"},
-		{Name: "rehttp", Client: func(base http.RoundTripper) Doer { return through(retrying(base)) },
+		{Name: "go-retryablehttp", Retries: true, Client: setup.retryable,
+			Chosen: "NewClient(): 5 attempts, 1 s to 30 s; it has no breaker"},
+		{Name: "failsafehttp", Breaks: true, Retries: true, Client: setup.failsafe,
+			Chosen: "its HTTP retry policy with 3 retries and a backoff of 100 ms to 10 s, and a breaker at 50 % of ≥ 10 in 5 s, open for 1 s"},
+		{Name: "failsafehttp, budget", Breaks: true, Retries: true, Client: setup.failsafeBudget,
+			Chosen: "the same with its retry budget as it comes"},
+		{Name: "rehttp", Retries: true, Client: setup.rehttp,
 			Chosen: "3 retries of 5xx and temporary errors, exponential jitter from 200 ms to 10 s; it has no breaker"},
-		{Name: "rehttp + gobreaker", Breaks: true, Client: func(base http.RoundTripper) Doer { return through(retrying(breaking{base, newBreaker()})) },
+		{Name: "rehttp + gobreaker", Breaks: true, Retries: true, Client: setup.rehttpGobreaker,
 			Chosen: "the same over gobreaker: 50 % of ≥ 10 in 5 s rolling, open for 1 s"},
-		{Name: "heimdall", Client: throughHeimdall, Chosen: "4 retries, exponential backoff from 200 ms to 10 s, without its hystrix"},
-		{Name: "resty", Breaks: true, Client: throughResty,
+		{Name: "heimdall", Retries: true, Client: setup.heimdall,
+			Chosen: "4 retries, exponential backoff from 200 ms to 10 s, without its hystrix"},
+		{Name: "heimdall, hystrix", Breaks: true, Retries: true, Real: true, Client: setup.hystrix,
+			Chosen: "the same with its hystrix: 50 % of ≥ 10 in 10 s, open for 1 s, at most 1,000 calls at once"},
+		{Name: "resty", Breaks: true, Retries: true, Client: setup.resty,
 			Chosen: "3 retries, on 5xx too, waits from 100 ms to 2 s as it comes, breaker at a ratio of 0.5 of ≥ 10, open for 1 s"},
 		{Name: "hedgedhttp", Real: true, Client: hedged, Chosen: "a second request after 100 ms; it neither retries nor breaks"},
-		{Name: "by hand", Breaks: true, Client: byHand, Chosen: "cenkalti/backoff, 3 retries from 200 ms, around gobreaker as above"},
+		{Name: "by hand", Breaks: true, Retries: true, Client: setup.byHand,
+			Chosen: "cenkalti/backoff, 3 retries from 200 ms, around gobreaker as above"},
 	}
 }
 
@@ -75,33 +136,44 @@ type doing func(*http.Request) (*http.Response, error)
 
 func (d doing) Do(request *http.Request) (*http.Response, error) { return d(request) }
 
-func retryable(base http.RoundTripper) Doer {
+func (s Setup) retryable(base http.RoundTripper) Doer {
 	client := retryablehttp.NewClient()
 	client.Logger = nil
+	client.RetryWaitMin, client.RetryWaitMax = s.waits(client.RetryWaitMin, client.RetryWaitMax)
 	client.HTTPClient = &http.Client{Transport: base}
 	return client.StandardClient()
 }
 
-func failsafe(budgeted bool) func(http.RoundTripper) Doer {
-	return func(base http.RoundTripper) Doer {
-		retry := failsafehttp.NewRetryPolicyBuilder().WithBackoff(100*time.Millisecond, 10*time.Second).WithMaxRetries(3)
-		if budgeted {
-			retry = retry.WithBudget(budget.New())
-		}
-		breaker := circuitbreaker.NewBuilder[*http.Response]().HandleIf(isFailure).
-			WithFailureRateThreshold(0.5, 10, 5*time.Second).WithDelay(time.Second).Build()
-		return through(failsafehttp.NewRoundTripper(base, retry.Build(), breaker))
-	}
+func (s Setup) failsafe(base http.RoundTripper) Doer {
+	return s.failsafeWith(base, s.failsafeRetry().Build())
+}
+
+func (s Setup) failsafeBudget(base http.RoundTripper) Doer {
+	return s.failsafeWith(base, s.failsafeRetry().WithBudget(budget.New()).Build())
+}
+
+func (s Setup) failsafeRetry() retrypolicy.Builder[*http.Response] {
+	return failsafehttp.NewRetryPolicyBuilder().WithBackoff(s.waits(100*time.Millisecond, 10*time.Second)).WithMaxRetries(3)
+}
+
+func (s Setup) failsafeWith(base http.RoundTripper, retry retrypolicy.RetryPolicy[*http.Response]) Doer {
+	breaker := circuitbreaker.NewBuilder[*http.Response]().HandleIf(isFailure).
+		WithFailureRateThreshold(s.failureRate(), 10, 5*time.Second).WithDelay(s.openFor()).Build()
+	return through(failsafehttp.NewRoundTripper(base, retry, breaker))
 }
 
 func isFailure(response *http.Response, err error) bool {
 	return err != nil || response != nil && response.StatusCode >= http.StatusInternalServerError
 }
 
-func retrying(base http.RoundTripper) http.RoundTripper {
-	return rehttp.NewTransport(base,
+func (s Setup) rehttp(base http.RoundTripper) Doer {
+	return through(rehttp.NewTransport(base,
 		rehttp.RetryAll(rehttp.RetryMaxRetries(3), rehttp.RetryAny(rehttp.RetryStatusInterval(500, 600), rehttp.RetryTemporaryErr())),
-		rehttp.ExpJitterDelay(200*time.Millisecond, 10*time.Second))
+		rehttp.ExpJitterDelay(s.waits(200*time.Millisecond, 10*time.Second))))
+}
+
+func (s Setup) rehttpGobreaker(base http.RoundTripper) Doer {
+	return s.rehttp(breaking{base, s.newBreaker()})
 }
 
 // breaking is how gobreaker is put around a transport: an answer that is a failure must become an error
@@ -113,11 +185,11 @@ type breaking struct {
 
 var errServer = errors.New("the server failed")
 
-func newBreaker() *gobreaker.CircuitBreaker[*http.Response] {
+func (s Setup) newBreaker() *gobreaker.CircuitBreaker[*http.Response] {
 	return gobreaker.NewCircuitBreaker[*http.Response](gobreaker.Settings{
-		Interval: 5 * time.Second, BucketPeriod: 500 * time.Millisecond, Timeout: time.Second,
+		Interval: 5 * time.Second, BucketPeriod: 500 * time.Millisecond, Timeout: s.openFor(),
 		ReadyToTrip: func(counts gobreaker.Counts) bool {
-			return counts.Requests >= 10 && float64(counts.TotalFailures) >= 0.5*float64(counts.Requests)
+			return counts.Requests >= 10 && float64(counts.TotalFailures) >= s.failureRate()*float64(counts.Requests)
 		},
 	})
 }
@@ -136,15 +208,32 @@ func (b breaking) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-func throughHeimdall(base http.RoundTripper) Doer {
-	retrier := heimdall.NewRetrier(heimdall.NewExponentialBackoff(200*time.Millisecond, 10*time.Second, 2, 100*time.Millisecond))
+func (s Setup) heimdall(base http.RoundTripper) Doer {
 	return httpclient.NewClient(httpclient.WithHTTPClient(&http.Client{Transport: base}),
-		httpclient.WithRetrier(retrier), httpclient.WithRetryCount(4))
+		httpclient.WithRetrier(s.retrier()), httpclient.WithRetryCount(4))
 }
 
-func throughResty(base http.RoundTripper) Doer {
+func (s Setup) retrier() heimdall.Retriable {
+	shortest, longest := s.waits(200*time.Millisecond, 10*time.Second)
+	return heimdall.NewRetrier(heimdall.NewExponentialBackoff(shortest, longest, 2, shortest/2))
+}
+
+// commands numbers hystrix's commands: each client must have a circuit of its own.
+var commands atomic.Int64
+
+func (s Setup) hystrix(base http.RoundTripper) Doer {
+	return hystrix.NewClient(hystrix.WithHTTPClient(&http.Client{Transport: base}),
+		hystrix.WithRetrier(s.retrier()), hystrix.WithRetryCount(4),
+		hystrix.WithCommandName(strconv.FormatInt(commands.Add(1), 10)), hystrix.WithMaxConcurrentRequests(1000),
+		hystrix.WithRequestVolumeThreshold(10), hystrix.WithErrorPercentThreshold(int(100*s.failureRate())),
+		hystrix.WithSleepWindow(int(s.openFor().Milliseconds())))
+}
+
+func (s Setup) resty(base http.RoundTripper) Doer {
 	client := resty.New().SetTransport(base).SetRetryCount(3).AddRetryConditions(resty.RetryConditionStatus5XX).
-		SetCircuitBreaker(resty.NewCircuitBreakerRatio(0.5, 10, time.Second))
+		SetCircuitBreaker(resty.NewCircuitBreakerRatio(s.failureRate(), 10, s.openFor()))
+	shortest, longest := s.waits(client.RetryWaitTime(), client.RetryMaxWaitTime())
+	client.SetRetryWaitTime(shortest).SetRetryMaxWaitTime(longest)
 	return doing(func(request *http.Request) (*http.Response, error) {
 		call := client.R().SetContext(request.Context()).SetResponseDoNotParse(true)
 		if request.Body != nil {
@@ -167,10 +256,11 @@ func hedged(base http.RoundTripper) Doer {
 }
 
 // byHand is the loop that people write themselves.
-func byHand(base http.RoundTripper) Doer {
-	client := through(breaking{base, newBreaker()})
+func (s Setup) byHand(base http.RoundTripper) Doer {
+	client := through(breaking{base, s.newBreaker()})
+	shortest, longest := s.waits(200*time.Millisecond, backoff.DefaultMaxInterval)
 	return doing(func(request *http.Request) (response *http.Response, err error) {
-		policy := backoff.WithMaxRetries(backoff.NewExponentialBackOff(backoff.WithInitialInterval(200*time.Millisecond)), 3)
+		waits := backoff.NewExponentialBackOff(backoff.WithInitialInterval(shortest), backoff.WithMaxInterval(longest))
 		err = backoff.Retry(func() error {
 			response, err = client.Do(request)
 			if err == nil && isFailure(response, nil) {
@@ -179,7 +269,7 @@ func byHand(base http.RoundTripper) Doer {
 				err = errServer
 			}
 			return err
-		}, backoff.WithContext(policy, request.Context()))
+		}, backoff.WithContext(backoff.WithMaxRetries(waits, 3), request.Context()))
 		return response, err
 	})
 }
