@@ -15,37 +15,51 @@ import (
 	"github.com/steadyhttp/steadyhttp/bench/peers"
 )
 
-// A base answers at once, with the status that it is told, so that what is measured is the library. Each
-// answer is a new response, since some libraries wrap its body: that is the base's one allocation.
-type base func() (status int)
+// A base answers at once, so that what is measured is the library.
+type base func() *http.Response
 
 func (b base) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.Body != nil {
 		_, _ = io.Copy(io.Discard, request.Body)
 		_ = request.Body.Close()
 	}
-	return &http.Response{StatusCode: b(), Body: http.NoBody}, nil
+	return b(), nil
 }
 
-func healthy() base { return func() int { return http.StatusOK } }
+// answering is a base that allocates nothing, for one call at a time. Some libraries wrap the response's
+// body, so it is set anew for each.
+func answering(status func() int) base {
+	response := new(http.Response)
+	return func() *http.Response {
+		*response = http.Response{StatusCode: status(), Body: http.NoBody}
+		return response
+	}
+}
+
+func healthy() base { return answering(func() int { return http.StatusOK }) }
 
 // stumbling fails each call once.
 func stumbling() base {
 	var asked atomic.Int64
-	return func() int {
+	return answering(func() int {
 		if asked.Add(1)%2 == 1 {
 			return http.StatusServiceUnavailable
 		}
 		return http.StatusOK
-	}
+	})
 }
 
 // failing counts how often it is asked.
 func failing(asked *atomic.Int64) base {
-	return func() int {
+	return answering(func() int {
 		asked.Add(1)
 		return http.StatusServiceUnavailable
-	}
+	})
+}
+
+// healthyForMany gives each of many calls at once a response of its own, which it allocates.
+func healthyForMany() base {
+	return func() *http.Response { return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody} }
 }
 
 // moment is as little of a wait as every library allows, so that what is measured is the work.
@@ -121,7 +135,7 @@ func BenchmarkSuccess(b *testing.B) {
 // BenchmarkParallel is BenchmarkSuccess on all processors at once.
 func BenchmarkParallel(b *testing.B) {
 	each(b, peers.All(peers.Setup{}), func(b *testing.B, library peers.Library) {
-		client := library.Client(healthy())
+		client := library.Client(healthyForMany())
 		b.RunParallel(func(more *testing.PB) {
 			request := newRequest(b, http.MethodGet, somewhere)
 			for more.Next() {
