@@ -1,35 +1,12 @@
-package fleet
+package main
 
 import (
-	"flag"
-	"fmt"
-	"os"
-	"strings"
+	"reflect"
 	"testing"
-	"testing/synctest"
-	"text/tabwriter"
+	"time"
 
 	"github.com/steadyhttp/steadyhttp/bench/peers"
 )
-
-var (
-	table    = flag.Bool("table", false, "print the table of all libraries, which takes minutes")
-	only     = flag.String("scenario", "", "only scenarios whose name contains this")
-	against  = flag.String("library", "", "only libraries whose name contains this")
-	clientsN = flag.Int("clients", 0, "one fleet of this size, in place of 50, 200 and 1000")
-)
-
-func sizes() []int {
-	if *clientsN > 0 {
-		return []int{*clientsN}
-	}
-	return []int{50, 200, 1000}
-}
-
-func play(t *testing.T, s setting, c scenario, l peers.Library) (r result) {
-	synctest.Test(t, func(*testing.T) { r = simulate(s, c, l) })
-	return r
-}
 
 // A blip of half a second is what retries are for.
 func TestBlipCostsAFleetOf200LessThanOneCallInAHundred(t *testing.T) {
@@ -39,28 +16,66 @@ func TestBlipCostsAFleetOf200LessThanOneCallInAHundred(t *testing.T) {
 	}
 }
 
-func TestTable(t *testing.T) {
-	if !*table {
-		return
+// go-retryablehttp has no randomness of its own.
+func TestSameSeedGivesTheSameFigures(t *testing.T) {
+	s, c := defaults(), scenario{"both", trouble{refused: 0.2, delay: 10 * time.Millisecond}, 2 * time.Second}
+	s.before, s.after = time.Second, 2*time.Second
+	library, err := choose("library", virtual(), nameOf, []string{"go-retryablehttp"})
+	if err != nil {
+		t.Fatal(err)
 	}
-	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, "scenario\tclients\tlibrary\tbefore\tduring\tafter\tload\tpeak\tback in")
-	for _, c := range scenarios {
-		if !strings.Contains(c.name, *only) {
-			continue
+	first := play(t, s, c, library[0])
+	if again := play(t, s, c, library[0]); !reflect.DeepEqual(first, again) {
+		t.Error("the same seed gave other figures")
+	}
+	s.seed++
+	if other := play(t, s, c, library[0]); reflect.DeepEqual(first, other) {
+		t.Error("another seed gave the same figures")
+	}
+}
+
+func TestRefusedAndThrottledSharesAddUp(t *testing.T) {
+	s, c := defaults(), scenario{"both", trouble{refused: 0.3, throttled: 0.3}, 10 * time.Second}
+	s.before, s.after = time.Second, time.Second
+	library, err := choose("library", virtual(), nameOf, []string{"no retries"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if during := play(t, s, c, library[0]).during(); during < 0.38 || during > 0.42 {
+		t.Errorf("%.4f of the calls succeeded", during)
+	}
+}
+
+func TestFiguresSayWhenThereIsNoRecovery(t *testing.T) {
+	calls := func(succeeded ...int) result {
+		r := result{from: 0, to: 5}
+		for _, n := range succeeded {
+			r.calls, r.succeeded, r.attempts = append(r.calls, 10), append(r.succeeded, n), append(r.attempts, 10)
 		}
-		for _, size := range sizes() {
-			for _, l := range peers.All(peers.Setup{}) {
-				if l.Real || !strings.Contains(l.Name, *against) {
-					continue
-				}
-				s := defaults()
-				s.clients = size
-				r := play(t, s, c, l)
-				fmt.Fprintf(out, "%s\t%d\t%s\t%.2f %%\t%.2f %%\t%.2f %%\t×%.2f\t×%.2f\t%.1f s\n", c.name, size, l.Name,
-					100*r.before(), 100*r.during(), 100*r.after(), r.loadDuring(), r.peak(), r.recovery().Seconds())
-			}
+		return r
+	}
+	for want, r := range map[string]result{
+		"0.0 s": calls(0, 0, 0, 0, 0, 10, 10, 10, 10, 10, 10, 10, 10),
+		"0.2 s": calls(0, 0, 0, 0, 0, 0, 0, 10, 10, 10, 10, 10, 10),
+		"never": calls(0, 0, 0, 0, 0, 10, 10, 10, 10, 10, 10, 0, 10),
+	} {
+		if got := r.backIn(); got != want {
+			t.Errorf("%s, not %s", got, want)
 		}
-		out.Flush()
+	}
+}
+
+func TestAttemptTakesAsLongAsTheServerNeedsWhenItIsBegun(t *testing.T) {
+	begin := time.Now()
+	m := &model{begin: begin, free: make([]time.Time, 1), service: 10 * time.Millisecond, trouble: func(since time.Duration) trouble {
+		if since < 100*time.Millisecond {
+			return trouble{capacity: 0.1}
+		}
+		return trouble{}
+	}}
+	for _, want := range []time.Duration{100 * time.Millisecond, 110 * time.Millisecond, 120 * time.Millisecond} {
+		if got := m.enqueue(begin); got != want {
+			t.Errorf("answered after %v, not %v", got, want)
+		}
 	}
 }

@@ -1,6 +1,4 @@
-// Package fleet lets many clients, each a real one of some library, share a model server that gets into
-// trouble, in virtual time. It shows what a retry policy does to a service and to its callers.
-package fleet
+package main
 
 import (
 	"context"
@@ -54,7 +52,7 @@ func (m *model) attempt(client int) (time.Duration, int, trouble, error) {
 		return 0, 0, t, refusedDial
 	case chance < t.refused:
 		return time.Millisecond, http.StatusServiceUnavailable, t, nil
-	case chance < t.throttled:
+	case chance < t.refused+t.throttled:
 		return time.Millisecond, http.StatusTooManyRequests, t, nil
 	case t.shedding > 0 && m.queue(now) >= t.shedding:
 		return time.Millisecond, http.StatusServiceUnavailable, t, nil
@@ -85,7 +83,7 @@ func (m *model) enqueue(now time.Time) time.Duration {
 		start = now
 	}
 	service := m.service
-	if capacity := m.trouble(start.Sub(m.begin)).capacity; capacity > 0 { // a queue outlasts the trouble, its slowness does not
+	if capacity := m.trouble(start.Sub(m.begin)).capacity; capacity > 0 { // by the time at which it is begun
 		service = time.Duration(float64(service) / capacity)
 	}
 	m.queue(now)

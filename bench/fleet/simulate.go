@@ -1,4 +1,4 @@
-package fleet
+package main
 
 import (
 	"io"
@@ -31,20 +31,22 @@ const bucket = 100 * time.Millisecond
 // A result counts what happened, by the bucket in which calls and attempts began.
 type result struct {
 	calls, succeeded, attempts []int
-	from, to                   int // the buckets of the trouble
+	answered                   []int // successes again, by the bucket in which they came
+	from, to                   int   // the buckets of the trouble
 }
 
 // simulate lets a fleet of clients meet a scenario. It must run in a synctest bubble.
 func simulate(s setting, c scenario, library peers.Library) result {
 	total := s.before + c.lasting + s.after
 	r := result{
-		calls: make([]int, total/bucket+1), succeeded: make([]int, total/bucket+1), attempts: make([]int, 2*total/bucket+1),
+		calls: make([]int, total/bucket+1), succeeded: make([]int, total/bucket+1),
+		attempts: make([]int, 2*total/bucket+1), answered: make([]int, 2*total/bucket+1),
 		from: int(s.before / bucket), to: int((s.before + c.lasting) / bucket),
 	}
 	m := &model{
 		random: rand.New(rand.NewPCG(s.seed, 1)), begin: time.Now(), free: make([]time.Time, s.workers),
 		service: s.service, patience: s.patience,
-		seen: func(since time.Duration) { r.attempts[min(int(since/bucket), len(r.attempts)-1)]++ },
+		seen: func(since time.Duration) { count(r.attempts, since) },
 		trouble: func(since time.Duration) trouble {
 			if since >= s.before && since < s.before+c.lasting {
 				return c.trouble
@@ -73,14 +75,18 @@ func (r *result) drive(s setting, total time.Duration, clients []peers.Doer) {
 			succeeded := succeeds(client)
 			mu.Lock()
 			defer mu.Unlock()
-			r.calls[at/bucket]++
+			count(r.calls, at)
 			if succeeded {
-				r.succeeded[at/bucket]++
+				count(r.succeeded, at)
+				count(r.answered, time.Since(begin))
 			}
 		})
 	}
 	group.Wait()
 }
+
+// count counts what happened then; the last bucket stands for all time after it.
+func count(counts []int, since time.Duration) { counts[min(int(since/bucket), len(counts)-1)]++ }
 
 func sum(counts []int) (total int) {
 	for _, count := range counts {
@@ -89,9 +95,13 @@ func sum(counts []int) (total int) {
 	return total
 }
 
-// success is the share of the calls begun in those buckets that succeeded.
+// success is the share of the calls begun in those buckets that succeeded; of no calls, none failed.
 func (r result) success(from, to int) float64 {
-	return float64(sum(r.succeeded[from:to])) / float64(max(1, sum(r.calls[from:to])))
+	calls := sum(r.calls[from:to])
+	if calls == 0 {
+		return 1
+	}
+	return float64(sum(r.succeeded[from:to])) / float64(calls)
 }
 
 // load is attempts over calls.
@@ -119,12 +129,19 @@ func (r result) peak() float64 {
 // recovery is how long after the trouble's end calls went on failing: until the beginning of the first
 // half second from which on each half second sees at least 95 % of its calls succeed.
 func (r result) recovery() time.Duration {
-	const half = int(500 * time.Millisecond / bucket)
 	back := r.to
 	for from := r.to; from+half < len(r.calls); from++ {
-		if r.success(from, from+half) < 0.95 {
+		if !r.well(from) {
 			back = from + 1
 		}
 	}
 	return time.Duration(back-r.to) * bucket
 }
+
+const half = int(500 * time.Millisecond / bucket) // a second
+
+// well reports whether calls succeed in the half second from there on.
+func (r result) well(from int) bool { return r.success(from, from+half) >= 0.95 }
+
+// recovered reports whether there is an end to recovery before the figures end.
+func (r result) recovered() bool { return r.well(len(r.calls) - 1 - half) }

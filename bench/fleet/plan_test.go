@@ -1,0 +1,265 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func parsed(t *testing.T, args ...string) *plan {
+	t.Helper()
+	p, err := parse(args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestWithoutFlagsEverythingIsPlayed(t *testing.T) {
+	p := parsed(t)
+	if len(p.scenarios) != len(scenarios) || len(p.libraries) != len(virtual()) || len(p.sizes) != 3 || p.setting != defaults() {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestFlagsDescribeFleetAndServer(t *testing.T) {
+	p := parsed(t, "-clients", "5,10", "-rate", "20", "-workers", "2", "-service", "50ms", "-patience", "2s",
+		"-before", "3s", "-after", "4s", "-seed", "7", "-repeat", "2")
+	want := setting{clients: defaults().clients, rate: 20, workers: 2, service: 50 * time.Millisecond, patience: 2 * time.Second,
+		before: 3 * time.Second, after: 4 * time.Second, seed: 7}
+	if p.setting != want {
+		t.Errorf("%+v", p.setting)
+	}
+	if games := p.games(p.scenarios[0]); len(games) != 2*2*len(virtual()) || games[0].setting.clients != 5 || games[len(games)-1].setting.clients != 10 {
+		t.Errorf("%d games", len(games))
+	}
+}
+
+func TestTroubleFlagsAloneMakeAScenario(t *testing.T) {
+	p := parsed(t, "-refused", "0.1", "-capacity", "0.5", "-shedding", "9", "-delay", "1s", "-throttled", "0.2", "-retry-after", "0",
+		"-restarting", "-lasting", "7s")
+	want := scenario{"yours", trouble{refused: 0.1, capacity: 0.5, shedding: 9, delay: time.Second, throttled: 0.2, restarting: true}, 7 * time.Second}
+	if len(p.scenarios) != 1 || p.scenarios[0] != want {
+		t.Errorf("%+v", p.scenarios)
+	}
+}
+
+func TestTroubleFlagsChangeTheScenariosAskedFor(t *testing.T) {
+	p := parsed(t, "-scenario", "brownout", "-scenario", "out", "-lasting", "7s", "-capacity", "0.2")
+	want := []scenario{
+		{"outage", trouble{refused: 1, capacity: 0.2}, 7 * time.Second},
+		{"brownout", trouble{capacity: 0.2}, 7 * time.Second},
+	}
+	if len(p.scenarios) != 2 || p.scenarios[0] != want[0] || p.scenarios[1] != want[1] {
+		t.Errorf("%+v", p.scenarios)
+	}
+	if scenarios[3].lasting != 10*time.Second {
+		t.Error("the scenario itself was changed")
+	}
+}
+
+func TestNameIsPreferredToAPartOfNames(t *testing.T) {
+	for asked, want := range map[string]string{
+		"rehttp": "rehttp", "failsafe": "failsafehttp; failsafehttp, budget", "hand": "by hand",
+	} {
+		var got []string
+		for _, l := range parsed(t, "-library", asked).libraries {
+			got = append(got, l.Name)
+		}
+		if strings.Join(got, "; ") != want {
+			t.Errorf("%s: %q", asked, got)
+		}
+	}
+}
+
+func TestOptionsArePutBesideTheDefaults(t *testing.T) {
+	p := parsed(t, "-library", "steadyhttp", "-attempts", "2", "-backoff", "100ms,1s", "-budget", "0.1,3", "-breaker-rate", "0.4,20",
+		"-breaker-run", "5,1s", "-open", "2s", "-window", "10s", "-attempt-timeout", "500ms", "-max-retry-after", "0s")
+	if len(p.options) != 9 || len(p.libraries) != 2 || p.libraries[0].Name != "yours" || p.libraries[1].Name != "steadyhttp" {
+		t.Errorf("%d options, %+v", len(p.options), p.libraries)
+	}
+	if chosen := p.libraries[0].Chosen; !strings.HasSuffix(chosen, "-attempt-timeout 500ms -max-retry-after 0s") {
+		t.Error(chosen)
+	}
+	if p := parsed(t, "-no-budget", "-no-breaker=false"); len(p.options) != 1 {
+		t.Errorf("%v", p.given)
+	}
+}
+
+// What is set must be seen in what is played.
+func TestYoursDoesWhatItsOptionsSay(t *testing.T) {
+	p := parsed(t, "-scenario", "flaky", "-library", "steadyhttp", "-attempts", "1", "-clients", "50", "-before", "1s", "-after", "1s", "-lasting", "2s")
+	loads := make(map[string]float64)
+	for g, r := range playAll(t, p.games(p.scenarios[0])) {
+		loads[g.library.Name] = r.loadDuring()
+	}
+	if loads["yours"] != 1 || loads["steadyhttp"] <= 1 {
+		t.Errorf("%v", loads)
+	}
+}
+
+func TestNonsenseIsRefusedByName(t *testing.T) {
+	for args, want := range map[string]string{
+		"nonsense":                             `"nonsense"`,
+		"-nonsense":                            "-nonsense",
+		"-clients 0":                           "-clients",
+		"-clients 50,":                         "-clients",
+		"-clients 2000000":                     "-clients",
+		"-rate NaN":                            "-rate",
+		"-rate 0.5":                            "-rate",
+		"-rate 1500":                           "keep 15 workers busy",
+		"-workers -1":                          "-workers",
+		"-service 0s":                          "-service",
+		"-service 10":                          "-service",
+		"-service 100us -patience 100us":       "-patience 100µs",
+		"-before 150ms":                        "-before",
+		"-after 0s":                            "-after",
+		"-after 25h":                           "-after",
+		"-seed -1":                             "-seed",
+		"-repeat 0":                            "-repeat",
+		"-scenario nonsense":                   `"nonsense": there are "blip"`,
+		"-library nonsense":                    `"nonsense": there are "steadyhttp"`,
+		"-library hedgedhttp":                  "only in real time",
+		"-refused 1.1":                         "-refused",
+		"-refused -0.1":                        "-refused",
+		"-refused 0":                           "no trouble",
+		"-refused 0.6 -throttled 0.6":          "-throttled",
+		"-capacity 0":                          "-capacity",
+		"-shedding 0":                          "-shedding",
+		"-delay -1s":                           "-delay",
+		"-retry-after -1":                      "-retry-after",
+		"-retry-after 1":                       "-throttled is 0",
+		"-restarting=perhaps":                  "-restarting",
+		"-lasting 1s":                          "no trouble",
+		"-scenario outage -lasting 10ms":       "-lasting",
+		"-scenario outage -refused 0":          "no trouble",
+		"-attempts 0":                          "WithMaxAttempts: 0",
+		"-attempts two":                        "-attempts",
+		"-backoff 1s":                          "-backoff",
+		"-backoff 1s,1ms":                      "WithBackoff: 1ms",
+		"-backoff 1,2":                         "-backoff",
+		"-budget 0.2,x":                        "-budget",
+		"-budget 2,5":                          "WithRetryBudget: 2",
+		"-breaker-rate NaN,10":                 "WithBreakerFailureRate: NaN",
+		"-breaker-rate 0,10 -breaker-run 0,0s": "WithoutBreaker",
+		"-breaker-run 3":                       "-breaker-run",
+		"-open 0s":                             "WithBreakerOpenFor: 0s",
+		"-window 1ms":                          "WithBreakerWindow: 1ms",
+		"-attempt-timeout -1s":                 "WithAttemptTimeout: -1s",
+		"-no-breaker=perhaps":                  "-no-breaker",
+		"-plot /nowhere":                       "/nowhere",
+		"-plot plan_test.go":                   "no folder",
+		"-plot . -clients 1,2":                 "-clients",
+		"-plot . -repeat 2":                    "-repeat",
+	} {
+		_, err := parse(strings.Fields(args))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+}
+
+func TestUsageNamesEveryFlagWithItsDefault(t *testing.T) {
+	var out bytes.Buffer
+	usage(&out)
+	for _, want := range []string{"-rate calls", "(default 1000)", "-backoff initial,longest", "-restarting", "-plot folder"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in %s", want, out.String())
+		}
+	}
+}
+
+func quick(t *testing.T, args ...string) *plan {
+	t.Helper()
+	return parsed(t, append(args, "-refused", "0.1", "-lasting", "1s", "-before", "1s", "-after", "1s", "-clients", "20", "-library", "steadyhttp", "-attempts", "2")...)
+}
+
+func TestTableIsText(t *testing.T) {
+	var out bytes.Buffer
+	if err := quick(t).run(t, &out); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(out.String(), "\n")
+	if len(lines) != 4 || !strings.HasPrefix(lines[0], "scenario  clients  library ") || !strings.HasPrefix(lines[1], "yours     20       yours ") || !strings.HasPrefix(lines[2], "yours     20       steadyhttp ") {
+		t.Error(out.String())
+	}
+}
+
+func TestTableIsMarkdown(t *testing.T) {
+	var out bytes.Buffer
+	if err := quick(t, "-markdown").run(t, &out); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(out.String(), "\n")
+	if len(lines) != 5 || lines[1] != "| --- | --- | --- | --- | --- | --- | --- | --- | --- |" || !strings.HasPrefix(lines[3], "| yours | 20 | steadyhttp | 100.00 % | ") {
+		t.Error(out.String())
+	}
+}
+
+func TestListTellsWhatWasChosen(t *testing.T) {
+	var out bytes.Buffer
+	if err := quick(t, "-list", "-markdown").run(t, &out); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "| yours | steadyhttp with -attempts 2 |\n| steadyhttp | the defaults |") {
+		t.Error(out.String())
+	}
+}
+
+func TestPictureIsAPNGNamedAfterItsScenario(t *testing.T) {
+	folder := t.TempDir()
+	var out bytes.Buffer
+	if err := quick(t, "-plot", folder).run(t, &out); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(folder, "yours.png")
+	if out.String() != file+"\n" {
+		t.Error(out.String())
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	picture, err := png.Decode(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size := picture.Bounds().Size(); size.X != 1800 || size.Y != 1400 {
+		t.Error(size)
+	}
+}
+
+func TestEveryLibraryHasALookOfItsOwn(t *testing.T) {
+	seen := make(map[string]string)
+	for _, l := range virtual() {
+		style, ok := styles[l.Name]
+		if !ok {
+			t.Errorf("%s has none", l.Name)
+		}
+		look := fmt.Sprint(style.Color, style.Dashes)
+		if other, ok := seen[look]; ok {
+			t.Errorf("%s looks like %s", l.Name, other)
+		}
+		seen[look] = l.Name
+	}
+}
+
+func TestTroubleIsToldInWords(t *testing.T) {
+	for want, c := range map[string]scenario{
+		"outage: every attempt answered 503 for 20s":                             scenarios[2],
+		"overload: capacity at 50 %, 503 beyond a queue of 100 for 20s":          scenarios[4],
+		"x: 10 % of the attempts answered 503, answers 3s late for 1m0s":         {"x", trouble{refused: 0.1, delay: 3 * time.Second}, time.Minute},
+		"429 storm: every attempt answered 429 with Retry-After: 2 for 10s":      scenarios[6],
+		"restart: connections of a tenth of the clients in turn refused for 20s": scenarios[7],
+	} {
+		if c.String() != want {
+			t.Errorf("%s, not %s", c, want)
+		}
+	}
+}
