@@ -1,4 +1,4 @@
-.PHONY: quickstart test check bench compare fleet cover fuzz
+.PHONY: quickstart test check bench compare fleet fleet-plot cover fuzz
 
 quickstart: ## shows what the client does, against a misbehaving server
 	go run ./examples/quickstart
@@ -9,14 +9,19 @@ test: ## runs every claim
 check: ## runs all that CI runs
 	bash .ci/run
 
-bench: ## what a success costs, beside the peers
-	cd bench && go test -run '^$$' -bench . .
+bench: ## what a call costs through each library, six times in turn; takes some five minutes
+	cd bench && go test -c -o bench.test . && for run in 1 2 3 4 5 6; do \
+		./bench.test -test.run '^$$' -test.bench '$(BENCH)' -test.benchtime 100ms || exit 1; \
+	done >bench.txt; go run golang.org/x/perf/cmd/benchstat@latest -table .name,/protocol,/call -row /library bench.txt
 
 compare: ## what the peers do with the same misbehaving server
 	cd bench && go run ./compare
 
-fleet: ## what a fleet of clients does to a server in trouble, all libraries; takes some five minutes
-	cd bench && go test ./fleet -run TestTable -v -timeout 20m -args -table
+fleet: ## what a fleet of clients does to a server in trouble; takes minutes. ARGS='-h' shows what can be set
+	cd bench && go run ./fleet $(ARGS)
+
+fleet-plot: ## draws the pictures of docs/fleet.md
+	cd bench && go run ./fleet -plot ../docs $(ARGS)
 
 cover:
 	go test -race -coverprofile=cover.out .
