@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gonum.org/v1/plot"
 )
 
 func parsed(t *testing.T, args ...string) *plan {
@@ -89,6 +91,7 @@ func TestOptionsArePutBesideTheDefaults(t *testing.T) {
 	if p := parsed(t, "-no-budget", "-no-breaker=false"); len(p.options) != 1 {
 		t.Errorf("%v", p.given)
 	}
+	parsed(t, "-no-breaker", "-breaker-rate", "0,10", "-breaker-run", "0,0s") // valid where there is none
 }
 
 // What is set must be seen in what is played.
@@ -232,6 +235,29 @@ func TestPictureIsAPNGNamedAfterItsScenario(t *testing.T) {
 	}
 	if size := picture.Bounds().Size(); size.X != 1800 || size.Y != 1400 {
 		t.Error(size)
+	}
+}
+
+func TestCurveIsWhatHappensInTheSecondAroundEachPoint(t *testing.T) {
+	counts := make([]int, 50)
+	counts[20] = 7
+	for _, point := range perSecond(counts, 10, plot.Axis{Min: 0, Max: 2}) {
+		within := point.X > 0.55 && point.X < 1.55 // the bucket is from 1.0 s to 1.1 s
+		if want := map[bool]float64{true: 7}[within]; point.X < 0 || point.X > 2 || point.Y != want {
+			t.Errorf("%v", point)
+		}
+	}
+}
+
+func TestTicksAreRoundAndFew(t *testing.T) {
+	for most, want := range map[float64]string{1575: "0 500 1000 1500", 40: "0 5 10 15 20 25 30 35 40", 5: "0 1 2 3 4 5"} {
+		var labels []string
+		for _, tick := range (ticks{}).Ticks(0, most) {
+			labels = append(labels, tick.Label)
+		}
+		if got := strings.Join(labels, " "); got != want {
+			t.Errorf("up to %v: %s", most, got)
+		}
 	}
 }
 
