@@ -2,6 +2,7 @@ package main
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -43,6 +44,32 @@ func TestRefusedAndThrottledSharesAddUp(t *testing.T) {
 	}
 	if during := play(t, s, c, library[0]).during(); during < 0.38 || during > 0.42 {
 		t.Errorf("%.4f of the calls succeeded", during)
+	}
+}
+
+// In an outage of a second nothing succeeds, but some of the calls that begin in it succeed after it.
+func TestSuccessCountsWhereItsCallBeganAndIsDrawnWhereItCame(t *testing.T) {
+	s, c := defaults(), scenario{"out", trouble{refused: 1}, time.Second}
+	s.before, s.after = time.Second, 5*time.Second
+	r := play(t, s, c, peers.Steady())
+	if came := sum(r.answered[r.from+1 : r.to]); came != 0 || r.during() == 0 {
+		t.Errorf("%d successes came during the outage, of %.4f of its calls", came, r.during())
+	}
+	if sum(r.answered) != sum(r.succeeded) {
+		t.Errorf("%d successes came, %d were counted", sum(r.answered), sum(r.succeeded))
+	}
+}
+
+func TestFiguresAreInTheOrderOfTheTable(t *testing.T) {
+	r := result{
+		calls:     []int{5, 5, 0, 4, 4, 4, 4, 4, 0, 0, 0, 0, 0, 0, 9},
+		succeeded: []int{5, 4, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		attempts:  []int{5, 5, 0, 8, 8, 8, 8, 8, 0, 0, 0, 0, 0, 0, 0},
+		from:      3, to: 8,
+	}
+	want := []string{"90.00 %", "15.00 %", "100.00 %", "×2.00", "×2.00", "0.0 s"} // no calls, and none failed
+	if got := r.figures(); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
 	}
 }
 

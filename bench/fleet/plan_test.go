@@ -4,13 +4,17 @@ import (
 	"bytes"
 	"fmt"
 	"image/png"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"gonum.org/v1/plot"
+
+	"github.com/steadyhttp/steadyhttp"
 )
 
 func parsed(t *testing.T, args ...string) *plan {
@@ -24,7 +28,7 @@ func parsed(t *testing.T, args ...string) *plan {
 
 func TestWithoutFlagsEverythingIsPlayed(t *testing.T) {
 	p := parsed(t)
-	if len(p.scenarios) != len(scenarios) || len(p.libraries) != len(virtual()) || len(p.sizes) != 3 || p.setting != defaults() {
+	if len(p.scenarios) != len(scenarios) || len(p.libraries) != len(virtual()) || !slices.Equal(p.sizes, []int{50, 200, 1000}) || p.setting != defaults() {
 		t.Errorf("%+v", p)
 	}
 }
@@ -94,6 +98,39 @@ func TestOptionsArePutBesideTheDefaults(t *testing.T) {
 	parsed(t, "-no-breaker", "-breaker-rate", "0,10", "-breaker-run", "0,0s") // valid where there is none
 }
 
+func TestWhatYoursGoesWithout(t *testing.T) {
+	for flag, breakers := range map[string]int{"-no-budget": 1, "-no-breaker": 0} {
+		transport, err := steadyhttp.NewTransport(http.NewFileTransport(http.Dir(".")), parsed(t, flag).options...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := (&http.Client{Transport: transport}).Get("file:///flags.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if got := len(transport.Breakers()); got != breakers {
+			t.Errorf("%s: %d breakers", flag, got)
+		}
+	}
+}
+
+func TestOutageAndBrownoutOf200AreDrawn(t *testing.T) {
+	p := parsed(t, "-plot", ".")
+	if len(p.scenarios) != 2 || p.scenarios[0].name != "outage" || p.scenarios[1].name != "brownout" || !slices.Equal(p.sizes, []int{200}) {
+		t.Errorf("%v of %v", p.scenarios, p.sizes)
+	}
+}
+
+func TestGoodputIsAboveAndLoadBelow(t *testing.T) {
+	r := result{answered: slices.Repeat([]int{1}, 100), attempts: slices.Repeat([]int{2}, 100), from: 10, to: 20}
+	pic := newPicture(defaults(), scenario{lasting: time.Second})
+	pic.add("steadyhttp", r)
+	if c := pic.curves[0]; c.goodput[0].Y != 10 || c.load[0].Y != 20 {
+		t.Errorf("%v above %v", c.goodput[0], c.load[0])
+	}
+}
+
 // What is set must be seen in what is played.
 func TestYoursDoesWhatItsOptionsSay(t *testing.T) {
 	p := parsed(t, "-scenario", "flaky", "-library", "steadyhttp", "-attempts", "1", "-clients", "50", "-before", "1s", "-after", "1s", "-lasting", "2s")
@@ -120,7 +157,7 @@ func TestNonsenseIsRefusedByName(t *testing.T) {
 		"-service 0s":                          "-service",
 		"-service 10":                          "-service",
 		"-service 100us -patience 100us":       "-patience 100µs",
-		"-before 150ms":                        "-before",
+		"-before 1050ms":                       "-before",
 		"-after 0s":                            "-after",
 		"-after 25h":                           "-after",
 		"-seed -1":                             "-seed",
