@@ -766,7 +766,7 @@ func TestDefaultsOpenAtHalfOfThirtyOrARunOfFive(t *testing.T) {
 		sendMany(t, transport, 1)
 		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
 		open := time.Until(breaker(t, transport).RetryAt)
-		assert.InDelta(t, 800*time.Millisecond, open, float64(160*time.Millisecond))
+		assert.InDelta(t, 700*time.Millisecond, open, float64(140*time.Millisecond))
 	})
 }
 

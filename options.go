@@ -65,7 +65,7 @@ func defaults() *config {
 		breaker: breakerPolicy{
 			rate: 0.5, minRequests: 30,
 			failures: 5, lasting: 600 * time.Millisecond,
-			window: 5 * time.Second, openFor: 800 * time.Millisecond,
+			window: 5 * time.Second, openFor: 700 * time.Millisecond,
 		},
 	}
 }
@@ -365,7 +365,7 @@ func WithBreakerWindow(d time.Duration) Option {
 
 // WithBreakerOpenFor sets how long an open breaker rejects before it lets a probe through.
 //
-// The default is 800 ms. It is spread by ±20 %, so that a fleet does not probe in step. If the probe fails,
+// The default is 700 ms. It is spread by ±20 %, so that a fleet does not probe in step. If the probe fails,
 // the next open time counts from when the probe was sent, though a quarter of it remains at least: what was
 // waited for a timeout need not be waited twice. It must be at least 1 ms.
 func WithBreakerOpenFor(d time.Duration) Option {
