@@ -9,14 +9,6 @@ import (
 	"github.com/steadyhttp/steadyhttp/bench/peers"
 )
 
-// A blip of half a second is what retries are for.
-func TestBlipCostsAFleetOf200LessThanOneCallInAHundred(t *testing.T) {
-	r := play(t, defaults(), scenarios[0], peers.Steady())
-	if r.during() < 0.99 || r.after() < 0.99 {
-		t.Errorf("%.4f of the calls succeeded during the blip, %.4f after it", r.during(), r.after())
-	}
-}
-
 // go-retryablehttp has no randomness of its own.
 func TestSameSeedGivesTheSameFigures(t *testing.T) {
 	s, c := defaults(), scenario{"both", trouble{refused: 0.2, delay: 10 * time.Millisecond}, 2 * time.Second}
