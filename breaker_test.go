@@ -760,9 +760,19 @@ func TestDefaultsOpenAtHalfOfThirtyOrARunOfFive(t *testing.T) {
 		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
 
 		transport = newTransport(t, scripted(status(503)), once)
-		sendMany(t, transport, 4)
-		time.Sleep(600 * time.Millisecond)
+		sendMany(t, transport, 1)
+		time.Sleep(time.Minute)
+		sendMany(t, transport, 3)
 		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		sendMany(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+
+		transport = newTransport(t, scripted(status(503)), once)
+		sendMany(t, transport, 3)
+		time.Sleep(599 * time.Millisecond)
+		sendMany(t, transport, 2)
+		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		time.Sleep(time.Millisecond)
 		sendMany(t, transport, 1)
 		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
 		open := time.Until(breaker(t, transport).RetryAt)
@@ -807,14 +817,41 @@ func TestRunOfFailuresIsNotOlderThanTheLastSuccess(t *testing.T) {
 		for _, c := range calls {
 			steps = append(steps, c.step)
 		}
-		transport := newTransport(t, scripted(steps...), steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutive(3, time.Second))
-		for _, c := range calls {
-			time.AfterFunc(c.begins, func() { sendMany(t, transport, 1) })
+		for name, watched := range map[string]steadyhttp.Option{
+			"unwatched": steadyhttp.WithMaxAttempts(1), "watched": steadyhttp.WithObserver(func(context.Context, steadyhttp.Event) {}),
+		} {
+			transport := newTransport(t, scripted(steps...), steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutive(3, time.Second), watched)
+			for _, c := range calls {
+				time.AfterFunc(c.begins, func() { sendMany(t, transport, 1) })
+			}
+			time.Sleep(3 * time.Second)
+			assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport), "%s: it has lasted since the success began at 2.0 s", name)
+			time.Sleep(110 * time.Millisecond)
+			assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport), name)
 		}
-		time.Sleep(3 * time.Second)
-		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport), "nothing has succeeded for a second only since 2.0 s")
-		time.Sleep(time.Second)
+	})
+}
+
+func TestSuccessThatAClassifierCallsAFailureIsSlowToo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		failing := steadyhttp.WithClassifier(func(*http.Request, *http.Response, error) steadyhttp.Class { return steadyhttp.Transient })
+		transport := newTransport(t, scripted(after(time.Second, status(200))), single(failing, steadyhttp.WithBreakerConsecutive(4, time.Second))...)
+		sendMany(t, transport, 2)
 		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+	})
+}
+
+func TestSlowProbeThatSucceedsShortensNoLaterOpenTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport, server := opened(t, after(10*time.Second, status(200)))
+		time.Sleep(time.Until(breaker(t, transport).RetryAt))
+		sendMany(t, transport, 1)
+		require.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		server.steps = []step{status(503)}
+		sendMany(t, transport, 10)
+		assert.GreaterOrEqual(t, time.Until(breaker(t, transport).RetryAt), 800*time.Millisecond)
 	})
 }
 

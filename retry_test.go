@@ -809,3 +809,19 @@ func TestWaitAfterASlowFailureIsAsLongAsTheFailureUpToASecond(t *testing.T) {
 		})
 	}
 }
+
+func TestWaitAfterASlowFailureThatWouldOutlastTheDeadlineIsNotBegun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 1900*time.Millisecond)
+		defer cancel()
+		ctx, report := steadyhttp.WithReport(ctx)
+		server := scripted(after(time.Second, status(503)))
+		response, err := newTransport(t, server).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		require.NoError(t, err)
+		assert.Equal(t, 503, response.StatusCode)
+		assert.Equal(t, time.Second, time.Since(start))
+		assert.Equal(t, steadyhttp.StopDeadline, report.Stopped)
+	})
+}
