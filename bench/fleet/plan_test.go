@@ -225,7 +225,8 @@ func TestTableIsText(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(out.String(), "\n")
-	if len(lines) != 4 || !strings.HasPrefix(lines[0], "scenario  clients  library ") || !strings.HasPrefix(lines[1], "yours     20       yours ") || !strings.HasPrefix(lines[2], "yours     20       steadyhttp ") {
+	if len(lines) != 4 || !strings.HasPrefix(lines[0], "scenario   clients  library     ") ||
+		!strings.HasPrefix(lines[1], "yours      20       yours       ") || !strings.HasPrefix(lines[2], "yours      20       steadyhttp  ") {
 		t.Error(out.String())
 	}
 }

@@ -6,21 +6,17 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"text/tabwriter"
 )
 
 // tabulate prints a row for each scenario, size of the fleet and library.
-func (p *plan) tabulate(t *testing.T, out io.Writer) error {
-	table := newTable(out, p.markdown, "scenario", "clients", "library", "before", "during", "after", "load", "peak", "back in")
+func (p *plan) tabulate(t *testing.T, out io.Writer) {
+	table := newTable(out, p.markdown, "scenario ", "clients", "library             ",
+		"before  ", "during  ", "after   ", "load ", "peak ", "back in")
 	for _, c := range p.scenarios {
 		for g, r := range playAll(t, p.games(c)) {
 			table.row(append([]string{c.name, fmt.Sprint(g.setting.clients), g.library.Name}, r.figures()...)...)
 		}
-		if err := table.flush(); err != nil {
-			return err
-		}
 	}
-	return nil
 }
 
 // figures are what the table shows of a result.
@@ -41,33 +37,40 @@ func (r result) backIn() string {
 }
 
 // listLibraries prints what was chosen for each library.
-func (p *plan) listLibraries(out io.Writer) error {
-	table := newTable(out, p.markdown, "library", "set up with")
+func (p *plan) listLibraries(out io.Writer) {
+	table := newTable(out, p.markdown, "library             ", "set up with")
 	for _, l := range p.libraries {
 		table.row(l.Name, l.Chosen)
 	}
-	return table.flush()
 }
 
 // A table is printed as it grows.
 type table struct {
-	row   func(cells ...string)
-	flush func() error
+	out      io.Writer
+	markdown bool
+	headings []string // as wide as their columns
 }
 
 func newTable(out io.Writer, markdown bool, headings ...string) table {
+	t := table{out, markdown, headings}
+	t.row(headings...)
 	if markdown {
-		return markdownTable(out, headings)
+		t.row(slices.Repeat([]string{"---"}, len(headings))...)
 	}
-	columns := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(cells ...string) { fmt.Fprintln(columns, strings.Join(cells, "\t")) }
-	row(headings...)
-	return table{row, columns.Flush}
+	return t
 }
 
-func markdownTable(out io.Writer, headings []string) table {
-	row := func(cells ...string) { fmt.Fprintf(out, "| %s |\n", strings.Join(cells, " | ")) }
-	row(headings...)
-	row(slices.Repeat([]string{"---"}, len(headings))...)
-	return table{row, func() error { return nil }}
+func (t table) row(cells ...string) {
+	line := ""
+	for i, cell := range cells {
+		if t.markdown {
+			line += "| " + strings.TrimSpace(cell) + " "
+		} else {
+			line += fmt.Sprintf("%-*s  ", len(t.headings[i]), cell)
+		}
+	}
+	if t.markdown {
+		line += "|"
+	}
+	fmt.Fprintln(t.out, strings.TrimSpace(line))
 }
