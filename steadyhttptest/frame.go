@@ -1,0 +1,124 @@
+package steadyhttptest
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"sync"
+)
+
+// HTTP/2's frames and codes (RFC 9113 §6, §7), as far as the faults need them.
+const (
+	frameHeaders, frameReset, frameGoAway = 1, 3, 7
+
+	noError, internalError, refusedStream = 0, 2, 7
+
+	lastStream = 1<<31 - 1 // the largest number that a stream can have
+)
+
+// frame returns a frame as it is on the wire.
+func frame(kind byte, stream uint32, payload ...uint32) []byte {
+	const word = 4
+	wire := []byte{0, 0, byte(word * len(payload)), kind, 0}
+	wire = binary.BigEndian.AppendUint32(wire, stream)
+	for _, value := range payload {
+		wire = binary.BigEndian.AppendUint32(wire, value)
+	}
+	return wire
+}
+
+// goAwayFrame says that the connection takes no more streams, and leaves open which of those it has were
+// processed.
+func goAwayFrame() []byte { return frame(frameGoAway, 0, lastStream, noError) }
+
+// halfHeadersFrame announces more than it has.
+func halfHeadersFrame() []byte {
+	half := frame(frameHeaders, 1, 0)
+	half[2]++
+	return half
+}
+
+// frameHeader is the length of what precedes a frame's payload (RFC 9113 §4.1).
+const frameHeader = 9
+
+// A framer passes on the frames of net/http's HTTP/2 server, each as a whole, so that others can be put
+// between them.
+type framer struct {
+	mu      sync.Mutex
+	out     io.Writer
+	pending []byte
+	began   chan struct{} // closed once a frame is out: SETTINGS must be the first (RFC 9113 §3.4)
+	refused chan struct{} // one for each stream that is to be refused
+}
+
+func newFramer(out io.Writer) *framer {
+	return &framer{out: out, began: make(chan struct{}), refused: make(chan struct{}, 1)}
+}
+
+// Write fulfils io.Writer.
+func (f *framer) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pending = append(f.pending, p...)
+	complete := 0
+	for next := f.pending; ; next = f.pending[complete:] {
+		size, ok := frameSize(next)
+		if !ok {
+			break
+		}
+		f.refuse(next[:size])
+		complete += size
+	}
+	_, err := f.out.Write(f.pending[:complete])
+	f.pending = f.pending[complete:]
+	f.begin(complete)
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// frameSize returns the length of the first frame, if all of it is there.
+func frameSize(wire []byte) (int, bool) {
+	if len(wire) < frameHeader {
+		return 0, false
+	}
+	size := frameHeader + int(wire[0])<<16 + int(wire[1])<<8 + int(wire[2])
+	return size, len(wire) >= size
+}
+
+// refuse makes the reset by which net/http ends a stream whose handler panicked a REFUSED_STREAM.
+func (f *framer) refuse(frame []byte) {
+	code := frame[frameHeader:]
+	if frame[3] != frameReset || binary.BigEndian.Uint32(code) != internalError {
+		return
+	}
+	select {
+	case <-f.refused:
+		binary.BigEndian.PutUint32(code, refusedStream)
+	default:
+	}
+}
+
+// begin is called with the lock held.
+func (f *framer) begin(written int) {
+	select {
+	case <-f.began:
+	default:
+		if written > 0 {
+			close(f.began)
+		}
+	}
+}
+
+// put sends a frame of our own.
+func (f *framer) put(ctx context.Context, frame []byte) {
+	select {
+	case <-f.began:
+	case <-ctx.Done():
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, _ = f.out.Write(frame)
+}
