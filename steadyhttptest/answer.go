@@ -79,6 +79,9 @@ func (a Answer) Endless() Answer {
 	return a
 }
 
+// RoundTrip answers.
+func (a Answer) RoundTrip(r *http.Request) (*http.Response, error) { return perform(a, r, nil) }
+
 // String returns the status code, and how the body ends if it is not whole.
 func (a Answer) String() string {
 	if a.ending == whole {

@@ -323,6 +323,15 @@ var faultyWrappers = map[string]struct {
 		},
 		found: "CloseIdleConnections is forwarded: steadyhttptest: CloseIdleConnections panics over a base that has none: interface conversion: ",
 	},
+	"never answers": {
+		wrap: sending(func(_ http.RoundTripper, r *http.Request) (*http.Response, error) {
+			if r.Body != nil {
+				_ = r.Body.Close()
+			}
+			return nil, errors.New("not today")
+		}),
+		found: "calls at the same time do not mix: steadyhttptest: no call got a 200, though two of three were answered so",
+	},
 	"shares one response among those who ask at the same time": {
 		wrap:  func(base http.RoundTripper) http.RoundTripper { return &sharing{wrapper: wrapper{base}} },
 		found: "calls at the same time do not mix: steadyhttptest: call ",

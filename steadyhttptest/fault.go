@@ -73,6 +73,9 @@ var faultNames = map[Fault]string{
 	HeaderTimeout: "header timeout", Hang: "hang", GoAway: "GOAWAY", RefusedStream: "refused stream",
 }
 
+// RoundTrip fails.
+func (f Fault) RoundTrip(r *http.Request) (*http.Response, error) { return perform(f, r, nil) }
+
 // String returns the fault's name in lower case, such as "half a header".
 func (f Fault) String() string {
 	return cmp.Or(faultNames[f], fmt.Sprintf("Fault(%d)", int(f)))

@@ -73,7 +73,7 @@ var faults = map[steadyhttptest.Fault]told{
 	},
 	steadyhttptest.HeaderTimeout: {
 		transport: "net/http: timeout awaiting response headers", http2: "http2: timeout awaiting response headers",
-		class: steadyhttp.Transient, is: func(err error) bool { timeout := as[net.Error](err); return timeout.Timeout() && timeout.Temporary() },
+		class: steadyhttp.Transient, is: func(err error) bool { return as[net.Error](err).Timeout() },
 	},
 	steadyhttptest.Hang: {
 		transport: "context deadline exceeded",

@@ -108,7 +108,7 @@ func (i *Injector) RoundTrip(request *http.Request) (*http.Response, error) {
 	if step == nil {
 		return i.base().RoundTrip(request)
 	}
-	return mark(step)(perform(step, request, nil))
+	return mark(step)(step.RoundTrip(request))
 }
 
 func (i *Injector) base() http.RoundTripper {

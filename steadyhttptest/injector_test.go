@@ -93,7 +93,7 @@ func TestInjectorKeepsTheRate(t *testing.T) {
 	t.Parallel()
 	for rate, want := range map[float64]int{0: 0, 0.01: 100, 0.1: 1000, 0.5: 5000, 1: 10_000} {
 		chaos := &steadyhttptest.Injector{Base: nothing{}}
-		require.NoError(t, chaos.Start(steadyhttptest.Injection{Rate: rate, Seed: 7, Latency: 1}))
+		require.NoError(t, chaos.Start(steadyhttptest.Injection{Rate: rate, Seed: 7, Steps: []steadyhttptest.Step{steadyhttptest.Reset}}))
 		for range 10_000 {
 			_, _ = chaos.RoundTrip(get(t))
 		}

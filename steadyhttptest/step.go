@@ -17,9 +17,11 @@ import (
 // A Step is what becomes of one attempt: an [Answer], made by [Status]; a [Fault]; or what [Fail],
 // [Handler], [Func], [Raw] and [End] make, and [Delay] of any of them.
 //
-// Each can be played by a [Transport], a [Server] and an [Injector]. A Step does not change, so the same
-// one may be in many scripts. Its String tells it shortly.
+// Each can be played by a [Transport], a [Server] and an [Injector]. By itself it is an
+// [http.RoundTripper] that does the same for ever and remembers nothing. A Step does not change, so the
+// same one may be in many scripts. Its String tells it shortly.
 type Step interface {
+	http.RoundTripper
 	fmt.Stringer
 
 	// play performs the step in place of a network.
@@ -64,6 +66,8 @@ type delayed struct {
 	wait time.Duration
 }
 
+func (d delayed) RoundTrip(r *http.Request) (*http.Response, error) { return perform(d, r, nil) }
+
 func (d delayed) String() string { return fmt.Sprint(d.Step, " after ", d.wait) }
 
 func (d delayed) play(request *http.Request) (*http.Response, error) {
@@ -106,6 +110,8 @@ type failure struct {
 	err error
 }
 
+func (f failure) RoundTrip(r *http.Request) (*http.Response, error) { return perform(f, r, nil) }
+
 func (f failure) String() string { return "error: " + f.err.Error() }
 
 func (f failure) play(*http.Request) (*http.Response, error) { return nil, f.err }
@@ -119,6 +125,9 @@ func (failure) serve(_ http.ResponseWriter, r *http.Request) { hangUp(r) }
 // response, or hangs up where there is an error. What it returns is passed on as it is, even if that is
 // both response and error, or neither.
 type Func func(*http.Request) (*http.Response, error)
+
+// RoundTrip calls the function.
+func (f Func) RoundTrip(r *http.Request) (*http.Response, error) { return perform(f, r, nil) }
 
 // String returns "func".
 func (Func) String() string { return "func" }
@@ -162,6 +171,8 @@ type handled struct {
 	handler http.Handler
 }
 
+func (h handled) RoundTrip(r *http.Request) (*http.Response, error) { return perform(h, r, nil) }
+
 func (handled) String() string { return "handler" }
 
 func (handled) stage() stage { return handling }
@@ -201,6 +212,10 @@ type raw struct {
 	text string
 }
 
+func (r raw) RoundTrip(request *http.Request) (*http.Response, error) {
+	return perform(r, request, nil)
+}
+
 func (r raw) String() string { return fmt.Sprintf("raw %.20q", r.text) }
 
 // play returns errors as net/http decorates them (persistConn.mapRoundTripError).
@@ -231,6 +246,8 @@ type end struct {
 
 var errEnded = errors.New("steadyhttptest: the script has ended")
 
+func (e end) RoundTrip(r *http.Request) (*http.Response, error) { return perform(e, r, nil) }
+
 func (end) String() string { return "end" }
 
 func (e end) play(request *http.Request) (*http.Response, error) {
@@ -253,6 +270,8 @@ func orInvalid(step Step) Step {
 	}
 	return step
 }
+
+func (i invalid) RoundTrip(r *http.Request) (*http.Response, error) { return perform(i, r, nil) }
 
 func (i invalid) String() string { return "invalid: " + string(i) }
 func (invalid) stage() stage     { return answering }

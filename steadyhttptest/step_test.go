@@ -322,3 +322,56 @@ func TestStepsTellWhatTheyAre(t *testing.T) {
 		assert.Equal(t, want, step.String())
 	}
 }
+
+func TestStepIsARoundTripperByItself(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		test := &failing{}
+		start := time.Now()
+		for _, c := range []struct {
+			step steadyhttptest.Step
+			want string
+		}{
+			{steadyhttptest.Status(404), "404 Not Found"},
+			{steadyhttptest.Delay(time.Second, steadyhttptest.Status(503)), "503 Service Unavailable"},
+			{steadyhttptest.Func(leaving), "200 "},
+			{steadyhttptest.Handler(http.NotFoundHandler()), "404 404 page not found\n"},
+			{steadyhttptest.Raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"), "200 fine"},
+			{steadyhttptest.Reset, "read tcp api.example.com:443: read: connection reset by peer"},
+			{steadyhttptest.Fail(io.EOF), "EOF"},
+			{steadyhttptest.End(test), "steadyhttptest: the script has ended"},
+			{steadyhttptest.Fail(nil), "steadyhttptest: invalid step: Fail(nil): want an error"},
+		} {
+			for range 2 {
+				source := &watched{Reader: strings.NewReader("payload")}
+				r := put(t, "")
+				r.Body = source
+				response, err := c.step.RoundTrip(r)
+				if err != nil {
+					assert.EqualError(t, err, c.want)
+				} else {
+					code, content := read(t, response, err)
+					assert.Equal(t, c.want, fmt.Sprint(code, " ", content))
+				}
+				assert.Equal(t, 1, source.closes(), "%v", c.step)
+			}
+		}
+		assert.Equal(t, 2*time.Second, time.Since(start))
+		assert.Len(t, test.failures(), 2)
+		_, err := steadyhttptest.Status(200).RoundTrip(&http.Request{})
+		assert.EqualError(t, err, "http: nil Request.URL")
+	})
+}
+
+func TestFuncMayPlayAnotherStep(t *testing.T) {
+	t.Parallel()
+	base := steadyhttptest.NewTransport(steadyhttptest.Func(func(r *http.Request) (*http.Response, error) {
+		if _, err := io.ReadFull(r.Body, make([]byte, 3)); err != nil {
+			return nil, err
+		}
+		return steadyhttptest.Status(503).RoundTrip(r)
+	}))
+	code, _ := exchange(t, base, put(t, "payload"))
+	assert.Equal(t, 503, code)
+	base.AssertBody(t, "payload")
+}

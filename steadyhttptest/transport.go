@@ -50,8 +50,7 @@ func NewTransport(steps ...Step) *Transport {
 // RoundTrip plays the next step. Nothing arrives of a request whose context has ended.
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err := unsendable(request); err != nil {
-		closeBody(request)
-		return nil, err
+		return refuse(request, err)
 	}
 	r := t.take(arrival(request, request.URL.String()))
 	return perform(r.Step, request, r)
@@ -68,6 +67,11 @@ func unsendable(request *http.Request) error {
 	return nil
 }
 
+func refuse(request *http.Request, err error) (*http.Response, error) {
+	closeBody(request)
+	return nil, err
+}
+
 func closeBody(request *http.Request) {
 	if request.Body != nil {
 		_ = request.Body.Close()
@@ -76,11 +80,14 @@ func closeBody(request *http.Request) {
 
 // perform plays a step in place of a network, and notes in the record, if there is one, what it sees.
 func perform(step Step, request *http.Request, r *record) (*http.Response, error) {
+	if err := unsendable(request); err != nil {
+		return refuse(request, err)
+	}
 	if request.Body == nil || request.Body == http.NoBody || step.stage() < answering {
 		defer closeBody(request)
 		return r.count(step.play(request))
 	}
-	sent := &sentBody{body: request.Body, record: r, length: request.ContentLength}
+	sent := sending(request, r)
 	defer func() { _ = sent.Close() }()
 	if step.stage() == handling {
 		given := request.WithContext(request.Context())
@@ -115,6 +122,14 @@ type sentBody struct {
 	length int64 // promised; less than 1: none
 	read   int64
 	once   sync.Once
+}
+
+// sending also knows a body that is on its way already: a Func may play another step.
+func sending(request *http.Request, r *record) *sentBody {
+	if sent, ok := request.Body.(*sentBody); ok {
+		return sent
+	}
+	return &sentBody{body: request.Body, record: r, length: request.ContentLength}
 }
 
 func (b *sentBody) Read(p []byte) (int, error) {
