@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/steadyhttp/steadyhttp"
+	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
 
 const origin = "https://api.example.com:443"
@@ -64,7 +65,7 @@ func state(t *testing.T, transport *steadyhttp.Transport) steadyhttp.BreakerStat
 }
 
 // opened returns a transport whose breaker is open, and the script that plays on.
-func opened(t *testing.T, then step, options ...steadyhttp.Option) (*steadyhttp.Transport, *script) {
+func opened(t *testing.T, then step, options ...steadyhttp.Option) (*steadyhttp.Transport, *steadyhttptest.Transport) {
 	t.Helper()
 	steps := make([]step, 10, 11)
 	for i := range steps {
@@ -97,7 +98,7 @@ func TestEveryPercentageTripsAtExactlyItsRate(t *testing.T) {
 			transport := newTransport(t, server, single(
 				steadyhttp.WithBreakerFailureRate(float64(percent)/100, 100), steadyhttp.WithBreakerConsecutive(0, 0))...)
 			sendMany(t, transport, 100-percent)
-			server.steps = []step{status(503)}
+			server.Play(status(503))
 			sendMany(t, transport, percent-1)
 			assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport), "one less than %d of 100", percent)
 			sendMany(t, transport, 1)
@@ -113,7 +114,7 @@ func TestBreakerStaysClosedBelowTheRate(t *testing.T) {
 		transport := newTransport(t, server, single()...)
 		sendMany(t, transport, 20)
 		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
-		assert.Equal(t, 20, server.attempts())
+		server.AssertAttempts(t, 20)
 	})
 }
 
@@ -262,7 +263,7 @@ func TestOpenBreakerSendsNothingAndClosesTheBody(t *testing.T) {
 		assert.Equal(t, breaker(t, transport).RetryAt, open.RetryAt)
 		assert.Zero(t, time.Since(start))
 		assert.Equal(t, 1, source.closes())
-		assert.Equal(t, 10, server.attempts())
+		server.AssertAttempts(t, 10)
 		assert.Empty(t, report.Attempts)
 		assert.Equal(t, steadyhttp.StopCircuitOpen, report.Stopped)
 	})
@@ -293,7 +294,7 @@ func TestCallerWhoGaveUpIsToldSoByAnOpenBreakerToo(t *testing.T) {
 			assert.ErrorIs(t, err, context.Cause(ctx))
 			assert.NotErrorIs(t, err, steadyhttp.ErrCircuitOpen)
 			assert.Equal(t, want.stopped, report.Stopped)
-			assert.Equal(t, 10, server.attempts())
+			server.AssertAttempts(t, 10)
 			assert.Equal(t, 1, source.closes())
 		}
 	})
@@ -325,7 +326,7 @@ func TestProbeGoesAtRetryAtAndNotBefore(t *testing.T) {
 		code, err := send(t, transport)
 		require.NoError(t, err)
 		assert.Equal(t, 200, code)
-		assert.Equal(t, 11, server.attempts())
+		server.AssertAttempts(t, 11)
 		assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin}, breaker(t, transport), "closed, with a clean window")
 	})
 }
@@ -339,7 +340,7 @@ func TestFailedProbeOpensAgain(t *testing.T) {
 			sendMany(t, transport, 20)
 		}
 		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
-		assert.Equal(t, 15, server.attempts(), "one probe for each open time")
+		assert.Len(t, server.Attempts(), 15, "one probe for each open time")
 	})
 }
 
@@ -365,7 +366,7 @@ func TestOnlyOneProbeGoesAtATime(t *testing.T) {
 		}
 		group.Wait()
 		assert.Equal(t, 63, rejections)
-		assert.Equal(t, 11, server.attempts())
+		server.AssertAttempts(t, 11)
 		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
 	})
 }
@@ -376,7 +377,7 @@ func TestNeutralProbeMakesRoomForAnother(t *testing.T) {
 		transport, server := opened(t, status(429))
 		time.Sleep(time.Until(breaker(t, transport).RetryAt))
 		sendMany(t, transport, 5)
-		assert.Equal(t, 15, server.attempts())
+		server.AssertAttempts(t, 15)
 		assert.Equal(t, steadyhttp.BreakerHalfOpen, state(t, transport))
 	})
 }
@@ -396,10 +397,10 @@ func TestHangingProbeLosesItsLeaseAndDecidesNothing(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					deaf := make(chan struct{}) // a base that does not look at the context
-					transport, server := opened(t, func(*http.Request) (*http.Response, error) {
+					transport, server := opened(t, function(func(r *http.Request) (*http.Response, error) {
 						<-deaf
-						return status(answer)(nil)
-					}, c.options...)
+						return status(answer).RoundTrip(r)
+					}), c.options...)
 					time.Sleep(time.Until(breaker(t, transport).RetryAt))
 					var group sync.WaitGroup
 					group.Go(func() { sendMany(t, transport, 1) })
@@ -409,12 +410,10 @@ func TestHangingProbeLosesItsLeaseAndDecidesNothing(t *testing.T) {
 					_, err := send(t, transport)
 					require.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
 					time.Sleep(time.Nanosecond)
-					server.mu.Lock()
-					server.steps = append(server.steps, after(time.Second, status(200)))
-					server.mu.Unlock()
+					server.Play(after(time.Second, status(200)))
 					group.Go(func() { sendMany(t, transport, 1) }) // the next probe
 					synctest.Wait()
-					require.Equal(t, 12, server.attempts())
+					require.Len(t, server.Attempts(), 12)
 
 					close(deaf)
 					synctest.Wait()
@@ -459,10 +458,10 @@ func TestProbeThatPanicsOrExitsIsNeutralAndFreesItsPlace(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				transport, server := opened(t, func(*http.Request) (*http.Response, error) {
+				transport, server := opened(t, function(func(*http.Request) (*http.Response, error) {
 					leave()
 					return nil, nil
-				})
+				}))
 				time.Sleep(time.Until(breaker(t, transport).RetryAt))
 				for range 3 {
 					var group sync.WaitGroup
@@ -475,8 +474,8 @@ func TestProbeThatPanicsOrExitsIsNeutralAndFreesItsPlace(t *testing.T) {
 					group.Wait()
 					assert.Equal(t, steadyhttp.BreakerHalfOpen, state(t, transport))
 				}
-				assert.Equal(t, 13, server.attempts())
-				server.steps = []step{status(503)}
+				server.AssertAttempts(t, 13)
+				server.Play(status(503))
 				sendMany(t, transport, 1)
 				assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
 			})
@@ -486,7 +485,7 @@ func TestProbeThatPanicsOrExitsIsNeutralAndFreesItsPlace(t *testing.T) {
 
 func TestPanicIsNeitherSuccessNorFailureOfAClosedBreaker(t *testing.T) {
 	t.Parallel()
-	transport := newTransport(t, scripted(func(*http.Request) (*http.Response, error) { panic("boom") }))
+	transport := newTransport(t, scripted(function(func(*http.Request) (*http.Response, error) { panic("boom") })))
 	for range 20 {
 		assert.PanicsWithValue(t, "boom", func() { sendMany(t, transport, 1) })
 	}
@@ -526,9 +525,9 @@ func TestBreakerThatOpensEndsTheCallWithTheLastResponse(t *testing.T) {
 		response, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
 		require.NoError(t, err)
 		assert.Equal(t, 503, response.StatusCode)
-		assert.Equal(t, 2, server.attempts())
+		server.AssertAttempts(t, 2)
 		assert.Equal(t, steadyhttp.StopCircuitOpen, report.Stopped)
-		server.assertClosed(t, response)
+		assertClosedOnce(t, server, response)
 	})
 }
 
@@ -583,7 +582,7 @@ func TestWithoutBreakerNothingIsRejected(t *testing.T) {
 	server := scripted(status(503))
 	transport := newTransport(t, server, single(steadyhttp.WithoutBreaker(), steadyhttp.WithBreakerFailureRate(0.1, 1))...)
 	sendMany(t, transport, 100)
-	assert.Equal(t, 100, server.attempts())
+	server.AssertAttempts(t, 100)
 	assert.Empty(t, transport.Breakers())
 }
 
@@ -642,11 +641,11 @@ func TestObserverThatPanicsBreaksNoBreaker(t *testing.T) {
 			_, _ = transport.RoundTrip(r)
 		})
 		assert.Equal(t, 1, source.closes())
-		assert.Equal(t, 10, server.attempts())
+		server.AssertAttempts(t, 10)
 		assert.Equal(t, steadyhttp.BreakerHalfOpen, state(t, transport))
 		assert.Panics(t, func() { sendMany(t, transport, 1) })
 		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
-		server.assertClosed(t)
+		assertClosedOnce(t, server, nil)
 	})
 }
 
@@ -849,7 +848,7 @@ func TestSlowProbeThatSucceedsShortensNoLaterOpenTime(t *testing.T) {
 		time.Sleep(time.Until(breaker(t, transport).RetryAt))
 		sendMany(t, transport, 1)
 		require.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
-		server.steps = []step{status(503)}
+		server.Play(status(503))
 		sendMany(t, transport, 10)
 		assert.GreaterOrEqual(t, time.Until(breaker(t, transport).RetryAt), 800*time.Millisecond)
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/steadyhttp/steadyhttp"
+	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
 
 // unbroken has no breaker, and retries without end but for the budget.
@@ -21,11 +22,11 @@ func unbroken(options ...steadyhttp.Option) []steadyhttp.Option {
 }
 
 // retries makes one call and returns how often it was resent.
-func retries(t *testing.T, transport *steadyhttp.Transport, server *script) int {
+func retries(t *testing.T, transport *steadyhttp.Transport, server *steadyhttptest.Transport) int {
 	t.Helper()
-	before := server.attempts()
+	before := len(server.Attempts())
 	sendMany(t, transport, 1)
-	return server.attempts() - before - 1
+	return len(server.Attempts()) - before - 1
 }
 
 func TestSpentBudgetEndsTheCallWithTheLastResponse(t *testing.T) {
@@ -78,12 +79,12 @@ func TestSuccessesFillTheBudgetAndRequestsDoNot(t *testing.T) {
 				transport := newTransport(t, server, unbroken()...)
 				require.Equal(t, 5, retries(t, transport, server))
 				if c.step != nil {
-					server.steps = []step{c.step}
+					server.Play(c.step)
 				}
 				for range 10 {
 					_, _ = transport.RoundTrip(post(t))
 				}
-				server.steps = []step{status(503)}
+				server.Play(status(503))
 				assert.Equal(t, c.want, retries(t, transport, server))
 			})
 		})
@@ -108,7 +109,7 @@ func TestBurstGrowsWithTraffic(t *testing.T) {
 					sendMany(t, transport, 1)
 					time.Sleep(100 * time.Millisecond)
 				}
-				server.steps = []step{status(503)}
+				server.Play(status(503))
 				assert.InDelta(t, c.want, retries(t, transport, server), 3, "the window rolls by the second")
 				time.Sleep(time.Minute)
 				assert.LessOrEqual(t, retries(t, transport, server), 7, "and shrinks with it")
@@ -127,7 +128,7 @@ func TestBudgetsOfOriginsAreSeparate(t *testing.T) {
 		other.URL.Host = "other.example.com"
 		_, err := transport.RoundTrip(other)
 		require.NoError(t, err)
-		assert.Equal(t, 12, server.attempts())
+		server.AssertAttempts(t, 12)
 	})
 }
 
@@ -151,7 +152,7 @@ func TestTotalOutageIsNotMadeWorse(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 		group.Wait()
-		assert.LessOrEqual(t, server.attempts(), 1000+5+3, "in some 20 s")
+		assert.LessOrEqual(t, len(server.Attempts()), 1000+5+3, "in some 20 s")
 	})
 }
 

@@ -248,7 +248,7 @@ func TestClassifierThatPanicsLeaksNoResponse(t *testing.T) {
 	transport := newTransport(t, server, steadyhttp.WithClassifier(
 		func(*http.Request, *http.Response, error) steadyhttp.Class { panic("classifier") }))
 	assert.PanicsWithValue(t, "classifier", func() { _, _ = transport.RoundTrip(get(t)) })
-	server.assertClosed(t)
+	assertClosedOnce(t, server, nil)
 }
 
 func TestCallersDeadlineCountsOnlyAfterASecond(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/steadyhttp/steadyhttp"
+	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
 
 // every option that changes what is sent
@@ -50,25 +51,28 @@ func TestRequestIsNotModified(t *testing.T) {
 
 func TestRequestBodyIsClosedExactlyOnceOnEveryPath(t *testing.T) {
 	t.Parallel()
-	canceled, cancel := context.WithCancel(t.Context())
-	cancel()
 	for name, c := range map[string]struct {
-		ctx  context.Context
-		step step
+		step     step
+		canceled bool
 	}{
-		"success":       {t.Context(), status(200)},
-		"failure":       {t.Context(), status(503)},
-		"error":         {t.Context(), fail(errReset)},
-		"both":          {t.Context(), both},
-		"neither":       {t.Context(), neither},
-		"cancelled ago": {canceled, fail(context.Canceled)},
+		"success":       {step: status(200)},
+		"failure":       {step: status(503)},
+		"error":         {step: fail(errReset)},
+		"both":          {step: both},
+		"neither":       {step: neither},
+		"cancelled ago": {step: fail(context.Canceled), canceled: true},
 	} {
 		for _, options := range [][]steadyhttp.Option{nil, busy()} {
 			t.Run(fmt.Sprint(name, " with ", len(options), " options"), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					if c.canceled {
+						cancel()
+					}
 					source := text("payload")
-					r := request(t, c.ctx, http.MethodPut, "")
+					r := request(t, ctx, http.MethodPut, "")
 					r.Body, r.ContentLength = source, -1
 					_, _ = newTransport(t, scripted(c.step), options...).RoundTrip(r)
 					assert.Equal(t, 1, source.closes())
@@ -78,11 +82,13 @@ func TestRequestBodyIsClosedExactlyOnceOnEveryPath(t *testing.T) {
 	}
 }
 
-func both(*http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: text("both")}, errReset
-}
-
-func neither(*http.Request) (*http.Response, error) { return nil, nil }
+// both and neither break the contract of http.RoundTripper.
+var (
+	both function = func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: text("both")}, errReset
+	}
+	neither function = func(*http.Request) (*http.Response, error) { return nil, nil }
+)
 
 func TestExactlyOneOfResponseAndErrorIsReturned(t *testing.T) {
 	t.Parallel()
@@ -93,7 +99,7 @@ func TestExactlyOneOfResponseAndErrorIsReturned(t *testing.T) {
 				server := scripted(step)
 				response, err := newTransport(t, server).RoundTrip(get(t))
 				assert.NotEqual(t, response == nil, err == nil)
-				server.assertClosed(t, response)
+				assertClosedOnce(t, server, response)
 			})
 		})
 	}
@@ -102,14 +108,14 @@ func TestExactlyOneOfResponseAndErrorIsReturned(t *testing.T) {
 func TestBaseThatReturnsNothingIsNamed(t *testing.T) {
 	t.Parallel()
 	_, err := newTransport(t, scripted(neither), single()...).RoundTrip(get(t))
-	assert.ErrorContains(t, err, "*steadyhttp_test.script")
+	assert.ErrorContains(t, err, "*steadyhttptest.Transport")
 }
 
 func TestResponseWithoutABodyGetsAnEmptyOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		bare := func(code int) step {
-			return func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: code}, nil }
+			return function(func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: code}, nil })
 		}
 		response, err := newTransport(t, scripted(bare(503), bare(200)), busy()...).RoundTrip(get(t))
 		require.NoError(t, err)
@@ -142,11 +148,11 @@ func TestBadRequestsAreRefusedClearly(t *testing.T) {
 	_, err = transport.RoundTrip(&http.Request{Body: source})
 	assert.EqualError(t, err, "steadyhttp: nil Request.URL")
 	assert.Equal(t, 1, source.closes())
-	assert.Zero(t, server.attempts())
+	server.AssertAttempts(t, 0)
 }
 
 type closer struct {
-	*script
+	*steadyhttptest.Transport
 	closed int
 }
 
@@ -154,7 +160,7 @@ func (c *closer) CloseIdleConnections() { c.closed++ }
 
 func TestCloseIdleConnectionsIsForwarded(t *testing.T) {
 	t.Parallel()
-	base := &closer{script: scripted(status(200))}
+	base := &closer{Transport: scripted(status(200))}
 	client := &http.Client{Transport: newTransport(t, base)}
 	client.CloseIdleConnections()
 	assert.Equal(t, 1, base.closed)
@@ -231,10 +237,10 @@ func TestRejectionAllocatesAtMostTwice(t *testing.T) {
 // Not parallel: goroutines are everybody's. A timer of ours would be an allocation, and there are none.
 func TestSuccessPathStartsNoGoroutineAndNoTimer(t *testing.T) {
 	most := 0
-	transport := newTransport(t, quiet{func(r *http.Request) (*http.Response, error) {
+	transport := newTransport(t, function(func(r *http.Request) (*http.Response, error) {
 		most = max(most, runtime.NumGoroutine())
-		return status(200)(r)
-	}})
+		return status(200).RoundTrip(r)
+	}))
 	before := runtime.NumGoroutine()
 	sendMany(t, transport, 1000)
 	assert.LessOrEqual(t, max(most, runtime.NumGoroutine()), before)
@@ -243,7 +249,7 @@ func TestSuccessPathStartsNoGoroutineAndNoTimer(t *testing.T) {
 func TestManyGoroutinesShareOneTransport(t *testing.T) {
 	t.Parallel()
 	var sent atomic.Int64
-	base := quiet{func(r *http.Request) (*http.Response, error) {
+	base := function(func(r *http.Request) (*http.Response, error) {
 		n := sent.Add(1)
 		if r.Body != nil {
 			content, _ := io.ReadAll(r.Body)
@@ -254,15 +260,15 @@ func TestManyGoroutinesShareOneTransport(t *testing.T) {
 		}
 		switch n % 7 {
 		case 0:
-			return status(503)(r)
+			return status(503).RoundTrip(r)
 		case 1:
 			return nil, errReset
 		case 2:
-			return status(429, "Retry-After", "0")(r)
+			return status(429, "Retry-After", "0").RoundTrip(r)
 		default:
-			return status(200)(r)
+			return status(200).RoundTrip(r)
 		}
-	}}
+	})
 	transport := newTransport(t, base, steadyhttp.WithBackoff(time.Microsecond, time.Millisecond), steadyhttp.WithOriginLimit(4),
 		steadyhttp.WithBreakerOpenFor(time.Millisecond), steadyhttp.WithBreakerConsecutive(2, 0))
 	var group sync.WaitGroup

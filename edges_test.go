@@ -35,10 +35,10 @@ func constantly(d time.Duration) steadyhttp.Option {
 func TestProbeThatPanicsIsNotJudgedByTheAttemptBeforeIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503), func(*http.Request) (*http.Response, error) { panic("boom") })
+		server := scripted(status(503), function(func(*http.Request) (*http.Response, error) { panic("boom") }))
 		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutive(1, 0), constantly(2*time.Second))
 		assert.PanicsWithValue(t, "boom", func() { sendMany(t, transport, 1) })
-		assert.Equal(t, 2, server.attempts())
+		server.AssertAttempts(t, 2)
 		assert.Equal(t, steadyhttp.BreakerHalfOpen, state(t, transport))
 	})
 }
@@ -57,10 +57,10 @@ func TestCancelIsToldBeforeNoRetry(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(steadyhttp.NoRetry(t.Context()))
 	ctx, report := steadyhttp.WithReport(ctx)
-	_, err := newTransport(t, scripted(func(r *http.Request) (*http.Response, error) {
+	_, err := newTransport(t, scripted(function(func(r *http.Request) (*http.Response, error) {
 		cancel()
-		return status(503)(r)
-	})).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		return status(503).RoundTrip(r)
+	}))).RoundTrip(request(t, ctx, http.MethodGet, ""))
 	require.NoError(t, err)
 	assert.Equal(t, steadyhttp.StopCanceled, report.Stopped)
 }
@@ -129,13 +129,13 @@ func TestBodyWhoseCloseBlocksHoldsUpNoRetry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		stuck := &stuckBody{make(chan struct{})}
-		server := scripted(func(*http.Request) (*http.Response, error) {
+		server := scripted(function(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 503, Header: http.Header{}, Body: stuck}, nil
-		}, status(200))
+		}), status(200))
 		time.AfterFunc(time.Hour, func() { close(stuck.released) })
 		_, err := newTransport(t, server).RoundTrip(get(t))
 		require.NoError(t, err)
-		assert.LessOrEqual(t, server.waits()[0], 500*time.Millisecond)
+		assert.LessOrEqual(t, server.Waits()[0], 500*time.Millisecond)
 		<-stuck.released
 	})
 }
@@ -194,7 +194,7 @@ func TestBodyThatTheBaseClosesTwiceIsClosedOnce(t *testing.T) {
 	_, err := newTransport(t, quiet{func(r *http.Request) (*http.Response, error) {
 		_ = r.Body.Close()
 		_ = r.Body.Close()
-		return status(200)(r)
+		return status(200).RoundTrip(r)
 	}}).RoundTrip(r)
 	require.NoError(t, err)
 	assert.Equal(t, 1, source.closes())
@@ -214,15 +214,15 @@ func TestPatchGetsAnIdempotencyKeyToo(t *testing.T) {
 	server := scripted(status(200))
 	_, err := newTransport(t, server, steadyhttp.WithIdempotencyKeys()).RoundTrip(request(t, t.Context(), http.MethodPatch, "payload"))
 	require.NoError(t, err)
-	assert.NotEmpty(t, server.sent[0].request.Header.Get("Idempotency-Key"))
+	assert.NotEmpty(t, server.Attempts()[0].Request.Header.Get("Idempotency-Key"))
 }
 
 func TestClosingTheBodyReleasesTheAttemptFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		base := quiet{func(r *http.Request) (*http.Response, error) {
+		base := function(func(r *http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: waitingBody{r.Context()}}, nil
-		}}
+		})
 		response, err := newTransport(t, base, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(get(t))
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())
@@ -245,7 +245,7 @@ func TestPolicyIsResetBeforeUse(t *testing.T) {
 			return used
 		})).RoundTrip(get(t))
 		require.NoError(t, err)
-		assert.Equal(t, 2, server.attempts())
+		server.AssertAttempts(t, 2)
 	})
 }
 
@@ -263,7 +263,7 @@ func TestFirstWaitIsSpreadToo(t *testing.T) {
 			server := scripted(status(503), status(200))
 			_, err := newTransport(t, server, steadyhttp.WithBackoff(time.Second, time.Second)).RoundTrip(get(t))
 			require.NoError(t, err)
-			seen[server.waits()[0]] = true
+			seen[server.Waits()[0]] = true
 		}
 		assert.Greater(t, len(seen), 95)
 	})
@@ -276,7 +276,7 @@ func TestOriginIsForgottenOnceItsBudgetIsFullAgain(t *testing.T) {
 		transport := newTransport(t, server, steadyhttp.WithOriginLimit(1), steadyhttp.WithMaxAttempts(1000),
 			steadyhttp.WithBackoff(1, 1), steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutive(1000, 0))
 		sendMany(t, transport, 1)
-		server.steps = []step{status(200)}
+		server.Play(status(200))
 		time.Sleep(49 * time.Second)
 		visit(t, transport, "other.example.com")
 		require.Contains(t, states(transport), origin)
@@ -307,7 +307,7 @@ func TestClosedBreakerBeginsANewRun(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		sendMany(t, transport, 1) // the probe
 		require.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
-		server.steps = []step{status(503)}
+		server.Play(status(503))
 		sendMany(t, transport, 2)
 		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
 	})
@@ -386,7 +386,7 @@ func TestWaitThatOutlastsTheOpenTimeIsWorthwhile(t *testing.T) {
 func TestOftenUsedOriginIsNeverForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, quiet{status(200)}, steadyhttp.WithOriginLimit(3))
+		transport := newTransport(t, status(200), steadyhttp.WithOriginLimit(3))
 		for i := range 100 {
 			visit(t, transport, "often.example.com")
 			visit(t, transport, fmt.Sprintf("once-%d.example.com", i))
@@ -403,7 +403,7 @@ func TestOftenUsedOriginIsNeverForgotten(t *testing.T) {
 
 func TestManyFirstCallsToAnOriginShareOneBreaker(t *testing.T) {
 	t.Parallel()
-	transport := newTransport(t, quiet{status(200)}, steadyhttp.WithOriginLimit(1<<20))
+	transport := newTransport(t, status(200), steadyhttp.WithOriginLimit(1<<20))
 	const hosts, callers = 500, 8
 	for i := range hosts {
 		start := make(chan struct{})
@@ -423,12 +423,12 @@ func TestManyFirstCallsToAnOriginShareOneBreaker(t *testing.T) {
 func TestTheOneOriginThatCanBeForgottenIsFound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, quiet{func(r *http.Request) (*http.Response, error) {
+		transport := newTransport(t, function(func(r *http.Request) (*http.Response, error) {
 			if r.URL.Host == "clean.example.com" || r.URL.Host == "new.example.com" {
-				return status(200)(r)
+				return status(200).RoundTrip(r)
 			}
-			return status(503)(r)
-		}}, single(steadyhttp.WithOriginLimit(100), steadyhttp.WithBreakerConsecutive(1, 0))...)
+			return status(503).RoundTrip(r)
+		}), single(steadyhttp.WithOriginLimit(100), steadyhttp.WithBreakerConsecutive(1, 0))...)
 		for i := range 99 {
 			visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
 		}
@@ -469,10 +469,10 @@ func TestAnswerAtTheDeadlineStillCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
-		transport := newTransport(t, scripted(func(r *http.Request) (*http.Response, error) {
+		transport := newTransport(t, scripted(function(func(r *http.Request) (*http.Response, error) {
 			time.Sleep(10 * time.Millisecond)
-			return status(503)(r)
-		}))
+			return status(503).RoundTrip(r)
+		})))
 		_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
 		require.NoError(t, err)
 		assert.Equal(t, uint32(1), breaker(t, transport).Failures, "a 503 is a 503, however late")
@@ -485,7 +485,7 @@ func TestLargestRetryAfterLineMayComeFirst(t *testing.T) {
 		server := scripted(status(503, "Retry-After", "4", "Retry-After", "1"), status(200))
 		_, err := newTransport(t, server).RoundTrip(get(t))
 		require.NoError(t, err)
-		assert.GreaterOrEqual(t, server.waits()[0], 4*time.Second)
+		assert.GreaterOrEqual(t, server.Waits()[0], 4*time.Second)
 	})
 }
 
@@ -521,12 +521,12 @@ func TestProbesLeaseDoesNotOverflow(t *testing.T) {
 
 // unconnected asks for a connection as http.Transport does, and gets none.
 func unconnected(then step) step {
-	return func(r *http.Request) (*http.Response, error) {
+	return function(func(r *http.Request) (*http.Response, error) {
 		if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.GetConn != nil {
 			trace.GetConn(r.URL.Host)
 		}
-		return then(r)
-	}
+		return then.RoundTrip(r)
+	})
 }
 
 func TestResendIsWatchedEvenIfTheServerAnsweredBefore(t *testing.T) {
@@ -645,7 +645,7 @@ func TestCancelThatEndsAWaitIsNoTimeout(t *testing.T) {
 
 func TestCallsAtOnceMayShareAReport(t *testing.T) {
 	t.Parallel()
-	transport := newTransport(t, quiet{status(200)})
+	transport := newTransport(t, status(200))
 	ctx, report := steadyhttp.WithReport(t.Context())
 	const calls = 64
 	var group sync.WaitGroup
@@ -662,7 +662,7 @@ func TestCallsAtOnceMayShareAReport(t *testing.T) {
 func TestManyCallersMeetNewOriginsAtOnce(t *testing.T) {
 	t.Parallel()
 	const callers, hosts = 8, 500
-	transport := newTransport(t, quiet{status(200)}, steadyhttp.WithOriginLimit(callers*hosts))
+	transport := newTransport(t, status(200), steadyhttp.WithOriginLimit(callers*hosts))
 	var group sync.WaitGroup
 	for caller := range callers {
 		group.Go(func() {
@@ -714,7 +714,7 @@ func TestRequestWithAControlCharacterIsRefusedBeforeItIsSent(t *testing.T) {
 func TestHostsThatDiedLongAgoDoNotDisarmTheTransport(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, quiet{fail(dial(syscall.ECONNREFUSED))}, steadyhttp.WithOriginLimit(16))
+		transport := newTransport(t, fail(dial(syscall.ECONNREFUSED)), steadyhttp.WithOriginLimit(16))
 		for i := range 16 { // one call each, with the defaults, and none ever again
 			visit(t, transport, fmt.Sprintf("dead-%d.example.com", i))
 		}
@@ -788,7 +788,7 @@ func assertPermanent(t *testing.T, base http.RoundTripper, method, address strin
 
 func TestOpenBreakerFitsIntoAKibibyte(t *testing.T) { // not parallel: the heap is everybody's
 	const origins = 20_000
-	transport := newTransport(t, quiet{status(503)}, single(steadyhttp.WithOriginLimit(origins), steadyhttp.WithBreakerConsecutive(1, 0))...)
+	transport := newTransport(t, status(503), single(steadyhttp.WithOriginLimit(origins), steadyhttp.WithBreakerConsecutive(1, 0))...)
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)

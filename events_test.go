@@ -118,7 +118,7 @@ func TestWaitInTheEventIsTheWait(t *testing.T) {
 			announced += e.Wait
 		})).RoundTrip(request(t, ctx, http.MethodGet, ""))
 		require.NoError(t, err)
-		assert.Equal(t, announced, server.waits()[0])
+		assert.Equal(t, announced, server.Waits()[0])
 		assert.Equal(t, announced, report.Attempts[0].Wait)
 		assert.Zero(t, report.Attempts[1].Wait)
 	})
@@ -137,7 +137,7 @@ func TestObserverThatPanicsLeaksNothing(t *testing.T) {
 					}
 				}))
 				assert.PanicsWithValue(t, "observer", func() { _, _ = transport.RoundTrip(request(t, t.Context(), http.MethodPut, "payload")) })
-				server.assertClosed(t)
+				assertClosedOnce(t, server, nil)
 			})
 		})
 	}

@@ -102,7 +102,7 @@ func TestLaterOptionCounts(t *testing.T) {
 	t.Parallel()
 	server := scripted(status(503))
 	sendMany(t, newTransport(t, server, steadyhttp.WithMaxAttempts(7), steadyhttp.WithMaxAttempts(1)), 1)
-	assert.Equal(t, 1, server.attempts())
+	server.AssertAttempts(t, 1)
 }
 
 func TestLimitsMayBeExtreme(t *testing.T) {
@@ -117,5 +117,5 @@ func TestLimitsMayBeExtreme(t *testing.T) {
 	assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
 	_, err := send(t, transport)
 	assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
-	assert.Equal(t, 2, server.attempts())
+	server.AssertAttempts(t, 2)
 }

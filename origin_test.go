@@ -88,20 +88,20 @@ func states(transport *steadyhttp.Transport) map[string]steadyhttp.BreakerState 
 
 // failingHosts answers 503 for the hosts given, and 200 for the rest.
 func failingHosts(hosts ...string) step {
-	return func(r *http.Request) (*http.Response, error) {
+	return function(func(r *http.Request) (*http.Response, error) {
 		for _, host := range hosts {
 			if r.URL.Host == host {
-				return status(503)(r)
+				return status(503).RoundTrip(r)
 			}
 		}
-		return status(200)(r)
-	}
+		return status(200).RoundTrip(r)
+	})
 }
 
 func TestRegistryIsBoundedAndAnOpenBreakerSurvives(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, quiet{failingHosts("down.example.com")}, single(steadyhttp.WithBreakerOpenFor(time.Hour))...)
+		transport := newTransport(t, failingHosts("down.example.com"), single(steadyhttp.WithBreakerOpenFor(time.Hour))...)
 		for range 10 {
 			visit(t, transport, "down.example.com")
 		}
@@ -115,7 +115,7 @@ func TestRegistryIsBoundedAndAnOpenBreakerSurvives(t *testing.T) {
 
 // Not parallel: the heap is everybody's.
 func TestAnOriginTakesAtMostAKibibyteAndMemoryIsFlatPastTheLimit(t *testing.T) {
-	transport := newTransport(t, quiet{failingSome}, single()...)
+	transport := newTransport(t, function(failingSome), single()...)
 	visit(t, transport, "warm.example.com")
 	visits := 0
 	grown := func(hosts int) int64 {
@@ -135,9 +135,9 @@ func TestAnOriginTakesAtMostAKibibyteAndMemoryIsFlatPastTheLimit(t *testing.T) {
 // failingSome fails for every tenth host.
 func failingSome(r *http.Request) (*http.Response, error) {
 	if strings.HasSuffix(strings.SplitN(r.URL.Host, ".", 2)[0], "1") {
-		return status(503)(r)
+		return status(503).RoundTrip(r)
 	}
-	return status(200)(r)
+	return status(200).RoundTrip(r)
 }
 
 func heap() int64 {
@@ -148,14 +148,9 @@ func heap() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-// quiet is a base that keeps nothing.
-type quiet struct{ answer step }
-
-func (q quiet) RoundTrip(r *http.Request) (*http.Response, error) { return q.answer(r) }
-
 func TestUsedOriginsAreForgottenLast(t *testing.T) {
 	t.Parallel()
-	transport := newTransport(t, quiet{status(200)}, steadyhttp.WithOriginLimit(3))
+	transport := newTransport(t, status(200), steadyhttp.WithOriginLimit(3))
 	for i := range 100 {
 		visit(t, transport, "often.example.com")
 		visit(t, transport, fmt.Sprintf("once-%d.example.com", i))
@@ -167,7 +162,7 @@ func TestUsedOriginsAreForgottenLast(t *testing.T) {
 func TestOriginWithFailuresToRememberSurvives(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, quiet{failingHosts("flaky.example.com")}, single(steadyhttp.WithOriginLimit(2))...)
+		transport := newTransport(t, failingHosts("flaky.example.com"), single(steadyhttp.WithOriginLimit(2))...)
 		visit(t, transport, "flaky.example.com")
 		for i := range 10 {
 			visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
@@ -187,9 +182,9 @@ func TestOriginWithASpentBudgetIsNotForgottenBeforeItIsFullAgain(t *testing.T) {
 		server := scripted(status(503))
 		transport := newTransport(t, server, unbroken(steadyhttp.WithOriginLimit(1))...)
 		require.Equal(t, 5, retries(t, transport, server))
-		server.steps = []step{status(200)}
+		server.Play(status(200))
 		visit(t, transport, "other.example.com")
-		server.steps = []step{status(503)}
+		server.Play(status(503))
 		assert.Equal(t, 0, retries(t, transport, server), "a new origin would have a full budget")
 	})
 }
@@ -199,11 +194,11 @@ func TestOriginWithACallUnderWayIsNotForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := func(r *http.Request) (*http.Response, error) {
 			if r.URL.Host == "slow.example.com" {
-				return after(time.Second, status(200))(r)
+				return after(time.Second, status(200)).RoundTrip(r)
 			}
-			return status(200)(r)
+			return status(200).RoundTrip(r)
 		}
-		transport := newTransport(t, quiet{slow}, steadyhttp.WithOriginLimit(2))
+		transport := newTransport(t, function(slow), steadyhttp.WithOriginLimit(2))
 		var group sync.WaitGroup
 		group.Go(func() { visit(t, transport, "slow.example.com") })
 		synctest.Wait()
@@ -222,17 +217,17 @@ func TestOriginWithACallUnderWayIsNotForgotten(t *testing.T) {
 func TestOriginsBeyondAFullRegistryShareOneBudgetAndHaveNoBreaker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, quiet{status(503)}, single(steadyhttp.WithOriginLimit(1), steadyhttp.WithBreakerOpenFor(time.Hour))...)
+		transport := newTransport(t, status(503), single(steadyhttp.WithOriginLimit(1), steadyhttp.WithBreakerOpenFor(time.Hour))...)
 		for range 10 {
 			visit(t, transport, "down.example.com")
 		}
 		require.Equal(t, steadyhttp.BreakerOpen, states(transport)["https://down.example.com:443"])
 
 		sent := 0
-		transport = newTransport(t, quiet{func(r *http.Request) (*http.Response, error) {
+		transport = newTransport(t, function(func(r *http.Request) (*http.Response, error) {
 			sent++
-			return status(503)(r)
-		}}, steadyhttp.WithOriginLimit(1), steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutive(1, 0),
+			return status(503).RoundTrip(r)
+		}), steadyhttp.WithOriginLimit(1), steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutive(1, 0),
 			steadyhttp.WithBreakerOpenFor(time.Hour), steadyhttp.WithBackoff(time.Millisecond, time.Millisecond))
 		visit(t, transport, "down.example.com")
 		require.Equal(t, 1, sent)
@@ -246,7 +241,7 @@ func TestOriginsBeyondAFullRegistryShareOneBudgetAndHaveNoBreaker(t *testing.T) 
 
 func TestFullRegistryOfHealthyOriginsMakesRoomAtOnce(t *testing.T) {
 	t.Parallel()
-	transport := newTransport(t, quiet{status(200)})
+	transport := newTransport(t, status(200))
 	for i := range 1024 {
 		visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
 	}

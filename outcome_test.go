@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/steadyhttp/steadyhttp"
+	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
 
 // These tests go through the outcome table row by row, and provoke each outcome for real.
@@ -184,7 +186,7 @@ func TestStatusBelow100IsTransient(t *testing.T) {
 	for _, code := range []string{"000", "042", "099"} {
 		t.Run(code, func(t *testing.T) {
 			t.Parallel()
-			server := serveRaw(t, say("HTTP/1.1 "+code+" Odd\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), say(rawOK))
+			server := serve(t, steadyhttptest.NewServer, steadyhttptest.Raw("HTTP/1.1 "+code+" Odd\r\nContent-Length: 0\r\n\r\n"), status(200).Body("fine"))
 			transport := overWire(t, &http.Transport{})
 			call := deliver(t, transport, wireRequest(t, http.MethodGet, server.URL, ""))
 			call.assertAnswered(t, 200, "fine")
@@ -213,7 +215,9 @@ func TestPermanentAnswerIsReturnedAtOnceByAHealthyServer(t *testing.T) {
 func TestPostIsResentAfterFailedDial(t *testing.T) {
 	t.Parallel()
 	for name, otherwise := range map[string]func(*testing.T) dialFunc{
-		"refused":     func(t *testing.T) dialFunc { return dialTo(refusing(t)) },
+		"refused": func(t *testing.T) dialFunc {
+			return serve(t, steadyhttptest.NewServer, steadyhttptest.Refused).DialContext
+		},
 		"timeout":     func(*testing.T) dialFunc { return (&net.Dialer{Timeout: 1}).DialContext },
 		"unreachable": func(*testing.T) dialFunc { return dialFailing("connect", syscall.EHOSTUNREACH) },
 		"SERVFAIL":    func(t *testing.T) dialFunc { return resolving(t, rcodeServerFailure) },
@@ -263,7 +267,7 @@ func TestRefusedDialIsFoundInTheErrorAfterTheLastAttempt(t *testing.T) {
 }
 
 // cutOffs are ways to hang up on a ClientHello, as a server does that is being restarted.
-var cutOffs = map[string]rawStep{"FIN": readSome, "RST": reset}
+var cutOffs = map[string]func(net.Conn){"FIN": readSome, "RST": reset}
 
 func TestPostIsResentWhenTheTLSHandshakeIsCutOff(t *testing.T) {
 	t.Parallel()
@@ -392,57 +396,51 @@ func TestPostIsResentAfterRefusedStream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const netHTTP = 8 // times that net/http sends by itself
-		server := &streamRefuser{refusals: netHTTP}
-		base := piped(server.serve)
-		base.Protocols = &http.Protocols{}
-		base.Protocols.SetUnencryptedHTTP2(true)
-		transport := newTransport(t, base, steadyhttp.WithBreakerWindow(time.Hour))
-		call := deliver(t, transport, wireRequest(t, http.MethodPost, "http://127.0.0.1", "payload"))
-		call.assertAnswered(t, 200, "")
+		refusals := slices.Repeat([]step{steadyhttptest.RefusedStream}, netHTTP)
+		server := serve(t, steadyhttptest.NewTLSPipeServer, append(refusals, status(200))...)
+		transport := newTransport(t, server.Client().Transport, steadyhttp.WithBreakerWindow(time.Hour))
+		call := deliver(t, transport, wireRequest(t, http.MethodPost, server.URL, "payload"))
+		call.assertAnswered(t, 200, "OK")
 		call.assertCame(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Success)
 		assert.ErrorContains(t, call.Attempts[0].Err, "REFUSED_STREAM")
 		assert.Equal(t, steadyhttp.Unprocessed, steadyhttp.Classify(nil, nil, call.Attempts[0].Err))
-		assert.EqualValues(t, netHTTP+1, server.streams.Load())
+		server.AssertAttempts(t, netHTTP+1)
 		assertCounted(t, transport, 1, 2)
-		synctest.Wait() // for the connection to be idle
-		base.CloseIdleConnections()
 	})
 }
 
 // Without GetBody, net/http gives up at once.
 func TestRefusedStreamOfABodyThatCannotBeReplayedIsReturned(t *testing.T) {
 	t.Parallel()
-	server := &streamRefuser{refusals: 1}
-	base := &http.Transport{Protocols: &http.Protocols{}}
-	base.Protocols.SetUnencryptedHTTP2(true)
-	transport := overWire(t, base)
-	r := wireRequest(t, http.MethodPut, "http://"+accept(t, server.serve), "payload")
+	server := serve(t, steadyhttptest.NewTLSServer, steadyhttptest.RefusedStream)
+	transport := overWire(t, server.Client().Transport.(*http.Transport))
+	r := wireRequest(t, http.MethodPut, server.URL, "payload")
 	r.GetBody = nil
 	call := deliver(t, transport, r)
 	require.ErrorContains(t, call.err, "REFUSED_STREAM")
 	assert.Len(t, call.Attempts, 1)
 	assert.Equal(t, steadyhttp.StopBody, call.Stopped)
-	assert.EqualValues(t, 1, server.streams.Load())
+	server.AssertAttempts(t, 1)
 	assertCounted(t, transport, 1, 1)
 }
 
 // brokenAnswers are what a failing server leaves on the wire once it has read the request, and how
 // net/http tells of it.
 var brokenAnswers = map[string]struct {
-	step rawStep
+	step step
 	tell func(*testing.T, error)
 }{
-	"reset":              {reset, wraps(syscall.ECONNRESET)},
-	"EOF":                {say(""), wraps(io.EOF)},
-	"malformed":          {say("steady\r\n\r\n"), says("malformed HTTP response")},
-	"malformed status":   {say("HTTP/1.1 wat OK\r\n\r\n"), says("malformed HTTP status code")},
-	"truncated status":   {say("HTTP/1.1 20"), says("malformed HTTP status code")},
-	"truncated header":   {say("HTTP/1.1 200 OK\r\nContent-Le"), says("malformed MIME header")},
-	"four-digit status":  {say("HTTP/1.1 2000 OK\r\n\r\n"), says("malformed HTTP status code")},
-	"bad length":         {say("HTTP/1.1 200 OK\r\nContent-Length: -4\r\n\r\n"), says("bad Content-Length")},
-	"contradictory":      {say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n"), says("Content-Length")},
-	"HTTP/2 on HTTP/1":   {say(string(frame{kind: frameSettings}.bytes())), says("malformed HTTP response")},
-	"header without end": {say("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 64<<10)), says("server response headers exceeded")},
+	"reset":              {steadyhttptest.Reset, wraps(syscall.ECONNRESET)},
+	"EOF":                {steadyhttptest.EOF, wraps(io.EOF)},
+	"malformed":          {steadyhttptest.Raw("steady\r\n\r\n"), says("malformed HTTP response")},
+	"malformed status":   {steadyhttptest.Raw("HTTP/1.1 wat OK\r\n\r\n"), says("malformed HTTP status code")},
+	"truncated status":   {steadyhttptest.Raw("HTTP/1.1 20"), says("malformed HTTP status code")},
+	"truncated header":   {steadyhttptest.HalfHeader, says("malformed MIME header")},
+	"four-digit status":  {steadyhttptest.Raw("HTTP/1.1 2000 OK\r\n\r\n"), says("malformed HTTP status code")},
+	"bad length":         {steadyhttptest.Raw("HTTP/1.1 200 OK\r\nContent-Length: -4\r\n\r\n"), says("bad Content-Length")},
+	"contradictory":      {steadyhttptest.Raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n"), says("Content-Length")},
+	"HTTP/2 on HTTP/1":   {steadyhttptest.Raw("\x00\x00\x00\x04\x00\x00\x00\x00\x00"), says("malformed HTTP response")},
+	"header without end": {steadyhttptest.Raw("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 64<<10)), says("server response headers exceeded")},
 }
 
 func wraps(want error) func(*testing.T, error) {
@@ -458,13 +456,13 @@ func TestBrokenAnswerToAGetIsRetried(t *testing.T) {
 	for name, broken := range brokenAnswers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := serveRaw(t, broken.step, broken.step, say(rawOK))
+			server := serve(t, steadyhttptest.NewServer, broken.step, broken.step, status(200).Body("fine"))
 			transport := overWire(t, &http.Transport{MaxResponseHeaderBytes: 1 << 10})
 			call := deliver(t, transport, wireRequest(t, http.MethodGet, server.URL, ""))
 			call.assertAnswered(t, 200, "fine")
 			call.assertCame(t, steadyhttp.StopSuccess, steadyhttp.Transient, steadyhttp.Transient, steadyhttp.Success)
 			broken.tell(t, call.Attempts[0].Err)
-			assert.EqualValues(t, 3, server.arrived.Load())
+			server.AssertAttempts(t, 3)
 			assertCounted(t, transport, 2, 3)
 		})
 	}
@@ -475,7 +473,7 @@ func TestBrokenAnswerToAPostIsAnErrorAtOnce(t *testing.T) {
 	for name, broken := range brokenAnswers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := serveRaw(t, broken.step, say(rawOK))
+			server := serve(t, steadyhttptest.NewServer, broken.step)
 			transport := overWire(t, &http.Transport{MaxResponseHeaderBytes: 1 << 10})
 			call := deliver(t, transport, wireRequest(t, http.MethodPost, server.URL, "payload"))
 			broken.tell(t, call.err)
@@ -483,7 +481,8 @@ func TestBrokenAnswerToAPostIsAnErrorAtOnce(t *testing.T) {
 			var failed *steadyhttp.Error
 			require.ErrorAs(t, call.err, &failed)
 			assert.Equal(t, steadyhttp.StopUnsafeMethod, failed.Stopped)
-			assert.EqualValues(t, 1, server.arrived.Load())
+			server.AssertAttempts(t, 1)
+			server.AssertBody(t, "payload")
 			assertCounted(t, transport, 1, 1)
 		})
 	}
@@ -669,10 +668,11 @@ func TestCallersDeadlineCountsOnceTheServerHadASecond(t *testing.T) {
 		t.Run(waited.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				transport := newTransport(t, piped(readAll))
+				server := serve(t, steadyhttptest.NewPipeServer, hang)
+				transport := newTransport(t, server.Client().Transport)
 				ctx, cancel := context.WithTimeout(t.Context(), waited)
 				defer cancel()
-				call := deliver(t, transport, wireRequest(t, http.MethodGet, "http://127.0.0.1", "").WithContext(ctx))
+				call := deliver(t, transport, wireRequest(t, http.MethodGet, server.URL, "").WithContext(ctx))
 				require.ErrorIs(t, call.err, context.DeadlineExceeded)
 				call.assertCame(t, steadyhttp.StopDeadline, steadyhttp.Transient)
 				assertCounted(t, transport, failures, failures)

@@ -49,12 +49,12 @@ func TestBodyThatIsStillBeingReadIsNotTouchedByTheResend(t *testing.T) {
 				var bodies []io.ReadCloser
 				hasty := quiet{func(r *http.Request) (*http.Response, error) {
 					if r.Body == nil {
-						return status(200)(r)
+						return status(200).RoundTrip(r)
 					}
 					_, err := io.ReadFull(r.Body, make([]byte, 1))
 					assert.NoError(t, err)
 					sent, bodies = append(sent, r), append(bodies, r.Body)
-					return status(503)(r)
+					return status(503).RoundTrip(get(t)) // the body of r is left as it is
 				}}
 				transport := newTransport(t, hasty, unbroken(steadyhttp.WithReplayBuffer(7))...)
 				sendMany(t, transport, 1) // a healthy origin is sent the caller's own request
@@ -109,10 +109,10 @@ func assertWholeBodies(t *testing.T, requested func(*testing.T, context.Context)
 	response, err := newTransport(t, server, options...).RoundTrip(requested(t, t.Context()))
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
-	require.Len(t, server.sent, attempts)
-	for i, sent := range server.sent {
-		assert.Equal(t, "payload", sent.body, "attempt %d", i+1)
-		assert.EqualValues(t, 7, sent.request.ContentLength, "attempt %d", i+1)
+	require.Len(t, server.Attempts(), attempts)
+	for i, sent := range server.Attempts() {
+		assert.Equal(t, "payload", string(sent.Body), "attempt %d", i+1)
+		assert.EqualValues(t, 7, sent.Request.ContentLength, "attempt %d", i+1)
 	}
 }
 
@@ -131,13 +131,13 @@ func TestUploadIsReadAheadNoFurtherThanTheReplayBufferReaches(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			source, ahead := &endlessBody{}, -1
-			base := quiet{func(r *http.Request) (*http.Response, error) {
+			base := function(func(r *http.Request) (*http.Response, error) {
 				ahead = source.read
 				sent, err := io.Copy(io.Discard, r.Body)
 				assert.NoError(t, err)
 				assert.EqualValues(t, size, sent)
-				return status(200)(r)
-			}}
+				return status(200).RoundTrip(r)
+			})
 			r := request(t, t.Context(), http.MethodPut, "")
 			r.Body, r.ContentLength = io.NopCloser(io.LimitReader(source, size)), c.length
 			_, err := newTransport(t, base, c.options...).RoundTrip(r)
@@ -157,15 +157,15 @@ func TestEveryAttemptCanBeReplayedByTheBaseToo(t *testing.T) {
 				server := scripted(status(503), status(503), status(200))
 				_, err := newTransport(t, server, append(busy(), steadyhttp.WithReplayBuffer(7))...).RoundTrip(requested(t, t.Context()))
 				require.NoError(t, err)
-				require.Len(t, server.sent, 3)
-				for _, sent := range server.sent {
-					require.NotNil(t, sent.request.GetBody)
-					again, err := sent.request.GetBody()
+				require.Len(t, server.Attempts(), 3)
+				for _, sent := range server.Attempts() {
+					require.NotNil(t, sent.Request.GetBody)
+					again, err := sent.Request.GetBody()
 					require.NoError(t, err)
 					content, err := io.ReadAll(again)
 					require.NoError(t, err)
 					assert.Equal(t, "payload", string(content))
-					assert.EqualValues(t, len(content), sent.request.ContentLength)
+					assert.EqualValues(t, len(content), sent.Request.ContentLength)
 				}
 			})
 		})
@@ -181,10 +181,10 @@ func TestRedirectThatKeepsTheBodySendsItOnEveryAttempt(t *testing.T) {
 			response, err := client.Do(request(t, t.Context(), http.MethodPut, "payload"))
 			require.NoError(t, err)
 			require.NoError(t, response.Body.Close())
-			require.Len(t, server.sent, 4)
-			for i, sent := range server.sent {
-				assert.Equal(t, "payload", sent.body, "attempt %d", i+1)
-				assert.Equal(t, i > 1, sent.request.URL.Path == "/elsewhere", "attempt %d", i+1)
+			require.Len(t, server.Attempts(), 4)
+			for i, sent := range server.Attempts() {
+				assert.Equal(t, "payload", string(sent.Body), "attempt %d", i+1)
+				assert.Equal(t, i > 1, sent.Request.URL.Path == "/elsewhere", "attempt %d", i+1)
 			}
 		})
 	}
@@ -205,11 +205,11 @@ func TestEmptyBodyStaysNoBodyOnEveryAttempt(t *testing.T) {
 				server := scripted(status(503), status(503), status(200))
 				_, err = newTransport(t, server, busy()...).RoundTrip(r)
 				require.NoError(t, err)
-				require.Len(t, server.sent, 3)
-				for _, sent := range server.sent {
-					assert.Equal(t, r.Body, sent.request.Body)
-					assert.Zero(t, sent.request.ContentLength)
-					assert.Equal(t, "application/json", sent.request.Header.Get("Content-Type"))
+				require.Len(t, server.Attempts(), 3)
+				for _, sent := range server.Attempts() {
+					assert.Equal(t, r.Body, sent.Request.Body)
+					assert.Zero(t, sent.Request.ContentLength)
+					assert.Equal(t, "application/json", sent.Request.Header.Get("Content-Type"))
 				}
 			})
 		})
@@ -220,12 +220,12 @@ func TestOneRequestMayBeSentByManyAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var sent atomic.Int64
-		every3rd := quiet{func(r *http.Request) (*http.Response, error) {
+		every3rd := function(func(r *http.Request) (*http.Response, error) {
 			if sent.Add(1)%3 != 0 {
-				return status(503)(r)
+				return status(503).RoundTrip(r)
 			}
-			return status(200)(r)
-		}}
+			return status(200).RoundTrip(r)
+		})
 		transport := newTransport(t, every3rd, append(busy(), steadyhttp.WithoutBreaker(), steadyhttp.WithoutRetryBudget())...)
 		shared := request(t, t.Context(), http.MethodPost, "")
 		var group sync.WaitGroup
@@ -245,20 +245,20 @@ func TestDroppedResponseIsDrainedAndClosedBeforeTheWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dropped := text(strings.Repeat("unavailable ", 1000))
-		server := scripted(func(*http.Request) (*http.Response, error) {
+		server := scripted(function(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 503, Header: http.Header{"Retry-After": {"30"}}, Body: dropped}, nil
-		}, status(200))
+		}), status(200))
 		transport := newTransport(t, server)
 		var group sync.WaitGroup
 		group.Go(func() { sendMany(t, transport, 1) })
 		time.Sleep(time.Second)
-		assert.Equal(t, 1, server.attempts())
+		server.AssertAttempts(t, 1)
 		assert.Equal(t, 1, dropped.closes())
 		left, err := io.ReadAll(dropped)
 		assert.NoError(t, err)
 		assert.Empty(t, left, "what is left unread costs the connection")
 		group.Wait()
-		assert.Equal(t, 2, server.attempts())
+		server.AssertAttempts(t, 2)
 	})
 }
 
@@ -275,10 +275,10 @@ func TestClassifierOwnsNoResponseWhateverItSays(t *testing.T) {
 					)).RoundTrip(get(t))
 					require.NoError(t, err)
 					assert.Equal(t, code, response.StatusCode)
-					server.assertClosed(t, response)
 					content, err := io.ReadAll(response.Body)
 					assert.NoError(t, err)
 					assert.Equal(t, http.StatusText(code), string(content))
+					assertClosedOnce(t, server, response)
 				})
 			})
 		}
@@ -292,7 +292,7 @@ func TestClassifierMayReadWhatTheCallerGets(t *testing.T) {
 		server := scripted(status(503), status(200))
 		response, err := newTransport(t, server, append(busy(), steadyhttp.WithClassifier(
 			func(_ *http.Request, response *http.Response, _ error) steadyhttp.Class {
-				assert.Zero(t, server.bodies[len(server.bodies)-1].closes(), "not closed before it is asked")
+				assert.Zero(t, server.Attempts()[len(server.Attempts())-1].Closed, "not closed before it is asked")
 				content, err := io.ReadAll(response.Body)
 				assert.NoError(t, err)
 				seen = append(seen, string(content))
@@ -308,7 +308,7 @@ func TestClassifierMayReadWhatTheCallerGets(t *testing.T) {
 		assert.Equal(t, "OK", string(content))
 		assert.Equal(t, []string{"Service Unavailable", "OK"}, seen)
 		require.NoError(t, response.Body.Close())
-		server.assertClosed(t)
+		assertClosedOnce(t, server, nil)
 	})
 }
 
@@ -316,7 +316,7 @@ func TestClassifierMayReadWhatTheCallerGets(t *testing.T) {
 func TestFailuresCloseNobodysIdleConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		base := &closer{script: scripted(status(503), fail(errReset), hang)}
+		base := &closer{Transport: scripted(status(503), fail(errReset), hang)}
 		transport := newTransport(t, base, steadyhttp.WithAttemptTimeout(time.Second))
 		for range 5 {
 			_, err := send(t, transport)
@@ -330,10 +330,7 @@ func TestFailuresCloseNobodysIdleConnections(t *testing.T) {
 // A caller's context may live as long as the process.
 func TestNoAttemptsContextOutlivesItsCall(t *testing.T) {
 	t.Parallel()
-	nothing := func(*http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: 204, Body: http.NoBody}, nil
-	}
-	for last, step := range map[string]step{"a body": status(200), "no body": nothing} {
+	for last, step := range map[string]step{"a body": status(200), "no body": status(204)} {
 		t.Run(last, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -342,9 +339,9 @@ func TestNoAttemptsContextOutlivesItsCall(t *testing.T) {
 				response, err := transport.RoundTrip(get(t))
 				require.NoError(t, err)
 				require.NoError(t, response.Body.Close())
-				require.Len(t, server.sent, 4)
-				for i, sent := range server.sent {
-					assert.Error(t, sent.request.Context().Err(), "attempt %d", i+1)
+				require.Len(t, server.Attempts(), 4)
+				for i, sent := range server.Attempts() {
+					assert.Error(t, sent.Request.Context().Err(), "attempt %d", i+1)
 				}
 				assert.NoError(t, response.Request.Context().Err())
 			})
@@ -401,9 +398,9 @@ func assertCancelSendsNothing(t *testing.T, option func(func(), *http.Request) s
 	r := request(t, ctx, http.MethodPut, "payload")
 	server := scripted(status(503))
 	response, err := newTransport(t, server, option(cancel, r)).RoundTrip(r)
-	assert.Equal(t, 1, server.attempts())
+	server.AssertAttempts(t, 1)
 	assert.Equal(t, steadyhttp.StopCanceled, report.Stopped)
-	server.assertClosed(t, response)
+	assertClosedOnce(t, server, response)
 	if kept {
 		require.NoError(t, err)
 		assert.Equal(t, 503, response.StatusCode)
@@ -437,7 +434,7 @@ func TestDefaultsWaitBeforeEveryResendAndNotInStep(t *testing.T) {
 		for range 50 {
 			server := scripted(status(503))
 			sendMany(t, newTransport(t, server, steadyhttp.WithoutBreaker()), 1)
-			waits := server.waits()
+			waits := server.Waits()
 			require.Len(t, waits, 3)
 			for i, wait := range waits {
 				interval := 300 * time.Millisecond << i
@@ -485,7 +482,7 @@ func TestAttemptsAreBoundedByNoHiddenClock(t *testing.T) {
 		server := scripted(status(503))
 		sendMany(t, newTransport(t, server, unbroken(steadyhttp.WithoutRetryBudget(),
 			steadyhttp.WithMaxAttempts(300), steadyhttp.WithBackoff(10*time.Second, 10*time.Second))...), 1)
-		assert.Equal(t, 300, server.attempts())
+		server.AssertAttempts(t, 300)
 		assert.Greater(t, time.Since(start), 20*time.Minute)
 	})
 }
@@ -579,9 +576,9 @@ func TestHalfOpenDoesNotStickWhateverBecomesOfTheProbe(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 				defer cancel()
 				_, _ = transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
-				require.Equal(t, 11, server.attempts())
+				require.Len(t, server.Attempts(), 11)
 
-				server.steps = []step{status(200)}
+				server.Play(status(200))
 				time.Sleep(2 * time.Second) // longer than any open time, shorter than the lease
 				for range 3 {
 					code, err := send(t, transport)
@@ -612,7 +609,7 @@ func TestHangingServerGetsNoSecondWave(t *testing.T) {
 			})
 		}
 		group.Wait()
-		assert.LessOrEqual(t, server.attempts(), 1010)
+		assert.LessOrEqual(t, len(server.Attempts()), 1010)
 		assert.Less(t, waited.Load(), int64(10), "nobody waits to be rejected but those who opened the breaker")
 	})
 }
@@ -634,7 +631,7 @@ func TestCallThatARunningProbeRejectsDoesNotWait(t *testing.T) {
 		assert.Zero(t, time.Since(start))
 		assert.Equal(t, steadyhttp.StopCircuitOpen, report.Stopped)
 		group.Wait()
-		assert.Equal(t, 2, server.attempts())
+		server.AssertAttempts(t, 2)
 	})
 }
 
@@ -650,7 +647,7 @@ func TestConnectionErrorsOpenTheBreaker(t *testing.T) {
 			transport := newTransport(t, server, single()...)
 			sendMany(t, transport, 50)
 			assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport), name)
-			assert.Equal(t, 10, server.attempts(), name)
+			assert.Len(t, server.Attempts(), 10, name)
 		})
 	}
 }
@@ -731,7 +728,7 @@ func agreeUntilOpen(t *testing.T, random *rand.Rand) (opened bool) {
 			code = 500 + random.IntN(100)
 			code += code % 2 // 501, 505, 507 and 511 are no failures
 		}
-		server.steps = []step{status(code)}
+		server.Play(status(code))
 		sendMany(t, transport, 1)
 		class := steadyhttp.Classify(nil, &http.Response{StatusCode: code}, nil)
 		naive.outcomes = append(naive.outcomes, naiveOutcome{time.Since(naive.epoch), class == steadyhttp.Transient})
@@ -779,12 +776,12 @@ func TestAnyAnswerAfterAResendFillsTheBudget(t *testing.T) {
 	for _, code := range []int{200, 404, 501} {
 		synctest.Test(t, func(t *testing.T) {
 			sent := 0
-			everySecond := quiet{func(r *http.Request) (*http.Response, error) {
+			everySecond := function(func(r *http.Request) (*http.Response, error) {
 				if sent++; sent%2 == 1 {
-					return status(503)(r)
+					return status(503).RoundTrip(r)
 				}
-				return status(code)(r)
-			}}
+				return status(code).RoundTrip(r)
+			})
 			transport := newTransport(t, everySecond, unbroken(steadyhttp.WithRetryBudget(1, 1))...)
 			for i := range 20 {
 				got, err := send(t, transport)
@@ -810,8 +807,8 @@ func TestCallLeavesItsOriginOnEveryWayOut(t *testing.T) {
 		"error":           {t.Context(), fail(lookup(net.DNSError{IsNotFound: true})), nil},
 		"cancelled":       {canceled, fail(context.Canceled), nil},
 		"unreadable body": {t.Context(), status(200), failing{errReset}},
-		"panic":           {t.Context(), func(*http.Request) (*http.Response, error) { panic("base") }, nil},
-		"Goexit":          {t.Context(), func(*http.Request) (*http.Response, error) { runtime.Goexit(); return nil, nil }, nil},
+		"panic":           {t.Context(), function(func(*http.Request) (*http.Response, error) { panic("base") }), nil},
+		"Goexit":          {t.Context(), function(func(*http.Request) (*http.Response, error) { runtime.Goexit(); return nil, nil }), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -823,7 +820,7 @@ func TestCallLeavesItsOriginOnEveryWayOut(t *testing.T) {
 			}
 			aside(func() { _, _ = transport.RoundTrip(r) })
 			require.Contains(t, states(transport), origin)
-			server.steps = []step{status(200)}
+			server.Play(status(200))
 			visit(t, transport, "other.example.com")
 			assert.NotContains(t, states(transport), origin)
 		})
@@ -896,7 +893,7 @@ func haveEverythingHappen(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	require.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
-	server.steps = []step{status(200)}
+	server.Play(status(200))
 	time.Sleep(2 * time.Second)
 	sendMany(t, transport, 1)
 	require.Equal(t, steadyhttp.BreakerClosed, state(t, transport))

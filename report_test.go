@@ -20,7 +20,7 @@ func TestReportTellsWhatACallTook(t *testing.T) {
 		start := time.Now()
 		_, err := newTransport(t, server).RoundTrip(request(t, ctx, http.MethodGet, ""))
 		require.NoError(t, err)
-		waits := server.waits()
+		waits := server.Waits()
 		assert.Equal(t, []steadyhttp.Attempt{
 			{Start: start, Duration: time.Second, StatusCode: 503, Class: steadyhttp.Transient, Wait: waits[0] - time.Second},
 			{Start: start.Add(waits[0]), Duration: 2 * time.Second, Err: errReset, Class: steadyhttp.Transient, Wait: waits[1] - 2*time.Second},

@@ -40,13 +40,13 @@ func (p play) run(t *testing.T) {
 	}
 	response, err := transport.RoundTrip(make(t, ctx))
 
-	assert.Equal(t, p.attempts, server.attempts(), "attempts at the server")
+	assert.Len(t, server.Attempts(), p.attempts, "attempts at the server")
 	assert.Len(t, report.Attempts, p.attempts, "attempts in the report")
 	assert.Equal(t, p.stopped, report.Stopped)
-	server.assertClosed(t, response)
 	if p.status == 0 {
 		require.Error(t, err)
 		assert.Nil(t, response)
+		assertClosedOnce(t, server, nil)
 		return
 	}
 	require.NoError(t, err)
@@ -55,6 +55,7 @@ func (p play) run(t *testing.T) {
 	content, err := io.ReadAll(response.Body)
 	assert.NoError(t, err)
 	assert.Equal(t, http.StatusText(p.status), string(content), "the body must be unread")
+	assertClosedOnce(t, server, response)
 }
 
 func runPlays(t *testing.T, plays []play) {
@@ -199,7 +200,7 @@ func TestNo4xxIsRetried(t *testing.T) {
 			response, err := newTransport(t, server).RoundTrip(get(t))
 			require.NoError(t, err)
 			assert.Equal(t, code, response.StatusCode)
-			assert.Equal(t, 1, server.attempts(), "status %d", code)
+			assert.Len(t, server.Attempts(), 1, "status %d", code)
 		})
 	}
 }
@@ -218,9 +219,9 @@ func TestEveryAttemptSendsTheWholeBody(t *testing.T) {
 				original := make(t, t.Context())
 				_, err := transport.RoundTrip(original)
 				require.NoError(t, err)
-				for i, sent := range server.sent {
-					assert.Equal(t, "payload", sent.body, "attempt %d", i+1)
-					assert.Equal(t, original.ContentLength, sent.request.ContentLength, "attempt %d", i+1)
+				for i, sent := range server.Attempts() {
+					assert.Equal(t, "payload", string(sent.Body), "attempt %d", i+1)
+					assert.Equal(t, original.ContentLength, sent.Request.ContentLength, "attempt %d", i+1)
 				}
 			})
 		})
@@ -236,8 +237,8 @@ func TestResendIsAShallowCopySoThatTrailersSurvive(t *testing.T) {
 		_, err := newTransport(t, server).RoundTrip(original)
 		require.NoError(t, err)
 		original.Trailer.Set("Checksum", "set while the body was read")
-		assert.NotSame(t, original, server.sent[1].request)
-		assert.Equal(t, original.Trailer, server.sent[1].request.Trailer)
+		assert.NotSame(t, original, server.Attempts()[1].Request)
+		assert.Equal(t, original.Trailer, server.Attempts()[1].Request.Trailer)
 	})
 }
 
@@ -252,7 +253,7 @@ func TestBodyLongerThanTheReplayBufferIsStreamedWhole(t *testing.T) {
 		r.Method, r.Body, r.ContentLength = http.MethodPut, source, length
 		_, err := transport.RoundTrip(r)
 		require.NoError(t, err, name)
-		assert.Equal(t, long, server.sent[len(server.sent)-1].body, name)
+		assert.Equal(t, long, string(server.Attempts()[len(server.Attempts())-1].Body), name)
 		assert.Equal(t, 1, source.closes(), name)
 	}
 }
@@ -266,7 +267,7 @@ func TestReplayBufferHoldsABodyOfExactlyItsSize(t *testing.T) {
 		r.Body, r.ContentLength = source, -1
 		_, err := newTransport(t, server, steadyhttp.WithReplayBuffer(7)).RoundTrip(r)
 		require.NoError(t, err)
-		assert.Equal(t, 2, server.attempts())
+		server.AssertAttempts(t, 2)
 		assert.Equal(t, 1, source.closes())
 	})
 }
@@ -277,7 +278,7 @@ func TestUnboundedReplayBufferStillSendsTheBody(t *testing.T) {
 	r := stream(http.MethodPut)(t, t.Context())
 	_, err := newTransport(t, server, steadyhttp.WithReplayBuffer(math.MaxInt64)).RoundTrip(r)
 	require.NoError(t, err)
-	assert.Equal(t, "payload", server.sent[0].body)
+	assert.Equal(t, "payload", string(server.Attempts()[0].Body))
 }
 
 func TestBodyThatFailsInTheReplayBufferIsNotSent(t *testing.T) {
@@ -291,7 +292,7 @@ func TestBodyThatFailsInTheReplayBufferIsNotSent(t *testing.T) {
 	response, err := newTransport(t, server, steadyhttp.WithReplayBuffer(7)).RoundTrip(r.WithContext(ctx))
 	assert.Nil(t, response)
 	assert.Equal(t, errDisk, err, "unwrapped")
-	assert.Zero(t, server.attempts())
+	server.AssertAttempts(t, 0)
 	assert.Equal(t, 1, source.closes())
 	assert.Empty(t, report.Attempts)
 	assert.Equal(t, steadyhttp.StopNotRetryable, report.Stopped)
@@ -329,16 +330,16 @@ func TestIdempotencyKeyIsTheSameOnEveryAttemptAndNotTheCallers(t *testing.T) {
 		first := post(t)
 		_, err := transport.RoundTrip(first)
 		require.NoError(t, err)
-		key := server.sent[0].request.Header.Get("Idempotency-Key")
+		key := server.Attempts()[0].Request.Header.Get("Idempotency-Key")
 		assert.NotEmpty(t, key)
-		for _, sent := range server.sent {
-			assert.Equal(t, key, sent.request.Header.Get("Idempotency-Key"))
+		for _, sent := range server.Attempts() {
+			assert.Equal(t, key, sent.Request.Header.Get("Idempotency-Key"))
 		}
 		assert.NotContains(t, first.Header, "Idempotency-Key", "the caller's request is not modified")
 
 		_, err = transport.RoundTrip(post(t))
 		require.NoError(t, err)
-		assert.NotEqual(t, key, server.sent[3].request.Header.Get("Idempotency-Key"), "another call, another key")
+		assert.NotEqual(t, key, server.Attempts()[3].Request.Header.Get("Idempotency-Key"), "another call, another key")
 	})
 }
 
@@ -358,7 +359,7 @@ func TestIdempotencyKeyIsAddedOnlyWhereItIsMissing(t *testing.T) {
 		r.Header.Set(c.name, c.value)
 		_, err := transport.RoundTrip(r)
 		require.NoError(t, err)
-		assert.Equal(t, c.want, server.sent[len(server.sent)-1].request.Header.Get("Idempotency-Key"), "%s with %s", c.method, c.name)
+		assert.Equal(t, c.want, server.Attempts()[len(server.Attempts())-1].Request.Header.Get("Idempotency-Key"), "%s with %s", c.method, c.name)
 	}
 	r := post(t)
 	r.Header = nil
@@ -370,16 +371,15 @@ func TestIdempotencyKeyIsAddedOnlyWhereItIsMissing(t *testing.T) {
 func TestWaitsGrowAreSpreadAndStayWithinTheirBounds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503))
-		transport := newTransport(t, server, steadyhttp.WithoutBreaker(), steadyhttp.WithoutRetryBudget(),
-			steadyhttp.WithMaxAttempts(12), steadyhttp.WithBackoff(200*time.Millisecond, 10*time.Second))
 		seen := make(map[time.Duration]bool)
 		for range 50 {
-			server.sent = nil
+			server := scripted(status(503))
+			transport := newTransport(t, server, steadyhttp.WithoutBreaker(), steadyhttp.WithoutRetryBudget(),
+				steadyhttp.WithMaxAttempts(12), steadyhttp.WithBackoff(200*time.Millisecond, 10*time.Second))
 			_, err := transport.RoundTrip(get(t))
 			require.NoError(t, err)
 			interval := 200 * time.Millisecond
-			for i, wait := range server.waits() {
+			for i, wait := range server.Waits() {
 				assert.GreaterOrEqual(t, wait, interval/2, "wait %d", i+1)
 				assert.LessOrEqual(t, wait, min(interval*3/2, 10*time.Second), "wait %d", i+1)
 				interval = min(interval*2, 10*time.Second*2/3)
@@ -401,7 +401,7 @@ func TestBackoffWhoseLongestWaitIsItsFirstIsStillSpread(t *testing.T) {
 		_, err := transport.RoundTrip(get(t))
 		require.NoError(t, err)
 		seen := make(map[time.Duration]bool)
-		for _, wait := range server.waits() {
+		for _, wait := range server.Waits() {
 			assert.Positive(t, wait)
 			assert.LessOrEqual(t, wait, time.Second)
 			seen[wait] = true
@@ -439,7 +439,7 @@ func TestRetryAfterIsAFloorWithJitterOnTop(t *testing.T) {
 						server := scripted(status(code, c.header()...), status(200))
 						_, err := newTransport(t, server).RoundTrip(get(t))
 						require.NoError(t, err)
-						wait := server.waits()[0]
+						wait := server.Waits()[0]
 						assert.GreaterOrEqual(t, wait, c.min)
 						assert.LessOrEqual(t, wait, c.max)
 						seen[wait] = true
@@ -463,7 +463,7 @@ func TestWaitThatWouldOutlastTheDeadlineIsNotBegun(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 503, response.StatusCode)
 		assert.Zero(t, time.Since(start))
-		server.assertClosed(t, response)
+		assertClosedOnce(t, server, response)
 	})
 }
 
@@ -524,10 +524,10 @@ func TestCancelEndsAWaitAtOnce(t *testing.T) {
 					require.ErrorAs(t, err, &failed)
 					assert.Equal(t, c.stopped, failed.Stopped)
 					assert.Equal(t, steadyhttp.Canceled, failed.Class)
-					assert.Equal(t, 1, server.attempts())
+					server.AssertAttempts(t, 1)
 					assert.Equal(t, 1, source.closes(), "the body of the attempt that was not made")
 					assert.Equal(t, 2*time.Second, report.Attempts[0].Wait)
-					server.assertClosed(t)
+					assertClosedOnce(t, server, nil)
 					if last == "a response" {
 						assert.Equal(t, 503, failed.StatusCode, "the status stays reachable")
 					} else {
@@ -581,7 +581,7 @@ func TestNoAttemptIsMadeAfterACancelEvenIfTheWaitIsOverToo(t *testing.T) {
 			}))
 		_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
 		assert.ErrorIs(t, err, context.Canceled)
-		assert.Equal(t, 1, server.attempts())
+		server.AssertAttempts(t, 1)
 	}
 }
 
@@ -589,12 +589,12 @@ func TestStalledBodyOfADroppedResponseStallsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		stalled := newStalledBody()
-		server := scripted(func(*http.Request) (*http.Response, error) {
+		server := scripted(function(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 503, Header: http.Header{}, Body: stalled}, nil
-		}, status(200))
+		}), status(200))
 		_, err := newTransport(t, server).RoundTrip(get(t))
 		require.NoError(t, err)
-		assert.LessOrEqual(t, server.waits()[0], 500*time.Millisecond)
+		assert.LessOrEqual(t, server.Waits()[0], 500*time.Millisecond)
 		<-stalled.closed
 	})
 }
@@ -609,14 +609,14 @@ func TestDrainIsPartOfTheWaitThatMustEndBeforeTheDeadline(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), deadline)
 				defer cancel()
-				server := scripted(func(*http.Request) (*http.Response, error) {
+				server := scripted(function(func(*http.Request) (*http.Response, error) {
 					return &http.Response{StatusCode: 503, Header: http.Header{}, Body: newStalledBody()}, nil
-				}, status(200))
+				}), status(200))
 				response, err := newTransport(t, server, steadyhttp.WithBackoffPolicy(func() backoff.BackOff {
 					return backoff.NewConstantBackOff(wait)
 				})).RoundTrip(request(t, ctx, http.MethodGet, ""))
 				require.NoError(t, err, "wait %v, deadline %v", wait, deadline)
-				assert.Equal(t, sent, server.attempts(), "wait %v, deadline %v", wait, deadline)
+				assert.Len(t, server.Attempts(), sent, "wait %v, deadline %v", wait, deadline)
 				require.NoError(t, response.Body.Close())
 			})
 		}
@@ -627,9 +627,9 @@ func TestCancelDuringTheDrainEndsTheCallAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		server := scripted(func(*http.Request) (*http.Response, error) {
+		server := scripted(function(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 503, Header: http.Header{}, Body: newStalledBody()}, nil
-		}, status(200))
+		}), status(200))
 		start := time.Now()
 		time.AfterFunc(time.Millisecond, cancel)
 		_, err := newTransport(t, server, steadyhttp.WithBackoff(time.Second, time.Minute)).RoundTrip(request(t, ctx, http.MethodGet, ""))
@@ -657,9 +657,9 @@ func TestEndlessBodyOfADroppedResponseIsReadOnlySoFar(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		endless := &endlessBody{}
-		server := scripted(func(*http.Request) (*http.Response, error) {
+		server := scripted(function(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 503, Header: http.Header{}, Body: endless}, nil
-		}, status(200))
+		}), status(200))
 		_, err := newTransport(t, server).RoundTrip(get(t))
 		require.NoError(t, err)
 		assert.LessOrEqual(t, endless.read, 64<<10)
@@ -770,7 +770,7 @@ func TestKeyInOtherLettersIsAKey(t *testing.T) {
 	r.Header["idempotency-key"] = []string{"mine"}
 	_, err := newTransport(t, server, steadyhttp.WithIdempotencyKeys()).RoundTrip(r)
 	require.NoError(t, err)
-	assert.NotContains(t, server.sent[0].request.Header, "Idempotency-Key", "or two of them go out")
+	assert.NotContains(t, server.Attempts()[0].Request.Header, "Idempotency-Key", "or two of them go out")
 }
 
 // A retry at once would come on top of what the server has not worked off.

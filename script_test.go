@@ -8,94 +8,49 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/steadyhttp/steadyhttp"
+	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
 
-// A step is what a scripted server does with one attempt.
-type step func(*http.Request) (*http.Response, error)
+// The words of the test kit, shorter: a test is mostly script.
+type (
+	step     = steadyhttptest.Step
+	function = steadyhttptest.Func
+)
 
-// A script is a base transport that plays its steps in order, and repeats the last one.
-type script struct {
-	mu     sync.Mutex
-	steps  []step
-	sent   []attempt
-	bodies []*body
-}
+const hang = steadyhttptest.Hang
 
-// An attempt is what arrived at the scripted server.
-type attempt struct {
-	at      time.Time
-	request *http.Request
-	body    string
-}
+var (
+	scripted = steadyhttptest.NewTransport
+	after    = steadyhttptest.Delay
+	fail     = steadyhttptest.Fail
+)
 
-func scripted(steps ...step) *script { return &script{steps: steps} }
-
-// RoundTrip reads and closes the request's body, as http.Transport does, and plays the next step.
-func (s *script) RoundTrip(request *http.Request) (*http.Response, error) {
-	arrived := attempt{at: time.Now(), request: request}
-	if request.Body != nil {
-		content, err := io.ReadAll(request.Body)
-		_ = request.Body.Close()
-		if err != nil {
-			return nil, err
-		}
-		arrived.body = string(content)
+// status answers with a code, and headers given as name, value, name, value.
+func status(code int, header ...string) steadyhttptest.Answer {
+	answer := steadyhttptest.Status(code)
+	for i := 0; i+1 < len(header); i += 2 {
+		answer = answer.Header(header[i], header[i+1])
 	}
-	response, err := s.next(arrived)(request)
-	if response != nil {
-		response.Request = request
-		if b, ok := response.Body.(*body); ok {
-			s.mu.Lock()
-			s.bodies = append(s.bodies, b)
-			s.mu.Unlock()
-		}
-	}
-	return response, err
+	return answer
 }
 
-func (s *script) next(arrived attempt) step {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sent = append(s.sent, arrived)
-	return s.steps[min(len(s.sent), len(s.steps))-1]
-}
-
-func (s *script) attempts() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.sent)
-}
-
-// waits are the times between the attempts.
-func (s *script) waits() []time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var waits []time.Duration
-	for i := 1; i < len(s.sent); i++ {
-		waits = append(waits, s.sent[i].at.Sub(s.sent[i-1].at))
-	}
-	return waits
-}
-
-// assertClosed checks that every response's body but those excepted was closed exactly once.
-func (s *script) assertClosed(t *testing.T, except ...*http.Response) {
+// assertClosedOnce checks that every response was closed exactly once, but the one returned, if any, not
+// yet. It closes that.
+func assertClosedOnce(t *testing.T, server *steadyhttptest.Transport, returned *http.Response) {
 	t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, b := range s.bodies {
-		want := 1
-		for _, response := range except {
-			if response != nil && response.Body == b {
-				want = 0
-			}
-		}
-		assert.Equal(t, want, b.closes(), "closes of the body of response %d", i+1)
+	if returned != nil {
+		attempts := server.Attempts()
+		assert.Zero(t, attempts[len(attempts)-1].Closed, "closes of the body of the response returned")
+		assert.NoError(t, returned.Body.Close())
+	}
+	server.AssertClosed(t)
+	for i, sent := range server.Attempts() {
+		assert.LessOrEqual(t, sent.Closed, 1, "closes of the body of response %d", i+1)
 	}
 }
 
@@ -121,41 +76,14 @@ func (b *body) closes() int {
 
 func text(content string) *body { return &body{Reader: strings.NewReader(content)} }
 
-// status answers with a code, and headers given as name, value, name, value.
-func status(code int, header ...string) step {
-	return func(*http.Request) (*http.Response, error) {
-		response := &http.Response{StatusCode: code, Header: http.Header{}, Body: text(http.StatusText(code))}
-		for i := 0; i+1 < len(header); i += 2 {
-			response.Header.Add(header[i], header[i+1])
-		}
-		return response, nil
-	}
-}
-
-// fail ends the attempt with an error.
-func fail(err error) step {
-	return func(*http.Request) (*http.Response, error) { return nil, err }
-}
-
-// after lets time pass before a step, unless the caller gives up.
-func after(d time.Duration, then step) step {
-	return func(request *http.Request) (*http.Response, error) {
-		select {
-		case <-time.After(d):
-			return then(request)
-		case <-request.Context().Done():
-			return nil, context.Cause(request.Context())
-		}
-	}
-}
-
-// hang says nothing until the caller gives up.
-func hang(request *http.Request) (*http.Response, error) {
-	<-request.Context().Done()
-	return nil, context.Cause(request.Context())
-}
-
 var errReset = errors.New("connection reset by a test")
+
+// quiet is a base that leaves the request's body to its function, and remembers nothing.
+type quiet struct {
+	answer func(*http.Request) (*http.Response, error)
+}
+
+func (q quiet) RoundTrip(r *http.Request) (*http.Response, error) { return q.answer(r) }
 
 func newTransport(t *testing.T, base http.RoundTripper, options ...steadyhttp.Option) *steadyhttp.Transport {
 	t.Helper()

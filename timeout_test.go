@@ -23,7 +23,7 @@ func TestAttemptTimeoutIsRetriedAndSaysWhatItIs(t *testing.T) {
 		response, err := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(get(t))
 		require.NoError(t, err)
 		assert.Equal(t, 2, steadyhttp.Attempts(response))
-		assert.GreaterOrEqual(t, server.waits()[0], time.Second)
+		assert.GreaterOrEqual(t, server.Waits()[0], time.Second)
 		require.NoError(t, response.Body.Close())
 
 		_, err = newTransport(t, scripted(hang), single(steadyhttp.WithAttemptTimeout(time.Second))...).RoundTrip(get(t))
@@ -47,7 +47,7 @@ func TestAttemptTimeoutIsNotTheCallersCancel(t *testing.T) {
 			<-r.Context().Done()
 			return nil, r.Context().Err()
 		}
-		transport := newTransport(t, scripted(http2), single(steadyhttp.WithAttemptTimeout(time.Second))...)
+		transport := newTransport(t, scripted(function(http2)), single(steadyhttp.WithAttemptTimeout(time.Second))...)
 		ctx, report := steadyhttp.WithReport(t.Context())
 		_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
 		assert.ErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
@@ -67,7 +67,7 @@ func TestCallersEndCountsBeforeTheAttemptTimeout(t *testing.T) {
 			cancel(errShutdown)
 			return nil, context.Cause(r.Context())
 		}
-		transport := newTransport(t, scripted(deaf), steadyhttp.WithAttemptTimeout(time.Second))
+		transport := newTransport(t, scripted(function(deaf)), steadyhttp.WithAttemptTimeout(time.Second))
 		_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
 		assert.Equal(t, errShutdown, err)
 		assert.Zero(t, breaker(t, transport).Failures)
@@ -78,10 +78,10 @@ func TestBodyIsReadableAfterTheAttemptTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		source := &contextBody{parts: 10, pause: time.Second}
-		base := quiet{func(r *http.Request) (*http.Response, error) {
+		base := function(func(r *http.Request) (*http.Response, error) {
 			source.ctx = r.Context()
 			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: source}, nil
-		}}
+		})
 		response, err := newTransport(t, base, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(get(t))
 		require.NoError(t, err)
 		content, err := io.ReadAll(response.Body)
@@ -97,10 +97,10 @@ func TestClosingTheBodyReleasesTheAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		source := &contextBody{parts: 10, pause: time.Second}
-		base := quiet{func(r *http.Request) (*http.Response, error) {
+		base := function(func(r *http.Request) (*http.Response, error) {
 			source.ctx = r.Context()
 			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: source}, nil
-		}}
+		})
 		response, err := newTransport(t, base, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(get(t))
 		require.NoError(t, err)
 		require.NoError(t, source.ctx.Err())
@@ -139,13 +139,13 @@ func (b *contextBody) Close() error {
 func TestResponseThatComesTooLateIsClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(func(r *http.Request) (*http.Response, error) {
+		server := scripted(function(func(r *http.Request) (*http.Response, error) {
 			time.Sleep(2 * time.Second) // a base that does not look at the context
-			return status(200)(r)
-		})
+			return status(200).RoundTrip(r)
+		}))
 		_, err := newTransport(t, server, single(steadyhttp.WithAttemptTimeout(time.Second))...).RoundTrip(get(t))
 		assert.ErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
-		server.assertClosed(t)
+		assertClosedOnce(t, server, nil)
 	})
 }
 
@@ -153,9 +153,9 @@ func TestSwitchedProtocolsKeepTheirWriter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		upgraded := &duplex{body: text("")}
-		base := quiet{func(*http.Request) (*http.Response, error) {
+		base := function(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 101, Header: http.Header{}, Body: upgraded}, nil
-		}}
+		})
 		response, err := newTransport(t, base, busy()...).RoundTrip(get(t))
 		require.NoError(t, err)
 		assert.Implements(t, (*io.ReadWriteCloser)(nil), response.Body)
@@ -170,10 +170,10 @@ func TestPanickingBaseReleasesTheAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var ctx context.Context
-		base := quiet{func(r *http.Request) (*http.Response, error) {
+		base := function(func(r *http.Request) (*http.Response, error) {
 			ctx = r.Context()
 			panic("base")
-		}}
+		})
 		transport := newTransport(t, base, steadyhttp.WithAttemptTimeout(time.Second))
 		assert.PanicsWithValue(t, "base", func() { _, _ = transport.RoundTrip(get(t)) })
 		assert.Error(t, ctx.Err())
@@ -203,7 +203,7 @@ func TestOldCancelCountsBeforeTheAttemptTimeout(t *testing.T) {
 		r := get(t)
 		//lint:ignore SA1019 http.Client.Timeout still uses it
 		r.Cancel = cancel
-		_, err := newTransport(t, scripted(deaf), steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(r)
+		_, err := newTransport(t, scripted(function(deaf)), steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(r)
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.NotErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
 	})

@@ -1,12 +1,10 @@
 package steadyhttp_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -27,6 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/steadyhttp/steadyhttp"
+	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
 
 // What is here lets the tests provoke real outcomes: real servers on loopback, under a real
@@ -217,38 +216,15 @@ func silent(_ http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
-// A rawStep is what a raw server does with a connection whose request it has read.
-type rawStep func(net.Conn)
-
-// say sends bytes, which need not be HTTP.
-func say(words string) rawStep {
-	return func(conn net.Conn) { _, _ = io.WriteString(conn, words) }
-}
-
-const rawOK = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nfine"
-
 // reset drops the connection with a TCP RST.
 func reset(conn net.Conn) { _ = conn.(*net.TCPConn).SetLinger(0) }
 
-// A rawServer reads one request from each connection, takes its next step, and hangs up.
-type rawServer struct {
-	URL     string
-	arrived atomic.Int64
-}
-
-func serveRaw(t *testing.T, steps ...rawStep) *rawServer {
+// serve starts a server of the test kit, which is closed with the test.
+func serve(t *testing.T, start func(...step) *steadyhttptest.Server, steps ...step) *steadyhttptest.Server {
 	t.Helper()
-	s := &rawServer{}
-	s.URL = "http://" + accept(t, func(conn net.Conn) {
-		r, err := http.ReadRequest(bufio.NewReader(conn))
-		if err != nil {
-			return
-		}
-		_, _ = io.Copy(io.Discard, r.Body)
-		number := int(s.arrived.Add(1))
-		steps[min(number, len(steps))-1](conn)
-	})
-	return s
+	server := start(steps...)
+	t.Cleanup(server.Close)
+	return server
 }
 
 // accept has each connection handled and closed, and returns the address to dial.
@@ -320,19 +296,6 @@ func dialFailing(operation string, number error) dialFunc {
 	}
 }
 
-// piped returns a base whose servers are at the other ends of pipes, so that a synctest bubble can make
-// its time pass.
-func piped(serve func(net.Conn)) *http.Transport {
-	return &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
-		near, far := net.Pipe()
-		go func() {
-			defer func() { _ = far.Close() }()
-			serve(far)
-		}()
-		return near, nil
-	}}
-}
-
 // readSome waits for the client's first words, and readAll for its last.
 func readSome(conn net.Conn) { _, _ = conn.Read(make([]byte, 16<<10)) }
 func readAll(conn net.Conn)  { _, _ = io.Copy(io.Discard, conn) }
@@ -383,86 +346,6 @@ func dnsReply(query []byte, rcode byte) []byte {
 	reply[3] = 0x80 | rcode                         // recursion available
 	copy(reply[6:header], []byte{0, 0, 0, 0, 0, 0}) // no records
 	return reply
-}
-
-// HTTP/2's frames (RFC 9113 §6), as far as the tests need them.
-const (
-	frameData, frameHeaders, frameReset, frameSettings, framePing = 0, 1, 3, 4, 6
-
-	flagAck, flagEndStream, flagEndHeaders = 1, 1, 4
-
-	codeRefusedStream = 7
-)
-
-type frame struct {
-	kind, flags byte
-	stream      uint32
-	payload     []byte
-}
-
-func (f frame) bytes() []byte {
-	size := len(f.payload)
-	wire := []byte{byte(size >> 16), byte(size >> 8), byte(size), f.kind, f.flags}
-	return append(binary.BigEndian.AppendUint32(wire, f.stream), f.payload...)
-}
-
-func readFrame(r io.Reader) (frame, error) {
-	var header [9]byte
-	if _, err := io.ReadFull(r, header[:]); err != nil {
-		return frame{}, err
-	}
-	f := frame{kind: header[3], flags: header[4], stream: binary.BigEndian.Uint32(header[5:])}
-	f.payload = make([]byte, int(header[0])<<16|int(header[1])<<8|int(header[2]))
-	_, err := io.ReadFull(r, f.payload)
-	return f, err
-}
-
-// A streamRefuser is a server of HTTP/2 that refuses the first streams and answers the others with 200.
-type streamRefuser struct {
-	refusals int64
-	streams  atomic.Int64
-}
-
-// serve writes from a goroutine of its own: on a pipe, a client that is writing itself does not read.
-func (s *streamRefuser) serve(conn net.Conn) {
-	frames := make(chan frame, 64)
-	var writing sync.WaitGroup
-	writing.Go(func() {
-		for f := range frames {
-			_, _ = conn.Write(f.bytes())
-		}
-	})
-	defer writing.Wait()
-	defer close(frames)
-	frames <- frame{kind: frameSettings}
-	if _, err := io.CopyN(io.Discard, conn, int64(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))); err != nil {
-		return
-	}
-	for f, err := readFrame(conn); err == nil; f, err = readFrame(conn) {
-		s.answer(f, frames)
-	}
-}
-
-// refuses goes by the stream's number: a client's are odd.
-func (s *streamRefuser) refuses(f frame) bool { return int64(f.stream+1)/2 <= s.refusals }
-
-func (s *streamRefuser) answer(f frame, frames chan<- frame) {
-	switch {
-	case (f.kind == frameSettings || f.kind == framePing) && f.flags&flagAck == 0:
-		f.flags |= flagAck
-		if f.kind == frameSettings {
-			f.payload = nil
-		}
-		frames <- f
-	case f.kind == frameHeaders:
-		s.streams.Add(1)
-		if s.refuses(f) {
-			frames <- frame{kind: frameReset, stream: f.stream, payload: []byte{0, 0, 0, codeRefusedStream}}
-		}
-	case f.kind == frameData && f.flags&flagEndStream != 0 && !s.refuses(f):
-		const status200 = 0x88 // RFC 7541 appendix A, number 8
-		frames <- frame{kind: frameHeaders, flags: flagEndStream | flagEndHeaders, stream: f.stream, payload: []byte{status200}}
-	}
 }
 
 // The rest is about connections and bodies.

@@ -14,7 +14,8 @@
 //	// ... call it ...
 //	base.AssertAttempts(t, 3)
 //
-// A Transport and the pipe servers work in a [testing/synctest] bubble, where waits take no time.
+// A Transport and the pipe servers work in a [testing/synctest] bubble, where waits take no time. Make
+// them within it, and contexts too.
 //
 // [CheckRoundTripper] tells whether a wrapper keeps the contract of [http.RoundTripper]. An [Injector]
 // brings the same faults, at a rate, to a real client in staging.
@@ -59,13 +60,15 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 // unsendable tells why net/http sends nothing at all.
 func unsendable(request *http.Request) error {
 	if request.URL == nil {
-		return errors.New("http: nil Request.URL")
+		return errNoURL
 	}
 	if request.Context().Err() != nil {
 		return context.Cause(request.Context())
 	}
 	return nil
 }
+
+var errNoURL = errors.New("http: nil Request.URL") // as http.Transport.roundTrip says it
 
 func refuse(request *http.Request, err error) (*http.Response, error) {
 	closeBody(request)
@@ -80,8 +83,8 @@ func closeBody(request *http.Request) {
 
 // perform plays a step in place of a network, and notes in the record, if there is one, what it sees.
 func perform(step Step, request *http.Request, r *record) (*http.Response, error) {
-	if err := unsendable(request); err != nil {
-		return refuse(request, err)
+	if request.URL == nil {
+		return refuse(request, errNoURL)
 	}
 	if request.Body == nil || request.Body == http.NoBody || step.stage() < answering {
 		defer closeBody(request)
