@@ -10,50 +10,23 @@ import (
 	"net"
 	"net/http"
 	"net/http/cookiejar"
-	"net/http/httptest"
 	"os"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/steadyhttp/steadyhttp"
+	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
-
-// statusHandler plays status codes in order, and repeats the last one.
-func statusHandler(codes ...int) http.Handler {
-	var requests atomic.Int64
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		number := int(requests.Add(1))
-		w.WriteHeader(codes[min(number, len(codes))-1])
-	})
-}
-
-// handlerTransport is a base transport that answers from a handler, without a network.
-type handlerTransport struct{ http.Handler }
-
-func (m handlerTransport) RoundTrip(request *http.Request) (*http.Response, error) {
-	if request.Body != nil {
-		defer request.Body.Close()
-	}
-	recorder := httptest.NewRecorder()
-	m.ServeHTTP(recorder, request)
-	return recorder.Result(), nil
-}
-
-// transportFunc makes a function a base transport, as http.HandlerFunc makes one a handler.
-type transportFunc func(*http.Request) (*http.Response, error)
-
-func (f transportFunc) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
 
 // shortWaits keeps the examples short: the default waits are meant for real servers.
 var shortWaits = steadyhttp.WithBackoff(time.Millisecond, 2*time.Millisecond)
 
 // A server that fails once costs the caller nothing but the wait.
 func Example() {
-	server := httptest.NewServer(statusHandler(503, 200))
+	server := steadyhttptest.NewServer(steadyhttptest.Status(503), steadyhttptest.Status(200))
 	defer server.Close()
 
 	// The short waits are for the example: NewClient() without options is a good client.
@@ -84,7 +57,7 @@ func ExampleWrap() {
 	original := &http.Client{
 		Jar:       jar,
 		Timeout:   10 * time.Second,
-		Transport: handlerTransport{statusHandler(503, 200)},
+		Transport: steadyhttptest.NewTransport(steadyhttptest.Status(503), steadyhttptest.Status(200)),
 	}
 
 	client, err := steadyhttp.Wrap(original, shortWaits)
@@ -107,7 +80,7 @@ func ExampleWrap() {
 	// answer: 200 after 2 attempts
 	// same jar: true
 	// timeout: 10s
-	// original: steadyhttp_test.handlerTransport, now: *steadyhttp.Transport
+	// original: *steadyhttptest.Transport, now: *steadyhttp.Transport
 }
 
 // Options change the defaults. Values that make no sense are all reported at once, none is corrected
@@ -140,7 +113,7 @@ func ExampleNewClient_tuning() {
 // when.
 func ExampleCircuitOpenError() {
 	client, err := steadyhttp.Wrap(
-		&http.Client{Transport: handlerTransport{statusHandler(503)}},
+		&http.Client{Transport: steadyhttptest.Status(503)},
 		steadyhttp.WithMaxAttempts(1),
 		steadyhttp.WithBreakerConsecutive(3, 0), // for the example: by default a blip does not open it
 		steadyhttp.WithOriginKey(func(*http.Request) string { return "inventory" }),
@@ -175,10 +148,7 @@ func ExampleCircuitOpenError() {
 // A call that never got an answer tells how often it was tried, and why no further attempt was made. The
 // query, where tokens tend to be, is left out.
 func ExampleError() {
-	refusing := transportFunc(func(*http.Request) (*http.Response, error) {
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
-	})
-	client, err := steadyhttp.Wrap(&http.Client{Transport: refusing}, shortWaits)
+	client, err := steadyhttp.Wrap(&http.Client{Transport: steadyhttptest.Refused}, shortWaits)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -192,7 +162,7 @@ func ExampleError() {
 	}
 	fmt.Println("refused:", errors.Is(err, syscall.ECONNREFUSED))
 	// Output:
-	// steadyhttp: GET https://api.example.com/things failed after 4 attempts (max_attempts): dial tcp: connection refused
+	// steadyhttp: GET https://api.example.com/things failed after 4 attempts (max_attempts): dial tcp api.example.com:443: connect: connection refused
 	// 4 attempts, unprocessed, stopped by max_attempts
 	// refused: true
 }
@@ -200,16 +170,9 @@ func ExampleError() {
 // With a key a server can tell a POST that comes twice from two POSTs, and so it may be sent again.
 // Use the option where the server honours the header.
 func ExampleWithIdempotencyKeys() {
-	var keys []string
-	service := http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		keys = append(keys, request.Header.Get("Idempotency-Key"))
-		if len(keys) == 1 {
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}
-	})
-
+	service := steadyhttptest.NewTransport(steadyhttptest.Status(503), steadyhttptest.Status(200))
 	client, err := steadyhttp.Wrap(
-		&http.Client{Transport: handlerTransport{service}},
+		&http.Client{Transport: service},
 		shortWaits,
 		steadyhttp.WithIdempotencyKeys(),
 	)
@@ -225,8 +188,10 @@ func ExampleWithIdempotencyKeys() {
 	}
 	defer response.Body.Close()
 
-	fmt.Println("answer:", response.StatusCode, "after", len(keys), "attempts")
-	fmt.Println("same key:", keys[0] != "" && keys[0] == keys[1])
+	attempts := service.Attempts()
+	first, second := attempts[0].Header.Get("Idempotency-Key"), attempts[1].Header.Get("Idempotency-Key")
+	fmt.Println("answer:", response.StatusCode, "after", len(attempts), "attempts")
+	fmt.Println("same key:", first != "" && first == second)
 	// Output:
 	// answer: 200 after 2 attempts
 	// same key: true
@@ -234,12 +199,7 @@ func ExampleWithIdempotencyKeys() {
 
 // A caller who sends an Idempotency-Key of their own needs no option for it.
 func Example_ownIdempotencyKey() {
-	service := statusHandler(500, 201)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		content, _ := io.ReadAll(request.Body)
-		fmt.Printf("server got %s %s\n", request.Header.Get("Idempotency-Key"), content)
-		service.ServeHTTP(w, request)
-	}))
+	server := steadyhttptest.NewServer(steadyhttptest.Status(500), steadyhttptest.Status(201))
 	defer server.Close()
 
 	client, err := steadyhttp.NewClient(shortWaits)
@@ -261,6 +221,9 @@ func Example_ownIdempotencyKey() {
 	}
 	defer response.Body.Close()
 
+	for _, attempt := range server.Attempts() {
+		fmt.Printf("server got %s %s\n", attempt.Header.Get("Idempotency-Key"), attempt.Body)
+	}
 	fmt.Println(response.Status)
 	// Output:
 	// server got order-4711 {"item":42}
@@ -271,7 +234,7 @@ func Example_ownIdempotencyKey() {
 // A search is a POST only because its query is long: sending it twice harms nobody, and the caller can
 // say so for this one call.
 func ExampleIdempotent() {
-	client, err := steadyhttp.Wrap(&http.Client{Transport: handlerTransport{statusHandler(502, 200, 502)}}, shortWaits)
+	client, err := steadyhttp.Wrap(&http.Client{Transport: steadyhttptest.NewTransport(steadyhttptest.Status(502), steadyhttptest.Status(200), steadyhttptest.Status(502))}, shortWaits)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -301,7 +264,7 @@ func ExampleIdempotent() {
 
 // A call that must not wait is sent once. The breaker counts it all the same.
 func ExampleNoRetry() {
-	client, err := steadyhttp.Wrap(&http.Client{Transport: handlerTransport{statusHandler(503, 200)}})
+	client, err := steadyhttp.Wrap(&http.Client{Transport: steadyhttptest.NewTransport(steadyhttptest.Status(503), steadyhttptest.Status(200))})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -326,11 +289,11 @@ func ExampleNoRetry() {
 
 // A report tells what became of each attempt of one call, and why there was no further one.
 func ExampleWithReport() {
-	service := statusHandler(503, 429, 404)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		w.Header().Set("Retry-After", "0") // a 429 is sent again only if the server says when
-		service.ServeHTTP(w, request)
-	}))
+	server := steadyhttptest.NewServer(
+		steadyhttptest.Status(503),
+		steadyhttptest.Status(429).Header("Retry-After", "0"), // it is sent again only if the server says when
+		steadyhttptest.Status(404),
+	)
 	defer server.Close()
 
 	client, err := steadyhttp.NewClient(shortWaits)
@@ -373,7 +336,7 @@ func ExampleWithObserver() {
 	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
 
 	client, err := steadyhttp.Wrap(
-		&http.Client{Transport: handlerTransport{statusHandler(503, 404)}},
+		&http.Client{Transport: steadyhttptest.NewTransport(steadyhttptest.Status(503), steadyhttptest.Status(404))},
 		shortWaits,
 		steadyhttp.WithObserver(func(ctx context.Context, event steadyhttp.Event) {
 			logger.InfoContext(ctx, event.Kind.String(), "origin", event.Origin,
@@ -405,7 +368,7 @@ func ExampleWithClassifier_expectedForbidden() {
 		fmt.Println(event.Kind, event.StatusCode, event.Class)
 	}
 	transport, err := steadyhttp.NewTransport(
-		handlerTransport{statusHandler(403)},
+		steadyhttptest.Status(403),
 		steadyhttp.WithObserver(observer),
 		steadyhttp.WithClassifier(func(request *http.Request, response *http.Response, err error) steadyhttp.Class {
 			if err == nil && response.StatusCode == http.StatusForbidden && request.URL.Path == "/may" {
@@ -437,15 +400,10 @@ func ExampleWithClassifier_expectedForbidden() {
 // needs the fresh page lets it count as the failure that it is: the request is sent again, and a page
 // that stays stale is returned in the end, since no response is dropped.
 func ExampleWithClassifier_staleAnswer() {
-	var requests atomic.Int64
-	cdn := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if requests.Add(1) == 1 {
-			w.Header().Set("Warning", `111 - "Revalidation Failed"`)
-			fmt.Fprint(w, "yesterday's prices")
-			return
-		}
-		fmt.Fprint(w, "today's prices")
-	}))
+	cdn := steadyhttptest.NewServer(
+		steadyhttptest.Status(200).Header("Warning", `111 - "Revalidation Failed"`).Body("yesterday's prices"),
+		steadyhttptest.Status(200).Body("today's prices"),
+	)
 	defer cdn.Close()
 
 	staleIsFailure := func(_ *http.Request, response *http.Response, err error) steadyhttp.Class {
@@ -472,7 +430,7 @@ func ExampleWithClassifier_staleAnswer() {
 }
 
 // Code that takes an http.Client is tested over a base transport that fails as the test wants it to.
-// It needs neither a server nor a port, and the waits can be made short.
+// It needs neither a server nor a port, and the waits can be made short. See docs/testing.md for more.
 func Example_testingYourOwnCode() {
 	// The code under test.
 	greeting := func(client *http.Client) (string, error) {
@@ -486,20 +444,14 @@ func Example_testingYourOwnCode() {
 	}
 
 	// The test: the connection breaks once, then there is an answer.
-	attempts := 0
-	fake := transportFunc(func(*http.Request) (*http.Response, error) {
-		if attempts++; attempts == 1 {
-			return nil, io.ErrUnexpectedEOF
-		}
-		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("hello"))}, nil
-	})
-	client, err := steadyhttp.Wrap(&http.Client{Transport: fake}, shortWaits)
+	base := steadyhttptest.NewTransport(steadyhttptest.EOF, steadyhttptest.Status(200).Body("hello"))
+	client, err := steadyhttp.Wrap(&http.Client{Transport: base}, shortWaits)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	content, err := greeting(client)
-	fmt.Println(content, err, "after", attempts, "attempts")
+	fmt.Println(content, err, "after", len(base.Attempts()), "attempts")
 	// Output:
 	// hello <nil> after 2 attempts
 }
@@ -512,11 +464,7 @@ func Example_testingYourOwnCode() {
 // breaker then ends it. Neither makes stacking right.
 func Example_stackedRetriesMultiply() {
 	callOnce := func(options ...steadyhttp.Option) {
-		sent := 0
-		base := handlerTransport{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			sent++
-			w.WriteHeader(http.StatusServiceUnavailable)
-		})}
+		base := steadyhttptest.NewTransport(steadyhttptest.Status(503))
 		inner, err := steadyhttp.Wrap(&http.Client{Transport: base}, options...)
 		if err != nil {
 			fmt.Println(err)
@@ -533,7 +481,7 @@ func Example_stackedRetriesMultiply() {
 			return
 		}
 		defer response.Body.Close()
-		fmt.Println("attempts reported:", steadyhttp.Attempts(response), "requests sent:", sent)
+		fmt.Println("attempts reported:", steadyhttp.Attempts(response), "requests sent:", len(base.Attempts()))
 	}
 
 	callOnce(shortWaits, steadyhttp.WithoutRetryBudget(), steadyhttp.WithoutBreaker())
@@ -551,7 +499,7 @@ func ExampleTransport_Breakers() {
 		}
 	})
 	transport, err := steadyhttp.NewTransport(
-		handlerTransport{service},
+		steadyhttptest.Handler(service),
 		steadyhttp.WithMaxAttempts(1),
 		steadyhttp.WithBreakerConsecutive(2, 0), // for the example: by default a blip does not open it
 	)
@@ -581,7 +529,7 @@ func ExampleTransport_Breakers() {
 // one. A constant wait sends clients that failed together back together: prefer one with jitter.
 func ExampleWithBackoffPolicy() {
 	client, err := steadyhttp.Wrap(
-		&http.Client{Transport: handlerTransport{statusHandler(503, 503, 200)}},
+		&http.Client{Transport: steadyhttptest.NewTransport(steadyhttptest.Status(503), steadyhttptest.Status(503), steadyhttptest.Status(200))},
 		steadyhttp.WithBackoffPolicy(func() backoff.BackOff {
 			return backoff.NewConstantBackOff(3 * time.Millisecond)
 		}),
@@ -641,7 +589,7 @@ func ExampleWithOriginKey() {
 		}
 	})
 	client, err := steadyhttp.Wrap(
-		&http.Client{Transport: handlerTransport{gateway}},
+		&http.Client{Transport: steadyhttptest.Handler(gateway)},
 		steadyhttp.WithMaxAttempts(1),
 		steadyhttp.WithBreakerConsecutive(2, 0), // for the example: by default a blip does not open it
 		steadyhttp.WithOriginKey(func(request *http.Request) string {
