@@ -47,6 +47,8 @@ import (
 // response and error is returned.
 type Transport struct {
 	base      http.RoundTripper
+	builtIn   bool    // whether the base is
+	settings  *config // for String
 	send      sender
 	origins   *registry
 	exchanges sync.Pool // so that a call allocates none
@@ -75,11 +77,11 @@ func Wrap(client *http.Client, options ...Option) (*http.Client, error) {
 	if err := errors.Join(err, checkBase(wrapped.Transport)); err != nil {
 		return nil, err
 	}
-	transport := newTransport(wrapped.Transport, settings)
-	wrapped.Transport = transport
 	if settings.timeout > 0 {
 		wrapped.Timeout = settings.timeout
 	}
+	settings.timeout = wrapped.Timeout
+	wrapped.Transport = newTransport(wrapped.Transport, settings)
 	return wrapped, nil
 }
 
@@ -104,7 +106,8 @@ func checkBase(base http.RoundTripper) error {
 }
 
 func newTransport(base http.RoundTripper, settings *config) *Transport {
-	if base == nil {
+	builtIn := base == nil
+	if builtIn {
 		base = pooledTransport(settings.policy.attemptTimeout)
 	}
 	policy := &settings.policy
@@ -114,6 +117,8 @@ func newTransport(base http.RoundTripper, settings *config) *Transport {
 	}
 	return &Transport{
 		base:      base,
+		builtIn:   builtIn,
+		settings:  settings,
 		origins:   newRegistry(policy, epoch),
 		exchanges: sync.Pool{New: func() any { return new(exchange) }},
 		send: chain(

@@ -525,6 +525,34 @@ func ExampleTransport_Breakers() {
 	// https://up.example.com:443 closed
 }
 
+// A client tells how it is set, in one line for the log: here one setting a line.
+func ExampleTransport_String() {
+	client, err := steadyhttp.NewClient(steadyhttp.WithMaxAttempts(3), steadyhttp.WithoutBreaker())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, setting := range strings.Fields(fmt.Sprint(client.Transport)) {
+		fmt.Println(setting)
+	}
+	// Output:
+	// MaxAttempts=3
+	// Backoff=200ms,10s(default)
+	// MaxRetryAfter=1m0s(default)
+	// Timeout=none(default)
+	// AttemptTimeout=none(default)
+	// RetryBudget=0.2,5,growing(default)
+	// RetryNonIdempotent=off(default)
+	// IdempotencyKeys=off(default)
+	// ReplayBuffer=0(default)
+	// Classifier=none(default)
+	// Observer=none(default)
+	// Breaker=off
+	// OriginKey=none(default)
+	// OriginLimit=1024(default)
+	// Base=pooled,header=30s(default)
+}
+
 // Any policy of github.com/cenkalti/backoff can set the waits. It has state, so each call gets a fresh
 // one. A constant wait sends clients that failed together back together: prefer one with jitter.
 func ExampleWithBackoffPolicy() {
