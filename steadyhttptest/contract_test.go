@@ -423,3 +423,12 @@ func TestWrapperWithoutFaultsFailsNothing(t *testing.T) {
 		assert.Empty(t, test.failures())
 	})
 }
+
+func TestRedirectThatIsFollowedIsNoBodyThatIsLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(*testing.T) {
+		test := &failing{}
+		steadyhttptest.CheckRoundTripper(test, faultyWrappers["is a client"].wrap)
+		assert.NotContains(t, strings.Join(test.failures(), "\n"), "every attempt has the whole body")
+	})
+}

@@ -299,3 +299,17 @@ type shorter struct{ StreamID, Code uint32 }
 func (renamed) Error() string { return "" }
 func (retyped) Error() string { return "" }
 func (shorter) Error() string { return "" }
+
+func TestErrorsNameTheAddress(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"http://api.example.com/":       "dial tcp api.example.com:80: connect: connection refused",
+		"https://api.example.com/":      "dial tcp api.example.com:443: connect: connection refused",
+		"https://api.example.com:8443/": "dial tcp api.example.com:8443: connect: connection refused",
+		"https://[::1]:8443/":           "dial tcp [::1]:8443: connect: connection refused",
+	} {
+		_, err := steadyhttptest.Refused.RoundTrip(request(t, t.Context(), http.MethodGet, url, ""))
+		assert.EqualError(t, err, want)
+		assert.Equal(t, "tcp", as[*net.OpError](err).Addr.Network())
+	}
+}

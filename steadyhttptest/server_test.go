@@ -60,21 +60,30 @@ func TestServerPlaysTheScript(t *testing.T) {
 func TestConnectionIsKeptBetweenAnswersAndNotBeforeAFault(t *testing.T) {
 	t.Parallel()
 	onEachWire(t, func(t *testing.T, w wiring) {
-		server := w.serve(t, steadyhttptest.Status(200), steadyhttptest.Status(503), steadyhttptest.Reset,
-			steadyhttptest.Handler(http.NotFoundHandler()), steadyhttptest.Hang)
+		steps := []steadyhttptest.Step{
+			steadyhttptest.Status(200), steadyhttptest.Status(503), steadyhttptest.Reset,
+			steadyhttptest.Handler(http.NotFoundHandler()), steadyhttptest.Hang, // which breaks nothing, though the client then does
+			steadyhttptest.Func(leaving), steadyhttptest.HeaderTimeout,
+		}
+		server := w.serve(t, steps...)
 		var reused []bool
-		ctx, cancel := context.WithCancel(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		traced := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
 			GotConn: func(got httptrace.GotConnInfo) { reused = append(reused, got.Reused) },
-		}))
-		defer cancel()
-		for range 4 {
-			response, err := server.Client().Transport.RoundTrip(request(t, ctx, http.MethodGet, server.URL, ""))
+		})
+		for _, step := range steps {
+			ctx, cancel := context.WithCancel(traced)
+			if step == steadyhttptest.Hang || step == steadyhttptest.HeaderTimeout {
+				time.AfterFunc(10*time.Millisecond, cancel)
+			}
+			response, err := server.Client().Transport.RoundTrip(request(t, ctx, http.MethodPost, server.URL, ""))
 			if err == nil {
 				read(t, response, err)
 			}
+			cancel()
 		}
-		server.AssertAttempts(t, 4)
-		assert.Equal(t, []bool{false, true, false, false}, reused)
+		server.AssertAttempts(t, len(steps))
+		assert.Equal(t, []bool{false, true, false, false, true}, reused[:5])
+		assert.True(t, reused[6])
 	})
 }
 
@@ -455,4 +464,28 @@ func TestServersOnTheirOwnPortDoNotNeedTheDialer(t *testing.T) {
 	parsed, err := url.Parse(server.URL)
 	require.NoError(t, err)
 	assert.True(t, net.ParseIP(parsed.Hostname()).IsLoopback())
+}
+
+// What is closed with something unread is reset, and the client may lose what it was told.
+func TestServerHangsUpAndDoesNotReset(t *testing.T) {
+	t.Parallel()
+	server := wirings["HTTP1 on loopback"].serve(t, steadyhttptest.Raw("last words"))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(server.URL, "http://"))
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	_, err = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 0\r\n\r\n"+strings.Repeat("unread ", 10_000))
+	require.NoError(t, err)
+	heard, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	assert.Equal(t, "last words", string(heard))
+}
+
+func TestFaultOfTheDialResetsAClientThatDialsByItself(t *testing.T) {
+	t.Parallel()
+	server := wirings["HTTP1 on loopback"].serve(t, steadyhttptest.Refused)
+	base := &http.Transport{}
+	defer base.CloseIdleConnections()
+	_, err := base.RoundTrip(request(t, t.Context(), http.MethodPost, server.URL, ""))
+	assert.ErrorIs(t, err, syscall.ECONNRESET)
+	assert.Equal(t, "POST", server.Attempts()[0].Method)
 }

@@ -241,7 +241,9 @@ func TestHandlerAnswersWithoutANetwork(t *testing.T) {
 	code, content := exchange(t, base, put(t, "payload"))
 	assert.Equal(t, 201, code)
 	assert.Equal(t, `PUT api.example.com /things "payload"`, content)
-	_, content = exchange(t, base, get(t))
+	r := get(t)
+	r.Host = ""
+	_, content = exchange(t, base, r)
 	assert.Equal(t, `GET api.example.com /things ""`, content)
 	base.AssertClosed(t)
 }
@@ -262,6 +264,10 @@ func TestRawIsReadAsNetHTTPReadsIt(t *testing.T) {
 	code, content := exchange(t, base, get(t))
 	assert.Equal(t, 200, code)
 	assert.Equal(t, "fine", content)
+
+	base.Play(steadyhttptest.Raw(""))
+	_, err := base.RoundTrip(get(t))
+	assert.Equal(t, io.EOF, err)
 
 	base.Play(steadyhttptest.Raw("HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\nfine"))
 	response, err := base.RoundTrip(get(t))

@@ -63,6 +63,9 @@ func TestAttemptsAreRecorded(t *testing.T) {
 			{Time: start.Add(2 * time.Second), Method: "GET", URL: target, Header: http.Header{}, Request: second, Step: steadyhttptest.Reset},
 		}, base.Attempts())
 		assert.Equal(t, []time.Duration{2 * time.Second}, base.Waits())
+		time.Sleep(time.Second)
+		_, _ = base.RoundTrip(get(t))
+		assert.Equal(t, []time.Duration{2 * time.Second, time.Second}, base.Waits())
 	})
 }
 
@@ -236,13 +239,14 @@ func TestRequestBodyOfAnotherLengthIsAnError(t *testing.T) {
 func TestCancelReachesABodyThatIsNeverWritten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
+		errBored := errors.New("bored")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(errBored) })
 		reader, _ := io.Pipe()
 		r := request(t, ctx, http.MethodPut, target, "")
 		r.Body = reader
 		_, err := steadyhttptest.NewTransport().RoundTrip(r)
-		assert.Equal(t, context.DeadlineExceeded, err)
+		assert.Equal(t, errBored, err)
 	})
 }
 

@@ -1,0 +1,73 @@
+package steadyhttptest
+
+import (
+	"bytes"
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	settings   = []byte{0, 0, 0, 4, 0, 0, 0, 0, 0}
+	resetFrame = frame(frameReset, 3, internalError)
+)
+
+func TestFramesAreOnTheWireAsTheRFCHasThem(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, []byte{0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0}, goAwayFrame())
+	assert.Equal(t, []byte{0, 0, 4, 3, 0, 0, 0, 0, 3, 0, 0, 0, 2}, resetFrame)
+	half := halfHeadersFrame()
+	_, complete := frameSize(half)
+	assert.False(t, complete, "it announces more than it has")
+}
+
+func TestFramesArePassedOnAsWholes(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	f := newFramer(&out)
+	stream := append(bytes.Clone(settings), resetFrame...)
+	for i, octet := range stream {
+		n, err := f.Write([]byte{octet})
+		require.NoError(t, err)
+		assert.Equal(t, 1, n)
+		assert.Contains(t, []int{0, len(settings), len(stream)}, out.Len(), "after octet %d", i)
+	}
+	assert.Equal(t, stream, out.Bytes())
+}
+
+func TestOnlyAsManyStreamsAreRefusedAsAsked(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	f := newFramer(&out)
+	f.refused <- struct{}{}
+	canceled := frame(frameReset, 1, 8)
+	for _, written := range [][]byte{settings, canceled, resetFrame, resetFrame} {
+		_, err := f.Write(bytes.Clone(written))
+		require.NoError(t, err)
+	}
+	want := append(bytes.Clone(settings), canceled...)
+	want = append(want, frame(frameReset, 3, refusedStream)...)
+	assert.Equal(t, append(want, resetFrame...), out.Bytes())
+}
+
+// A client refuses a connection whose first frame is not SETTINGS.
+func TestNoFrameOfOursIsTheFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		f := newFramer(&out)
+		time.AfterFunc(time.Second, func() { _, _ = f.Write(settings) })
+		f.put(t.Context(), goAwayFrame())
+		assert.Equal(t, append(bytes.Clone(settings), goAwayFrame()...), out.Bytes())
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		out.Reset()
+		newFramer(&out).put(ctx, goAwayFrame())
+		assert.Empty(t, out.Bytes(), "the connection is gone")
+	})
+}
