@@ -126,6 +126,16 @@ func TestAttemptTellsItselfInALine(t *testing.T) {
 	}
 }
 
+func TestStepThatMakesNoSenseIsShown(t *testing.T) {
+	t.Parallel()
+	base := steadyhttptest.NewTransport(nil)
+	_, err := base.RoundTrip(get(t))
+	require.Error(t, err)
+	test := &failing{}
+	base.AssertAttempts(test, 0)
+	assert.Contains(t, test.failures()[0], "invalid: nil Step")
+}
+
 func TestServersAreAssertedOnLikeTransports(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -40,7 +40,8 @@ const (
 	ResetUnread
 	// Reset resets the connection once the request has been read.
 	Reset
-	// EOF closes the connection once the request has been read, without an answer.
+	// EOF closes the connection once the request has been read, without an answer. Over HTTP/2, net/http
+	// makes an [io.ErrUnexpectedEOF] of that.
 	EOF
 	// HalfHeader sends half a response header and closes the connection.
 	HalfHeader
@@ -76,7 +77,7 @@ var faultNames = map[Fault]string{
 // RoundTrip fails.
 func (f Fault) RoundTrip(r *http.Request) (*http.Response, error) { return perform(f, r, nil) }
 
-// String returns the fault's name in lower case, such as "half a header".
+// String returns the fault's name, such as "half a header".
 func (f Fault) String() string {
 	return cmp.Or(faultNames[f], fmt.Sprintf("Fault(%d)", int(f)))
 }

@@ -237,10 +237,7 @@ func TestServerHangsUntilTheClientIsGone(t *testing.T) {
 				_, err := server.Client().Transport.RoundTrip(request(t, ctx, http.MethodGet, server.URL, ""))
 				done <- err
 			}()
-			for len(server.Attempts()) == 0 {
-				time.Sleep(time.Millisecond)
-			}
-			cancel()
+			cancelOnArrival(server, 1, cancel)
 			assert.ErrorIs(t, <-done, context.Canceled)
 		}
 	})

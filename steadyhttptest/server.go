@@ -43,7 +43,7 @@ type Server struct {
 func NewServer(steps ...Step) *Server { return start(must(newLoopback()), nil, steps) }
 
 // NewTLSServer starts a server on loopback that speaks TLS, and HTTP/2 over it. [Server.Client] trusts
-// it; for other clients there is [Server.Certificate].
+// it; for other clients there is [Server.Certificate]. It panics as NewServer does.
 func NewTLSServer(steps ...Step) *Server {
 	return start(must(newLoopback()), must(newAuthority("steadyhttptest")), steps)
 }
@@ -136,15 +136,15 @@ func (s *Server) Certificate() *x509.Certificate {
 
 // DialContext connects to this server, whatever the address, unless the next step is a [Fault] that lets
 // nobody connect. It is for [http.Transport.DialContext].
-func (s *Server) DialContext(ctx context.Context, _, to string) (net.Conn, error) {
+func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	if step, ok := s.takeAt(dialing); ok {
-		return nil, s.refuse(ctx, step, to)
+		return nil, s.refuse(ctx, step, addr)
 	}
 	return s.wire.dial(ctx)
 }
 
-func (s *Server) refuse(ctx context.Context, step Step, to string) error {
-	_, err := step.play((&http.Request{URL: &url.URL{Host: to}}).WithContext(ctx))
+func (s *Server) refuse(ctx context.Context, step Step, addr string) error {
+	_, err := step.play((&http.Request{URL: &url.URL{Host: addr}}).WithContext(ctx))
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return s.wire.refuse(ctx)
 	}

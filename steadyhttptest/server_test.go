@@ -70,10 +70,10 @@ func TestConnectionIsKeptBetweenAnswersAndNotBeforeAFault(t *testing.T) {
 		traced := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
 			GotConn: func(got httptrace.GotConnInfo) { reused = append(reused, got.Reused) },
 		})
-		for _, step := range steps {
+		for n, step := range steps {
 			ctx, cancel := context.WithCancel(traced)
 			if step == steadyhttptest.Hang || step == steadyhttptest.HeaderTimeout {
-				time.AfterFunc(10*time.Millisecond, cancel)
+				go cancelOnArrival(server, n+1, cancel)
 			}
 			response, err := server.Client().Transport.RoundTrip(request(t, ctx, http.MethodPost, server.URL, ""))
 			if err == nil {
@@ -85,6 +85,14 @@ func TestConnectionIsKeptBetweenAnswersAndNotBeforeAFault(t *testing.T) {
 		assert.Equal(t, []bool{false, true, false, false, true}, reused[:5])
 		assert.True(t, reused[6])
 	})
+}
+
+// cancelOnArrival cancels once so many attempts have arrived.
+func cancelOnArrival(server *steadyhttptest.Server, attempts int, cancel func()) {
+	for len(server.Attempts()) < attempts {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
 }
 
 func TestBodiesEndAsAskedOverAConnection(t *testing.T) {
@@ -379,10 +387,7 @@ func TestCloseEndsWhatHangsAndRefusesTheRest(t *testing.T) {
 				}
 				done <- err
 			}()
-			for len(server.Attempts()) == 0 {
-				time.Sleep(time.Millisecond)
-			}
-			server.Close()
+			cancelOnArrival(server, 1, server.Close)
 			assert.Error(t, <-done)
 			_, err := server.Client().Get(server.URL)
 			assert.ErrorIs(t, err, syscall.ECONNREFUSED)
@@ -440,7 +445,7 @@ func TestNoServerLeavesAGoroutineBehind(t *testing.T) { // not parallel: gorouti
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 				response, err := server.Client().Do(request(t, ctx, http.MethodGet, server.URL, ""))
 				if err == nil {
-					read(t, response, err)
+					_ = response.Body.Close()
 				}
 				cancel()
 			}
@@ -466,18 +471,31 @@ func TestServersOnTheirOwnPortDoNotNeedTheDialer(t *testing.T) {
 	assert.True(t, net.ParseIP(parsed.Hostname()).IsLoopback())
 }
 
-// What is closed with something unread is reset, and the client may lose what it was told.
-func TestServerHangsUpAndDoesNotReset(t *testing.T) {
+// To close what the client may still write would reset it, and the client could lose what it was told.
+func TestServerThatHangsUpLetsTheClientCloseFirst(t *testing.T) {
 	t.Parallel()
-	server := wirings["HTTP1 on loopback"].serve(t, steadyhttptest.Raw("last words"))
-	conn, err := net.Dial("tcp", strings.TrimPrefix(server.URL, "http://"))
-	require.NoError(t, err)
-	defer func() { _ = conn.Close() }()
-	_, err = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 0\r\n\r\n"+strings.Repeat("unread ", 10_000))
-	require.NoError(t, err)
-	heard, err := io.ReadAll(conn)
-	require.NoError(t, err)
-	assert.Equal(t, "last words", string(heard))
+	synctest.Test(t, func(t *testing.T) {
+		server := wirings["HTTP1 on a pipe"].serve(t, steadyhttptest.Raw("last words"))
+		conn, err := server.DialContext(t.Context(), "tcp", "shop:80")
+		require.NoError(t, err)
+		_, err = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 0\r\n\r\n")
+		require.NoError(t, err)
+		heard, err := io.ReadAll(conn)
+		require.NoError(t, err)
+		assert.Equal(t, "last words", string(heard))
+		synctest.Wait()
+		_, err = io.WriteString(conn, "more")
+		assert.NoError(t, err)
+		require.NoError(t, conn.Close())
+	})
+}
+
+func TestRefusedConnectionIsTheOperatingSystems(t *testing.T) {
+	t.Parallel()
+	server := wirings["HTTP1 on loopback"].serve(t, steadyhttptest.Refused)
+	_, err := server.Client().Transport.RoundTrip(request(t, t.Context(), http.MethodGet, server.URL, ""))
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+	assert.IsType(t, &net.TCPAddr{}, as[*net.OpError](err).Addr)
 }
 
 func TestFaultOfTheDialResetsAClientThatDialsByItself(t *testing.T) {
