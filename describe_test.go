@@ -22,11 +22,11 @@ func TestStringTellsEverySettingAndThatItIsADefault(t *testing.T) {
 	t.Parallel()
 	client, err := steadyhttp.NewClient()
 	require.NoError(t, err)
-	assert.Equal(t, "MaxAttempts=4(default) Backoff=200ms,10s(default) MaxRetryAfter=1m0s(default) Timeout=none(default) "+
+	assert.Equal(t, "MaxAttempts=4(default) Backoff=300ms,10s(default) MaxRetryAfter=1m0s(default) Timeout=none(default) "+
 		"AttemptTimeout=none(default) RetryBudget=0.2,5,growing(default) RetryNonIdempotent=off(default) "+
 		"IdempotencyKeys=off(default) ReplayBuffer=0(default) Classifier=none(default) Observer=none(default) "+
-		"Breaker=on(default) BreakerFailureRate=0.5,10(default) BreakerConsecutive=3,800ms(default) "+
-		"BreakerWindow=5s(default) BreakerOpenFor=1s(default) OriginKey=none(default) OriginLimit=1024(default) "+
+		"Breaker=on(default) BreakerFailureRate=0.5,30(default) BreakerConsecutive=5,600ms(default) "+
+		"BreakerWindow=5s(default) BreakerOpenFor=700ms(default) OriginKey=none(default) OriginLimit=1024(default) "+
 		"Base=pooled,header=30s(default)", fmt.Sprint(client.Transport))
 }
 

@@ -537,7 +537,7 @@ func ExampleTransport_String() {
 	}
 	// Output:
 	// MaxAttempts=3
-	// Backoff=200ms,10s(default)
+	// Backoff=300ms,10s(default)
 	// MaxRetryAfter=1m0s(default)
 	// Timeout=none(default)
 	// AttemptTimeout=none(default)
