@@ -877,7 +877,7 @@ func TestNothingIsPrintedUnlessAsked(t *testing.T) {
 	}
 	program, err := os.Executable()
 	require.NoError(t, err)
-	child := exec.CommandContext(t.Context(), program, "-test.run=^TestNothingIsPrintedUnlessAsked$")
+	child := exec.CommandContext(t.Context(), program, "-test.run=^TestNothingIsPrintedUnlessAsked$", "-test.timeout=30s")
 	child.Env = append(os.Environ(), marker+"=1", "GOCOVERDIR="+t.TempDir())
 	printed, err := child.CombinedOutput()
 	require.NoError(t, err)
