@@ -27,8 +27,8 @@ var errNoBody = errors.New("steadyhttp: Request.GetBody returned no body")
 
 // again returns the request for the next attempt. It is a shallow copy, on which trailers that are set
 // while the body is read still arrive: Clone would cut them off.
-func again(request *http.Request) (*http.Request, error) {
-	next := request.WithContext(request.Context())
+func again(ctx context.Context, request *http.Request) (*http.Request, error) {
+	next := request.WithContext(ctx)
 	if !hasBody(request) {
 		return next, nil
 	}

@@ -11,7 +11,8 @@ type directives struct {
 	idempotent bool
 	noRetry    bool
 	reporters  []*reporter
-	attempts   int // in the context of a response's request: how many led to it
+	attempts   int   // in the context of a request that is sent: which one it is; of a response's: how many led to it
+	overruled  Class // of a response that a Classifier judged otherwise than by its status
 }
 
 type directivesKey struct{}
@@ -28,6 +29,12 @@ func directivesOf(ctx context.Context) *directives {
 
 func (d directives) in(ctx context.Context) context.Context {
 	return context.WithValue(ctx, directivesKey{}, &d)
+}
+
+// marked returns the caller's context with what the Transport notes for those below and above it.
+func (d directives) marked(ctx context.Context, attempts int, overruled Class) context.Context {
+	d.attempts, d.overruled = attempts, overruled
+	return d.in(ctx)
 }
 
 // Idempotent marks a call as one that may safely be sent more than once, whatever its method.
@@ -64,7 +71,8 @@ func WithReport(ctx context.Context) (context.Context, *Report) {
 //
 // It is 1 for a response that came at once, and for one that no [Transport] returned; 0 for nil. The
 // count is in the context of resp.Request: a request made with that context by another kind of client
-// inherits it.
+// inherits it. So a base transport finds there which attempt it is given, as
+// Attempts(&http.Response{Request: request}).
 func Attempts(resp *http.Response) int {
 	if resp == nil {
 		return 0

@@ -110,3 +110,39 @@ func TestStartIsTheAttemptsHoweverLongTheClassifierPonders(t *testing.T) {
 		assert.Zero(t, report.Attempts[0].Duration)
 	})
 }
+
+func TestBaseFindsWhichAttemptItIsGiven(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(503), fail(errReset), status(200))
+		_, err := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Minute)).RoundTrip(get(t))
+		require.NoError(t, err)
+		for i, sent := range server.sent {
+			assert.Equal(t, i+1, steadyhttp.Attempts(&http.Response{Request: sent.request}))
+		}
+	})
+}
+
+// A base transport that calls another service with the request's context, for a token say, makes a call
+// of its own.
+func TestCallWithinAnAttemptCountsItsOwnAttempts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		inner := scripted(status(503), status(200))
+		tokens := newTransport(t, inner)
+		withToken := func(r *http.Request) (*http.Response, error) {
+			response, err := tokens.RoundTrip(request(t, r.Context(), http.MethodGet, ""))
+			require.NoError(t, err)
+			require.NoError(t, response.Body.Close())
+			return status(503)(r)
+		}
+		response, err := newTransport(t, scripted(withToken), steadyhttp.WithMaxAttempts(2)).RoundTrip(get(t))
+		require.NoError(t, err)
+		assert.Equal(t, 2, steadyhttp.Attempts(response))
+		var counted []int
+		for _, sent := range inner.sent {
+			counted = append(counted, steadyhttp.Attempts(&http.Response{Request: sent.request}))
+		}
+		assert.Equal(t, []int{1, 2, 1}, counted, "503, 200, and 200 for the second attempt")
+	})
+}

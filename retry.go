@@ -74,6 +74,9 @@ func (c *call) prepare() (err error) {
 	if err := checkURL(c.request.URL); err != nil {
 		return err
 	}
+	if c.attempts != 0 { // of another call, which this one is made within
+		c.request = c.request.WithContext(c.marked(c.request.Context(), 1, Unclassified))
+	}
 	_, bounded := c.request.Context().Deadline()
 	c.timed = bounded || c.policy.observe != nil || len(c.reporters) > 0 || c.policy.classifier != nil
 	if c.policy.idempotencyKeys {
@@ -218,7 +221,7 @@ func (c *call) plan() StopReason {
 
 // renew makes the next attempt's request, while the response is still there to be returned.
 func (c *call) renew() StopReason {
-	request, err := again(c.request)
+	request, err := again(c.marked(c.original.Context(), c.attempt+1, Unclassified), c.request)
 	if err != nil {
 		return StopBody
 	}
@@ -286,15 +289,17 @@ func (c *call) finish(reason StopReason) {
 	c.finished = true
 }
 
-// mark writes the number of attempts where [Attempts] finds it, if it is not the 1 that it takes for
-// granted.
+// mark writes the number of attempts where [Attempts] finds it, and the class where [CheckResponse] does,
+// if they are not what those take for granted.
 func (c *call) mark() {
-	if c.attempt == 1 && c.attempts == 0 {
+	overruled := c.class
+	if overruled == classifyStatus(c.status) {
+		overruled = Unclassified
+	}
+	if c.attempt == 1 && overruled == Unclassified && c.attempts == 0 {
 		return
 	}
-	marked := *c.directives
-	marked.attempts = c.attempt
-	c.response.Request = c.original.WithContext(marked.in(c.original.Context()))
+	c.response.Request = c.original.WithContext(c.marked(c.original.Context(), c.attempt, overruled))
 }
 
 // interrupt ends a call whose caller gave up during a wait. The response is gone, its status is not.
