@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -74,11 +75,7 @@ type Error struct {
 // Error is one line: the request without its secrets, attempts, reason, cause.
 func (e *Error) Error() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "steadyhttp: %s %s failed after %d attempt", e.Method, e.URL, e.Attempts)
-	if e.Attempts != 1 {
-		text.WriteByte('s')
-	}
-	fmt.Fprintf(&text, " (%s", e.Stopped)
+	fmt.Fprintf(&text, "steadyhttp: %s %s failed after %s (%s", e.Method, e.URL, counted(e.Attempts), e.Stopped)
 	if e.StatusCode != 0 {
 		fmt.Fprintf(&text, ", last status %d", e.StatusCode)
 	}
@@ -89,11 +86,23 @@ func (e *Error) Error() string {
 	return text.String()
 }
 
-// causeText is the error's text on one line, and without the query and userinfo that every *url.Error in
-// it has: a base transport that calls another service, for a token say, returns those.
-func causeText(err error) string {
-	return strings.ReplaceAll(redactAll(err.Error(), err), "\n", "; ")
+func counted(attempts int) string {
+	if attempts == 1 {
+		return "1 attempt"
+	}
+	return strconv.Itoa(attempts) + " attempts"
 }
+
+// causeText is the error's text on one line, and without the query and userinfo of any URL in it: a base
+// transport names its target, or calls another service, for a token say, and returns a *url.Error.
+func causeText(err error) string {
+	text := redactAll(err.Error(), err)
+	return strings.ReplaceAll(absoluteURL.ReplaceAllStringFunc(text, redactAddress), "\n", "; ")
+}
+
+// absoluteURL finds URLs in a text, as far as they have no space or quote in them, and without the text's
+// punctuation behind them. Those of a *url.Error are known exactly, and taken out before.
+var absoluteURL = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"]*[^\s".,:;)]`)
 
 // redactAll takes the URLs out of the text that the errors in the tree put there.
 func redactAll(text string, err error) string {
@@ -114,12 +123,17 @@ func redactAll(text string, err error) string {
 }
 
 func redactText(text, address string) string {
-	shown := "(unreadable URL)"
-	if target, err := url.Parse(address); err == nil {
-		shown = redact(target)
-	}
+	shown := redactAddress(address)
 	quoted := strings.Trim(strconv.Quote(address), `"`)
 	return strings.ReplaceAll(strings.ReplaceAll(text, quoted, shown), address, shown)
+}
+
+func redactAddress(address string) string {
+	target, err := url.Parse(address)
+	if err != nil {
+		return "(unreadable URL)"
+	}
+	return redact(target)
 }
 
 // Unwrap returns Err.
@@ -136,10 +150,12 @@ func (e *Error) Temporary() bool {
 	return e.Class == Transient || e.Class == Unprocessed || e.Class == Throttled
 }
 
-// redact leaves out of a URL all that may be secret: userinfo, query and fragment.
-func redact(target *url.URL) string {
-	shown := url.URL{Scheme: target.Scheme, Host: target.Host, Path: target.Path, RawPath: target.RawPath}
-	return shown.String()
+// redact leaves out of a URL all that may be secret.
+func redact(target *url.URL) string { return bare(target).String() }
+
+// bare is a URL without userinfo, query and fragment.
+func bare(target *url.URL) *url.URL {
+	return &url.URL{Scheme: target.Scheme, Host: target.Host, Path: target.Path, RawPath: target.RawPath}
 }
 
 // methodOf is the method as it is sent: net/http takes an empty one for GET.

@@ -170,6 +170,21 @@ func TestSecretsInTheErrorsOfAnotherCallStayOutToo(t *testing.T) {
 	})
 }
 
+func TestSecretsInAURLThatAnErrorMerelyMentionsStayOutToo(t *testing.T) {
+	t.Parallel()
+	for said, shown := range map[string]string{
+		"dialing https://user:hunter2@api.example.com/a?token=hunter2: refused": "dialing https://api.example.com/a: refused",
+		"proxy socks5://user:hunter2@10.0.0.1:1080 failed":                      "proxy socks5://10.0.0.1:1080 failed",
+		"no route to https://api.example.com/a/b: refused":                      "no route to https://api.example.com/a/b: refused",
+		"bad https://api.example.com/%zz?hunter2 and ftp://x/y#hunter2":         "bad (unreadable URL) and ftp://x/y",
+		"open for https://[::1]:443: later (see https://a/?hunter2), or never":  "open for https://[::1]:443: later (see https://a/), or never",
+		"said HTTP/1.1 // 10:30": "said HTTP/1.1 // 10:30",
+	} {
+		err := &steadyhttp.Error{Method: "GET", URL: target, Attempts: 2, Stopped: steadyhttp.StopBudget, Err: errors.New(said)}
+		assert.EqualError(t, err, "steadyhttp: GET "+target+" failed after 2 attempts (budget): "+shown)
+	}
+}
+
 func TestErrorIsOneLine(t *testing.T) {
 	t.Parallel()
 	_, err := newTransport(t, scripted(fail(errors.Join(errReset, io.EOF)))).RoundTrip(post(t))
