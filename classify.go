@@ -68,7 +68,7 @@ type Classifier func(req *http.Request, resp *http.Response, err error) Class
 // The request may be nil. With neither response nor error it returns [Unclassified]. A [Transport]
 // knows a little more than Classify, since it watched the attempt: whether a connection was ever made,
 // and whether it was the request's own body that failed. An [*Error] that a Transport returned keeps the
-// class that the Transport gave it.
+// class that the Transport gave it, and a [*ResponseError] its own.
 func Classify(req *http.Request, resp *http.Response, err error) Class {
 	return classify(req, resp, err, 0)
 }
@@ -150,10 +150,15 @@ func classifyContext(request *http.Request) Class {
 
 // classifyOurs knows the errors that this package makes.
 func classifyOurs(err error) Class {
-	var failed *Error
+	var (
+		failed   *Error
+		answered *ResponseError
+	)
 	switch {
 	case errors.As(err, &failed):
 		return failed.Class
+	case errors.As(err, &answered):
+		return answered.Class
 	case errors.Is(err, ErrCircuitOpen):
 		return Unprocessed
 	case errors.Is(err, ErrAttemptTimeout):

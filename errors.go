@@ -153,8 +153,11 @@ func (e *Error) Temporary() bool {
 // redact leaves out of a URL all that may be secret.
 func redact(target *url.URL) string { return bare(target).String() }
 
-// bare is a URL without userinfo, query and fragment.
+// bare is a URL without userinfo, query and fragment. Of none it makes an empty one.
 func bare(target *url.URL) *url.URL {
+	if target == nil {
+		return &url.URL{}
+	}
 	return &url.URL{Scheme: target.Scheme, Host: target.Host, Path: target.Path, RawPath: target.RawPath}
 }
 

@@ -1,0 +1,91 @@
+package steadyhttp
+
+import (
+	"context"
+	"log/slog"
+)
+
+// LogObserver returns an observer for [WithObserver] that writes one record for each [Event].
+//
+// Attempts are logged at debug. A retry is a warning, and so is a call that is given up, unless nothing is
+// wrong with the server: one that ends with a [ClientFault], or because its caller gave up, is logged at
+// debug. A breaker that opens is an error, any other change of one is for information. So a service in
+// health logs nothing above debug, and each decision is one line.
+//
+// The message is "steadyhttp: " and the kind of the event. The keys are origin, method, url (without
+// userinfo, query and fragment), attempt, class, status (where there is a response), error (without the
+// userinfo and query of URLs in it), and duration for an attempt, wait for a retry, reason for a give-up;
+// for a breaker they are origin, from and to. They are stable. docs/observability.md describes them.
+//
+// Of a nil logger it makes a nil observer, which WithObserver refuses.
+func LogObserver(logger *slog.Logger) func(context.Context, Event) {
+	if logger == nil {
+		return nil
+	}
+	return func(ctx context.Context, event Event) {
+		if level := event.level(); logger.Enabled(ctx, level) {
+			logger.LogAttrs(ctx, level, "steadyhttp: "+event.Kind.String(), event.attributes()...)
+		}
+	}
+}
+
+// LogValue is a group with the keys that [LogObserver] writes, and the kind. Other than the event itself, it
+// holds no secrets.
+func (e Event) LogValue() slog.Value {
+	return slog.GroupValue(append([]slog.Attr{slog.String("kind", e.Kind.String())}, e.attributes()...)...)
+}
+
+func (e Event) level() slog.Level {
+	switch {
+	case e.Kind == EventBreaker && e.To == BreakerOpen:
+		return slog.LevelError
+	case e.Kind == EventBreaker:
+		return slog.LevelInfo
+	case e.Kind == EventRetry, e.Kind == EventGiveUp && !e.harmless():
+		return slog.LevelWarn
+	default:
+		return slog.LevelDebug
+	}
+}
+
+// harmless reports whether a call that was given up tells nothing bad of the server. A Classifier may take
+// an error for a Success.
+func (e Event) harmless() bool {
+	return e.Class == Success || e.Class == ClientFault || e.Class == Canceled
+}
+
+func (e Event) attributes() []slog.Attr {
+	if e.Kind == EventBreaker {
+		return []slog.Attr{
+			slog.String("origin", e.Origin), slog.String("from", e.From.String()), slog.String("to", e.To.String()),
+		}
+	}
+	return append(e.outcome(), e.decision())
+}
+
+// outcome is what the last attempt came to.
+func (e Event) outcome() []slog.Attr {
+	attributes := []slog.Attr{slog.String("origin", e.Origin)}
+	if e.Request != nil {
+		attributes = append(attributes, slog.String("method", methodOf(e.Request)), slog.String("url", redact(e.Request.URL)))
+	}
+	attributes = append(attributes, slog.Int("attempt", e.Attempt), slog.String("class", e.Class.String()))
+	if e.StatusCode != 0 {
+		attributes = append(attributes, slog.Int("status", e.StatusCode))
+	}
+	if e.Err != nil {
+		attributes = append(attributes, slog.String("error", causeText(e.Err)))
+	}
+	return attributes
+}
+
+func (e Event) decision() slog.Attr {
+	switch e.Kind {
+	case EventRetry:
+		return slog.Duration("wait", e.Wait)
+	case EventGiveUp:
+		return slog.String("reason", e.Stopped.String())
+	default:
+		return slog.Duration("duration", e.Duration)
+	}
+}

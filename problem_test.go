@@ -1,0 +1,102 @@
+package steadyhttp_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+func problem(t *testing.T, contentType, content string) *steadyhttp.Problem {
+	t.Helper()
+	return checked(t, answer(400, strings.NewReader(content), "Content-Type", contentType)).Problem
+}
+
+func TestMembersOfAProblemAreReadEachByItself(t *testing.T) {
+	t.Parallel()
+	raw := func(text string) json.RawMessage { return json.RawMessage(text) }
+	for content, want := range map[string]*steadyhttp.Problem{
+		`{}`: {Type: "about:blank"},
+		`{"type":"https://e/t","title":"T","detail":"D","instance":"https://e/i","status":403}`: {
+			Type: "https://e/t", Title: "T", Detail: "D", Instance: "https://e/i", Status: 403,
+		},
+		`{"type":7,"title":["T"],"detail":{},"instance":true,"status":"403"}`:    {Type: "about:blank"},
+		`{"type":null,"title":null,"detail":null,"instance":null,"status":null}`: {Type: "about:blank"},
+		`{"title":"T","status":40.5,"detail":7}`:                                 {Type: "about:blank", Title: "T"},
+		`{"Title":"T","balance":30,"accounts":["/a", "/b"]}`: {Type: "about:blank", Extensions: map[string]json.RawMessage{
+			"Title": raw(`"T"`), "balance": raw(`30`), "accounts": raw(`["/a", "/b"]`),
+		}},
+	} {
+		assert.Equal(t, want, problem(t, "application/problem+json", content), content)
+	}
+}
+
+func TestReferencesInAProblemAreResolvedAgainstTheBareURL(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]string{
+		"/types/a":         "https://api.example.com/types/a",
+		"b?c#d":            "https://api.example.com/v1/b?c#d",
+		"//other/x":        "https://other/x",
+		"#here":            "https://api.example.com/v1/things#here",
+		"tag:e,2026:x/../": "tag:e,2026:x/../",
+		"https://e/a/../b": "https://e/a/../b",
+		"%zz":              "%zz",
+		"":                 "",
+	} {
+		response := answer(400, strings.NewReader(`{"type":"`+said+`","instance":"`+said+`"}`), "Content-Type", "application/problem+json")
+		response.Request.URL, _ = url.Parse("https://user:hunter2@api.example.com/v1/things?token=hunter2")
+		got := checked(t, response).Problem
+		assert.Equal(t, want, got.Type)
+		assert.Equal(t, want, got.Instance)
+		assert.NotContains(t, got.Type, "hunter2")
+	}
+	const relative = `{"type":"a"}`
+	for _, request := range []*http.Request{nil, {}} {
+		response := answer(400, strings.NewReader(relative), "Content-Type", "application/problem+json")
+		response.Request = request
+		assert.Equal(t, "a", checked(t, response).Problem.Type)
+	}
+}
+
+func TestProblemIsKnownByItsMediaTypeWithWhateverParameters(t *testing.T) {
+	t.Parallel()
+	for contentType, known := range map[string]bool{
+		"application/problem+json":                      true,
+		"Application/Problem+JSON; charset=utf-8":       true,
+		" application/problem+json ;profile=\"a;b\"":    true,
+		"application/problem+json; charset":             true,
+		"application/json":                              false,
+		"application/problem+xml":                       false,
+		"text/plain; type=\"application/problem+json\"": false,
+		"application/problem+jsonp":                     false,
+		"":                                              false,
+	} {
+		assert.Equal(t, known, problem(t, contentType, `{"title":"T"}`) != nil, contentType)
+	}
+}
+
+func TestWhatIsNotOneWholeObjectIsNoProblem(t *testing.T) {
+	t.Parallel()
+	for _, content := range []string{
+		"", "null", "[]", `"title"`, "7", `{"title":"T"`, `{"title":"T"} x`, "<html>",
+		strings.Repeat(`{"a":`, 1500), strings.Repeat("[", 8000),
+		`{"title":"T","long":"` + strings.Repeat("x", 8<<10) + `"}`,
+	} {
+		assert.Nil(t, problem(t, "application/problem+json", content), content)
+	}
+	deep := `{"title":"T","deep":` + strings.Repeat("[", 4000) + strings.Repeat("]", 4000) + `}`
+	assert.Equal(t, "T", problem(t, "application/problem+json", deep).Title)
+}
+
+func TestStatusOnTheWireWinsOverTheProblems(t *testing.T) {
+	t.Parallel()
+	failed := checked(t, answer(503, strings.NewReader(`{"status":404}`), "Content-Type", "application/problem+json"))
+	assert.Equal(t, 503, failed.StatusCode)
+	assert.Equal(t, steadyhttp.Transient, failed.Class)
+	assert.Equal(t, 404, failed.Problem.Status)
+}

@@ -1,0 +1,199 @@
+package steadyhttp
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// ResponseError is a response that is no [Success], as an error: it tells whose fault it is, and by
+// [ResponseError.Advice] what to do next.
+//
+// [CheckResponse] makes it. Find it with [errors.As]. Error and LogValue hold nothing secret; Problem,
+// Body and Advice repeat what the server said, which may be.
+type ResponseError struct {
+	// Method and URL are the request's; empty if the response has none.
+	Method string
+	// URL is without userinfo, query and fragment.
+	URL        string
+	StatusCode int
+	// Class is what the [Transport] took the response for, with its [Classifier]'s opinion; what
+	// [Classify] does if no Transport returned it.
+	Class Class
+	// RetryAfter is how long the server asks to be left alone; 0 if it does not, or asks for no wait.
+	RetryAfter time.Duration
+	// RequestID is what the server calls this exchange, for its support to find it: the first of
+	// X-Request-Id, Request-Id, X-Amzn-Requestid, X-Amz-Request-Id, X-Ms-Request-Id, X-Github-Request-Id,
+	// X-Correlation-Id and Cf-Ray. A value of more than 128 octets, or with others than visible ASCII, is
+	// none.
+	RequestID string
+	// Problem is the server's explanation, if it sent one in a form that is known.
+	Problem *Problem
+	// Body is the start of the response's body, at most 8 KiB. It is a copy.
+	Body []byte
+	// Attempts is how many attempts led to this response, as [Attempts] counts them.
+	Attempts int
+}
+
+// CheckResponse returns nil for a [Success], and a [*ResponseError] for every other response.
+//
+// Call it where the status is not looked at otherwise, after the error of the call:
+//
+//	response, err := client.Do(request)
+//	if err != nil {
+//		return err
+//	}
+//	defer response.Body.Close()
+//	if err := steadyhttp.CheckResponse(response); err != nil {
+//		return err
+//	}
+//
+// The response may come from any client. Of a Success nothing is read. Of another body at most 8 KiB
+// are, which may wait for the server as any reading does, and put back: resp.Body can be read from where
+// it was, and an error of that reading comes where it came. The body remains to be closed. A nil
+// response is an error as well, but no ResponseError.
+func CheckResponse(resp *http.Response) error {
+	if resp == nil {
+		return errors.New("steadyhttp: nil Response")
+	}
+	class := classOf(resp)
+	if class == Success {
+		return nil
+	}
+	wait, _ := retryAfter(resp, time.Now())
+	failed := &ResponseError{
+		StatusCode: resp.StatusCode, Class: class, RetryAfter: wait, RequestID: requestID(resp.Header),
+		Body: peek(resp), Attempts: Attempts(resp),
+	}
+	failed.Problem = problemOf(resp, failed.Body)
+	if request := resp.Request; request != nil {
+		failed.Method, failed.URL = methodOf(request), redact(request.URL)
+	}
+	return failed
+}
+
+// classOf is the class that the Transport gave the response, or that its status has.
+func classOf(response *http.Response) Class {
+	if request := response.Request; request != nil {
+		if overruled := directivesOf(request.Context()).overruled; overruled != Unclassified {
+			return overruled
+		}
+	}
+	return classifyStatus(response.StatusCode)
+}
+
+// Error is one line: the request without its secrets, the status, the attempts, whose fault it is, and the
+// problem's title if there is one. The status is in our words, not in the server's.
+func (e *ResponseError) Error() string {
+	words := []string{"steadyhttp:", line(e.Method), e.URL, "answered", statusText(e.StatusCode), "after", counted(e.Attempts)}
+	absent := func(word string) bool { return word == "" }
+	text := fmt.Sprintf("%s (%s)", strings.Join(slices.DeleteFunc(words, absent), " "), e.Class.fault())
+	if title := e.title(); title != "" {
+		text += ": " + title
+	}
+	return text
+}
+
+// title is the problem's, or empty.
+func (e *ResponseError) title() string {
+	if e.Problem == nil {
+		return ""
+	}
+	return line(e.Problem.Title)
+}
+
+// LogValue is a group of what is in Error, with the request's ID: method, url, status, class, attempts,
+// and where there are such, retry_after, request_id and problem, which is the title.
+func (e *ResponseError) LogValue() slog.Value {
+	attributes := []slog.Attr{
+		slog.String("method", e.Method), slog.String("url", e.URL), slog.Int("status", e.StatusCode),
+		slog.String("class", e.Class.String()), slog.Int("attempts", e.Attempts),
+	}
+	if e.RetryAfter > 0 {
+		attributes = append(attributes, slog.Duration("retry_after", e.RetryAfter))
+	}
+	if e.RequestID != "" {
+		attributes = append(attributes, slog.String("request_id", e.RequestID))
+	}
+	if title := e.title(); title != "" {
+		attributes = append(attributes, slog.String("problem", title))
+	}
+	return slog.GroupValue(attributes...)
+}
+
+// statusText leaves a code without a name alone.
+func statusText(code int) string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s", code, http.StatusText(code)))
+}
+
+// lineLimit bounds what is repeated of a text that a server wrote.
+const lineLimit = 256
+
+// line makes a text of somebody else's fit for a log: one line, bounded, and nothing that steers a
+// terminal or turns the direction of writing.
+func line(text string) string {
+	if len(text) > lineLimit {
+		text = strings.ToValidUTF8(text[:lineLimit], "") + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, text)
+}
+
+// requestIDs are the fields by which servers name an exchange, the commonest first.
+var requestIDs = []string{
+	"X-Request-Id", "Request-Id", "X-Amzn-Requestid", "X-Amz-Request-Id", "X-Ms-Request-Id",
+	"X-Github-Request-Id", "X-Correlation-Id", "Cf-Ray",
+}
+
+const requestIDLimit = 128
+
+func requestID(header http.Header) string {
+	for _, name := range requestIDs {
+		if id := header.Get(name); isID(id) {
+			return id
+		}
+	}
+	return ""
+}
+
+func isID(text string) bool {
+	invisible := func(r rune) bool { return r <= ' ' || r >= 0x7f }
+	return text != "" && len(text) <= requestIDLimit && !strings.ContainsFunc(text, invisible)
+}
+
+// bodyLimit is how much of a body is worth keeping in an error.
+const bodyLimit = 8 << 10
+
+// peek reads the start of the body and puts it back. The body of a 101 is a connection, and stays one.
+func peek(response *http.Response) []byte {
+	if response.Body == nil || !needsContext(response) {
+		return nil
+	}
+	source := response.Body
+	start, err := io.ReadAll(io.LimitReader(source, bodyLimit))
+	rest := io.Reader(source)
+	if err != nil {
+		rest = failedReader{err}
+	}
+	response.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(start), rest), source}
+	return bytes.Clone(start)
+}
+
+// A failedReader repeats how reading ended: not every reader does so itself.
+type failedReader struct{ err error }
+
+func (r failedReader) Read([]byte) (int, error) { return 0, r.err }
