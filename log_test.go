@@ -1,0 +1,191 @@
+package steadyhttp_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+// A journal keeps what is logged at a level and above, without times.
+type journal struct{ bytes.Buffer }
+
+func (j *journal) logger(level slog.Level) *slog.Logger {
+	return slog.New(slog.NewTextHandler(j, &slog.HandlerOptions{
+		Level: level,
+		ReplaceAttr: func(_ []string, attr slog.Attr) slog.Attr {
+			if attr.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return attr
+		},
+	}))
+}
+
+func (j *journal) lines() []string {
+	return slices.DeleteFunc(strings.Split(j.String(), "\n"), func(line string) bool { return line == "" })
+}
+
+func TestLogHasOneLineForEachDecisionWithItsReason(t *testing.T) {
+	t.Parallel()
+	const common = "origin=https://api.example.com:443 method=GET url=https://api.example.com/things "
+	wait := constantly(3 * time.Second)
+	for name, c := range map[string]struct {
+		steps   []step
+		options []steadyhttp.Option
+		want    []string
+	}{
+		"success": {[]step{after(time.Second, status(200))}, nil, []string{
+			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=1 class=success status=200 duration=1s`,
+		}},
+		"resent": {[]step{status(503), fail(errReset), status(200)}, nil, []string{
+			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=1 class=transient status=503 duration=0s`,
+			`level=WARN msg="steadyhttp: retry" ` + common + `attempt=1 class=transient status=503 wait=3s`,
+			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=2 class=transient error="connection reset by a test" duration=0s`,
+			`level=WARN msg="steadyhttp: retry" ` + common + `attempt=2 class=transient error="connection reset by a test" wait=3s`,
+			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=3 class=success status=200 duration=0s`,
+		}},
+		"given up": {[]step{status(503)}, []steadyhttp.Option{steadyhttp.WithMaxAttempts(1)}, []string{
+			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=1 class=transient status=503 duration=0s`,
+			`level=WARN msg="steadyhttp: give_up" ` + common + `attempt=1 class=transient status=503 reason=max_attempts`,
+		}},
+		"breaker": {[]step{status(503), status(503), status(200)}, []steadyhttp.Option{steadyhttp.WithBreakerConsecutive(1, 0)}, []string{
+			`level=ERROR msg="steadyhttp: breaker" origin=https://api.example.com:443 from=closed to=open`,
+			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=1 class=transient status=503 duration=0s`,
+			`level=WARN msg="steadyhttp: retry" ` + common + `attempt=1 class=transient status=503 wait=3s`,
+			`level=INFO msg="steadyhttp: breaker" origin=https://api.example.com:443 from=open to=half_open`,
+			`level=ERROR msg="steadyhttp: breaker" origin=https://api.example.com:443 from=half_open to=open`,
+			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=2 class=transient status=503 duration=0s`,
+			`level=WARN msg="steadyhttp: retry" ` + common + `attempt=2 class=transient status=503 wait=3s`,
+			`level=INFO msg="steadyhttp: breaker" origin=https://api.example.com:443 from=open to=half_open`,
+			`level=INFO msg="steadyhttp: breaker" origin=https://api.example.com:443 from=half_open to=closed`,
+			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=3 class=success status=200 duration=0s`,
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var written journal
+				options := append(c.options, wait, steadyhttp.WithObserver(steadyhttp.LogObserver(written.logger(slog.LevelDebug))))
+				_, err := newTransport(t, scripted(c.steps...), options...).RoundTrip(get(t))
+				require.NoError(t, err)
+				assert.Equal(t, c.want, written.lines())
+			})
+		})
+	}
+}
+
+func TestServiceInHealthLogsNothingAboveDebug(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var written journal
+		classifier := func(_ *http.Request, _ *http.Response, err error) steadyhttp.Class {
+			if errors.Is(err, errReset) {
+				return steadyhttp.Success
+			}
+			return steadyhttp.Unclassified
+		}
+		impatient, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		server := scripted(status(200), status(304), status(404), status(401), status(422), fail(errReset), hang)
+		transport := newTransport(t, server, steadyhttp.WithClassifier(classifier),
+			steadyhttp.WithObserver(steadyhttp.LogObserver(written.logger(slog.LevelDebug+1))))
+		for range server.steps {
+			_, _ = transport.RoundTrip(request(t, impatient, http.MethodGet, ""))
+		}
+		assert.Len(t, server.sent, len(server.steps))
+		assert.Empty(t, written.lines())
+	})
+}
+
+func TestGiveUpIsAWarningUnlessNothingIsWrongWithTheServer(t *testing.T) {
+	t.Parallel()
+	for class := steadyhttp.Unclassified; class <= steadyhttp.Canceled; class++ {
+		for reason := steadyhttp.StopNotRetryable; reason <= steadyhttp.StopNoRetry; reason++ {
+			var written journal
+			event := steadyhttp.Event{Kind: steadyhttp.EventGiveUp, Class: class, Stopped: reason}
+			steadyhttp.LogObserver(written.logger(slog.LevelDebug))(t.Context(), event)
+			level := "WARN"
+			if class == steadyhttp.Success || class == steadyhttp.ClientFault || class == steadyhttp.Canceled {
+				level = "DEBUG"
+			}
+			assert.Equal(t, []string{`level=` + level + ` msg="steadyhttp: give_up" origin="" attempt=0 class=` + class.String() + ` reason=` + reason.String()}, written.lines())
+		}
+	}
+}
+
+func TestLogObserverDoesNothingForARecordThatNobodyWants(t *testing.T) { // not parallel: AllocsPerRun counts everybody's
+	var written journal
+	observe := steadyhttp.LogObserver(written.logger(slog.LevelWarn))
+	event := steadyhttp.Event{Kind: steadyhttp.EventAttempt, Request: get(t), Origin: origin, Err: errReset}
+	ctx := t.Context()
+	assert.Zero(t, testing.AllocsPerRun(100, func() { observe(ctx, event) }))
+	assert.Empty(t, written.lines())
+}
+
+// aware is a handler that looks into the context, as those for traces do.
+type aware struct {
+	slog.Handler
+	seen *[]any
+}
+
+type key struct{}
+
+func (a aware) Handle(ctx context.Context, record slog.Record) error {
+	*a.seen = append(*a.seen, ctx.Value(key{}))
+	return a.Handler.Handle(ctx, record)
+}
+
+func TestLogObserverHandsTheCallsContextOn(t *testing.T) {
+	t.Parallel()
+	var seen []any
+	observe := steadyhttp.LogObserver(slog.New(aware{slog.DiscardHandler, &seen}))
+	observe(context.WithValue(t.Context(), key{}, "mine"), steadyhttp.Event{Kind: steadyhttp.EventRetry})
+	assert.Empty(t, seen, "slog.DiscardHandler wants nothing")
+	var written journal
+	observe = steadyhttp.LogObserver(slog.New(aware{written.logger(slog.LevelDebug).Handler(), &seen}))
+	observe(context.WithValue(t.Context(), key{}, "mine"), steadyhttp.Event{Kind: steadyhttp.EventRetry})
+	assert.Equal(t, []any{"mine"}, seen)
+}
+
+func TestNilLoggerIsRefused(t *testing.T) {
+	t.Parallel()
+	_, err := steadyhttp.NewClient(steadyhttp.WithObserver(steadyhttp.LogObserver(nil)))
+	assert.EqualError(t, err, "steadyhttp: WithObserver: nil is invalid: want a function")
+}
+
+func TestEventIsLoggedAsAGroupInAnyHandler(t *testing.T) {
+	t.Parallel()
+	event := steadyhttp.Event{
+		Kind: steadyhttp.EventGiveUp, Request: get(t), Origin: origin, Attempt: 2, Class: steadyhttp.Unprocessed,
+		Err: &url.Error{Op: "Get", URL: "https://user:hunter2@auth/token?secret=hunter2", Err: errReset}, Stopped: steadyhttp.StopBudget,
+	}
+	var written bytes.Buffer
+	slog.New(slog.NewJSONHandler(&written, nil)).Info("", "event", event)
+	var record struct{ Event map[string]any }
+	require.NoError(t, json.Unmarshal(written.Bytes(), &record))
+	assert.Equal(t, map[string]any{
+		"kind": "give_up", "origin": origin, "method": "GET", "url": target, "attempt": 2.0, "class": "unprocessed",
+		"error": `Get "https://auth/token": connection reset by a test`, "reason": "budget",
+	}, record.Event)
+
+	assert.Equal(t, "e.kind=breaker e.origin=a e.from=closed e.to=open", logged(func(logger *slog.Logger) {
+		logger.Info("", "e", steadyhttp.Event{Kind: steadyhttp.EventBreaker, Origin: "a", To: steadyhttp.BreakerOpen})
+	}))
+	assert.Equal(t, `e.kind=attempt e.origin="" e.method=GET e.url="" e.attempt=0 e.class=unclassified e.duration=0s`, logged(func(logger *slog.Logger) {
+		logger.Info("", "e", steadyhttp.Event{Kind: steadyhttp.EventAttempt, Request: &http.Request{}})
+	}))
+}

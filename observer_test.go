@@ -1,0 +1,269 @@
+package steadyhttp_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+// misbehaviours are what an observer does that ought to observe only.
+var misbehaviours = map[string]func(*steadyhttp.Transport){
+	"panics":            func(*steadyhttp.Transport) { panic("observer") },
+	"exits":             func(*steadyhttp.Transport) { runtime.Goexit() },
+	"blocks":            func(*steadyhttp.Transport) { time.Sleep(time.Second) },
+	"looks at breakers": func(transport *steadyhttp.Transport) { transport.Breakers() },
+	"calls the client": func(transport *steadyhttp.Transport) {
+		request, _ := http.NewRequestWithContext(context.WithValue(context.Background(), fromObserver{}, true), http.MethodGet, target, nil)
+		if response, err := transport.RoundTrip(request); err == nil {
+			_ = response.Body.Close()
+		}
+	},
+}
+
+type fromObserver struct{}
+
+// A scene is an outage of 5 s with a client that calls ten times a second, before, during and after.
+type scene struct {
+	server   *script
+	requests []*body // of the calls
+	mu       sync.Mutex
+	changes  map[string][]steadyhttp.Event
+	last     int // calls that succeeded in the scene's last 5 s
+	sent     int // during the outage
+}
+
+// outage lets the observer misbehave at every event of a kind, except at those of its own calls.
+func outage(t *testing.T, kind steadyhttp.EventKind, misbehave func(*steadyhttp.Transport)) *scene {
+	s := &scene{changes: make(map[string][]steadyhttp.Event)}
+	start := time.Now()
+	s.server = scripted(func(r *http.Request) (*http.Response, error) {
+		if at := time.Since(start); at < 5*time.Second || at > 10*time.Second {
+			return status(200)(r)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.sent++
+		return status(503)(r)
+	})
+	var transport *steadyhttp.Transport
+	transport = newTransport(t, s.server, steadyhttp.WithAttemptTimeout(200*time.Millisecond), steadyhttp.WithObserver(func(ctx context.Context, e steadyhttp.Event) {
+		s.note(e)
+		if e.Kind == kind && ctx.Value(fromObserver{}) == nil {
+			misbehave(transport)
+		}
+	}))
+	var calls sync.WaitGroup
+	for range 200 {
+		calls.Go(func() { s.call(t, transport, start) })
+		time.Sleep(100 * time.Millisecond)
+	}
+	calls.Wait()
+	return s
+}
+
+func (s *scene) note(e steadyhttp.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.Kind == steadyhttp.EventBreaker {
+		s.changes[e.Origin] = append(s.changes[e.Origin], e)
+	}
+}
+
+func (s *scene) call(t *testing.T, transport *steadyhttp.Transport, start time.Time) {
+	defer func() { _ = recover() }()
+	content := text("payload")
+	r := request(t, t.Context(), http.MethodPut, "")
+	r.Body, r.ContentLength = content, 7
+	r.GetBody = nil // so that there is one body, and the breaker still sees every failure
+	s.mu.Lock()
+	s.requests = append(s.requests, content)
+	s.mu.Unlock()
+	late := time.Since(start) >= 15*time.Second
+	response, err := transport.RoundTrip(r)
+	if err != nil {
+		return
+	}
+	_ = response.Body.Close()
+	if late && response.StatusCode == 200 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.last++
+	}
+}
+
+func TestMisbehavingObserverBreaksNoInvariant(t *testing.T) {
+	t.Parallel()
+	for name, misbehave := range misbehaviours {
+		for _, kind := range []steadyhttp.EventKind{steadyhttp.EventAttempt, steadyhttp.EventGiveUp, steadyhttp.EventBreaker} {
+			t.Run(kind.String()+" "+name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					s := outage(t, kind, misbehave)
+					s.server.assertClosed(t)
+					for _, content := range s.requests {
+						require.Equal(t, 1, content.closes())
+					}
+					state := steadyhttp.BreakerClosed
+					for _, change := range s.changes[origin] {
+						require.Equal(t, state, change.From, "changes come in order")
+						state = change.To
+					}
+					assert.Equal(t, steadyhttp.BreakerClosed, state)
+					assert.NotEmpty(t, s.changes[origin])
+					assert.Less(t, s.sent, 50, "the breaker holds")
+					if kind != steadyhttp.EventAttempt || !slices.Contains([]string{"panics", "exits"}, name) { // each call's own end
+						assert.Equal(t, 50, s.last, "and lets go")
+					}
+				})
+			})
+		}
+	}
+}
+
+// The retries have a scene of their own, where bodies can be sent again.
+func TestMisbehavingObserverOfRetriesBreaksNoInvariant(t *testing.T) {
+	t.Parallel()
+	for name, misbehave := range misbehaviours {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := scripted(status(503), status(503), status(200))
+				var transport *steadyhttp.Transport
+				calls := 0
+				transport = newTransport(t, server, constantly(3*time.Second), steadyhttp.WithObserver(func(ctx context.Context, e steadyhttp.Event) {
+					if e.Kind == steadyhttp.EventRetry && ctx.Value(fromObserver{}) == nil {
+						misbehave(transport)
+					}
+				}))
+				r, bodies := replayed(t)
+				var done sync.WaitGroup
+				done.Go(func() {
+					defer func() { _ = recover() }()
+					response, err := transport.RoundTrip(r)
+					if assert.NoError(t, err) {
+						calls++
+						assert.Equal(t, 200, response.StatusCode)
+						assert.NoError(t, response.Body.Close())
+					}
+				})
+				done.Wait()
+				server.assertClosed(t)
+				for _, content := range *bodies {
+					assert.Equal(t, 1, content.closes())
+				}
+				for _, wait := range server.waits() {
+					if name != "calls the client" {
+						assert.GreaterOrEqual(t, wait, 3*time.Second, "a wait is not shortened by what comes before it")
+					}
+				}
+				if name != "panics" && name != "exits" {
+					assert.Equal(t, 1, calls)
+				}
+				assert.Zero(t, breaker(t, transport).RetryAt)
+			})
+		})
+	}
+}
+
+// replayed is a request of which every body is kept.
+func replayed(t *testing.T) (*http.Request, *[]*body) {
+	t.Helper()
+	var bodies []*body
+	next := func() *body {
+		bodies = append(bodies, text("payload"))
+		return bodies[len(bodies)-1]
+	}
+	r := request(t, t.Context(), http.MethodPut, "")
+	r.Body, r.ContentLength = next(), 7
+	r.GetBody = func() (io.ReadCloser, error) { return next(), nil }
+	return r, &bodies
+}
+
+func TestBlockedObserverHoldsNobodyElseUp(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []steadyhttp.EventKind{steadyhttp.EventAttempt, steadyhttp.EventRetry, steadyhttp.EventGiveUp, steadyhttp.EventBreaker} {
+		t.Run(kind.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				release := make(chan struct{})
+				var stuck atomic.Bool
+				transport := newTransport(t, scripted(status(503)), steadyhttp.WithMaxAttempts(2), constantly(time.Second),
+					steadyhttp.WithBreakerConsecutive(2, 0), steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
+						if e.Kind == kind && stuck.CompareAndSwap(false, true) {
+							<-release
+						}
+					}))
+				var first sync.WaitGroup
+				first.Go(func() { sendMany(t, transport, 1) })
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				require.True(t, stuck.Load())
+				start := time.Now()
+				assert.Len(t, transport.Breakers(), 1)
+				_, _ = send(t, transport)
+				transport.CloseIdleConnections()
+				assert.LessOrEqual(t, time.Since(start), time.Second, "its own wait")
+				close(release)
+				first.Wait()
+			})
+		})
+	}
+}
+
+func TestDeadlineHoldsWhileAnObserverBlocks(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		kind steadyhttp.EventKind
+		err  bool // once it is decided to wait, the response is gone
+	}{{steadyhttp.EventAttempt, false}, {steadyhttp.EventRetry, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
+			defer cancel()
+			start := time.Now()
+			server := scripted(status(503))
+			response, err := newTransport(t, server, constantly(100*time.Millisecond), steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
+				if e.Kind == c.kind {
+					time.Sleep(time.Second)
+				}
+			})).RoundTrip(request(t, ctx, http.MethodGet, ""))
+			assert.Equal(t, time.Second, time.Since(start))
+			assert.Equal(t, 1, server.attempts())
+			server.assertClosed(t, response)
+			if c.err {
+				assert.ErrorIs(t, err, context.DeadlineExceeded)
+				assert.ErrorContains(t, err, "last status 503")
+			} else {
+				require.NoError(t, err)
+				assert.Equal(t, 503, response.StatusCode)
+			}
+		})
+	}
+}
+
+func TestTimeOfAnObserverIsNotTheAttempts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var took []string
+		_, err := newTransport(t, scripted(after(time.Millisecond, status(503)), after(2*time.Millisecond, status(200))), steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
+			time.Sleep(time.Second)
+			if e.Kind == steadyhttp.EventAttempt {
+				took = append(took, e.Duration.String())
+			}
+		})).RoundTrip(get(t))
+		require.NoError(t, err)
+		assert.Equal(t, "1ms 2ms", strings.Join(took, " "))
+	})
+}

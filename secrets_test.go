@@ -1,0 +1,179 @@
+package steadyhttp_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+// Each secret is planted in a place of its own.
+const (
+	inUserinfo = "hunter-userinfo"
+	inQuery    = "hunter-query"
+	inFragment = "hunter-fragment"
+	inHeader   = "hunter-header"
+	inRequest  = "hunter-request-body"
+	inResponse = "hunter-response-body"
+	inAnswer   = "hunter-response-header"
+	secret     = "hunter" // what all have in common
+)
+
+// planted is a request full of secrets.
+func planted(t *testing.T, ctx context.Context, method, host string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(ctx, method, "http://me:"+inUserinfo+"@"+host+"/things?token="+inQuery+"#"+inFragment, strings.NewReader(inRequest))
+	require.NoError(t, err)
+	for _, name := range []string{"Authorization", "Cookie", "Proxy-Authorization", "X-Api-Key"} {
+		r.Header.Set(name, inHeader)
+	}
+	return r
+}
+
+// leaky is a server that repeats the secrets that it is told, and has its own.
+func leaky(w http.ResponseWriter, r *http.Request) {
+	content, _ := io.ReadAll(r.Body)
+	w.Header().Set("Content-Type", "application/problem+json; name="+inAnswer)
+	w.Header().Set("Set-Cookie", inAnswer)
+	w.Header().Set("Location", "/elsewhere?"+inAnswer)
+	code := 200
+	_, _ = fmt.Sscanf(r.Header.Get("X-Answer"), "%d", &code)
+	w.WriteHeader(code)
+	_, _ = fmt.Fprintf(w, `{"title":"No such thing","detail":%q,"instance":"/i?%s","type":"/t?%s","secret":%q}`,
+		inResponse+r.URL.RawQuery+string(content), inResponse, inResponse, r.Header)
+}
+
+// shown collects everything that the package shows of calls.
+type shown struct {
+	bytes.Buffer
+	raw bool // whether an event's Err is shown as it is; a base may put anything into it
+}
+
+func (s *shown) observe() steadyhttp.Option {
+	text := steadyhttp.LogObserver(slog.New(slog.NewTextHandler(s, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	records := slog.New(slog.NewJSONHandler(s, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return steadyhttp.WithObserver(func(ctx context.Context, e steadyhttp.Event) {
+		text(ctx, e)
+		steadyhttp.LogObserver(records)(ctx, e)
+		records.Info("event", "event", e)
+		if e.Request = nil; s.raw {
+			fmt.Fprintf(s, "%v %+v\n", e, e)
+		}
+	})
+}
+
+func (s *shown) add(err error) {
+	fmt.Fprintf(s, "%v %+v %s %q\n", err, err, err, err)
+	for _, handler := range []slog.Handler{slog.NewTextHandler(s, nil), slog.NewJSONHandler(s, nil)} {
+		slog.New(handler).Error("failed", "err", err)
+	}
+}
+
+func (s *shown) addOutcome(t *testing.T, response *http.Response, err error) {
+	t.Helper()
+	if err != nil {
+		s.add(err)
+		return
+	}
+	if err := steadyhttp.CheckResponse(response); err != nil {
+		s.add(err)
+		s.WriteString(err.(*steadyhttp.ResponseError).URL)
+	}
+	require.NoError(t, response.Body.Close())
+}
+
+func assertNoSecret(t *testing.T, text string) {
+	t.Helper()
+	require.NotEmpty(t, text)
+	for _, line := range strings.Split(text, "\n") {
+		assert.NotContains(t, line, secret)
+	}
+}
+
+func TestSecretsStayOutOfWhatIsShownOfAnswers(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(leaky))
+	defer server.Close()
+	host := strings.TrimPrefix(server.URL, "http://")
+	for _, code := range []int{200, 301, 400, 401, 404, 422, 429, 500, 501, 503} {
+		seen := shown{raw: true}
+		transport := newTransport(t, nil, shortWaits, seen.observe(), steadyhttp.WithBreakerConsecutive(3, 0))
+		for _, method := range []string{http.MethodPut, http.MethodPost} {
+			r := planted(t, t.Context(), method, host)
+			r.Header.Set("X-Answer", fmt.Sprint(code))
+			response, err := transport.RoundTrip(r)
+			seen.addOutcome(t, response, err)
+		}
+		transport.CloseIdleConnections()
+		assertNoSecret(t, seen.String())
+	}
+}
+
+func TestSecretsStayOutOfWhatIsShownOfErrors(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	refusing := listener.Addr().String()
+	require.NoError(t, listener.Close())
+	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // before that a server does not notice that the client leaves
+		<-r.Context().Done()
+	}))
+	defer hanging.Close()
+	breaking := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	defer breaking.Close()
+
+	for name, host := range map[string]string{
+		"refused": refusing, "hangs": strings.TrimPrefix(hanging.URL, "http://"), "breaks": strings.TrimPrefix(breaking.URL, "http://"),
+		"no port": "127.0.0.1:99999", "bad header": refusing,
+	} {
+		seen := shown{raw: true}
+		transport := newTransport(t, nil, shortWaits, seen.observe(), steadyhttp.WithAttemptTimeout(20*time.Millisecond))
+		for range 4 {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			r := planted(t, ctx, http.MethodPut, host)
+			if name == "bad header" {
+				r.Header.Set("Authorization", inHeader+"\n")
+			}
+			response, err := transport.RoundTrip(r)
+			seen.addOutcome(t, response, err)
+			cancel()
+		}
+		transport.CloseIdleConnections()
+		assertNoSecret(t, seen.String())
+	}
+}
+
+// A base transport may say in its error what it was sent to, or what it called besides.
+func TestSecretsInABasesErrorsStayOutOfErrorsAndLogs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		base := quiet{func(r *http.Request) (*http.Response, error) {
+			nested := &url.Error{Op: "Post", URL: "https://me:" + inUserinfo + "@auth/token?a b=" + inQuery, Err: errReset}
+			return nil, errors.Join(fmt.Errorf("sending to %s failed", r.URL), nested, fmt.Errorf("sending to %q failed", r.URL))
+		}}
+		var seen shown
+		transport := newTransport(t, base, seen.observe(), steadyhttp.WithBreakerConsecutive(3, 0))
+		for range 3 {
+			response, err := transport.RoundTrip(planted(t, t.Context(), http.MethodPut, "api.example.com"))
+			seen.addOutcome(t, response, err)
+		}
+		assertNoSecret(t, seen.String())
+		assert.Contains(t, seen.String(), "sending to http://api.example.com/things failed")
+	})
+}
