@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -60,11 +61,13 @@ func (e *ResponseError) remedy(status int) string {
 
 // explanation is the server's own, if it gave one.
 func (e *ResponseError) explanation() string {
+	said := e.title()
+	if e.Problem != nil && e.Problem.Detail != "" {
+		said = strings.TrimRight(line(e.Problem.Detail), ".")
+	}
 	switch {
-	case e.Problem != nil && e.Problem.Detail != "":
-		return fmt.Sprintf(", since the server says %q", line(e.Problem.Detail))
-	case e.title() != "":
-		return fmt.Sprintf(", since the server says %q", e.title())
+	case said != "":
+		return fmt.Sprintf(", since the server says %q", said)
 	case len(e.Body) > 0:
 		return "; the body may explain it"
 	default:

@@ -97,7 +97,7 @@ func TestAdviceGoesByTheClassWhereAClassifierKnewBetter(t *testing.T) {
 
 func TestAdviceRepeatsTheServersExplanationOfWrongInput(t *testing.T) {
 	t.Parallel()
-	both := &steadyhttp.Problem{Title: "Out of money", Detail: "It costs 50,\nyou have \"30\""}
+	both := &steadyhttp.Problem{Title: "Out of money", Detail: "It costs 50,\nyou have \"30\"."}
 	title := &steadyhttp.Problem{Title: "Out of money"}
 	for _, code := range []int{http.StatusBadRequest, http.StatusUnprocessableEntity} {
 		for want, failed := range map[string]steadyhttp.ResponseError{

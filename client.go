@@ -23,8 +23,11 @@
 // OPTIONS, TRACE, PUT, DELETE and QUERY, requests with an Idempotency-Key, and calls marked with
 // [Idempotent]. A failure in which it surely did not, such as a refused connection, allows any method.
 //
+// [CheckResponse] makes an error of a response that is no success: a [*ResponseError] that says whose fault
+// it is, and what to do.
+//
 // Nothing runs in the background, nothing is logged, and a success costs no allocation. [WithObserver]
-// and [WithReport] show what was done.
+// and [WithReport] show what was done; [LogObserver] logs it.
 package steadyhttp
 
 import (

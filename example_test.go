@@ -1,8 +1,10 @@
 package steadyhttp_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -325,8 +327,80 @@ func ExampleWithReport() {
 	// stopped: not_retryable
 }
 
-// An observer sees every attempt, retry, give-up and breaker change of all calls. Here it logs them.
+// Whose fault it is, and what to do: an error of a response tells, and the response can still be read.
+func ExampleCheckResponse() {
+	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if request.URL.Path == "/busy" {
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		fmt.Fprint(w, `{"title":"Out of stock","detail":"Of 3 pairs there is 1 left.","left":1}`)
+	}))
+	defer shop.Close()
+
+	client, err := steadyhttp.NewClient()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, path := range []string{"/orders?token=secret", "/busy"} {
+		response, err := client.Post(shop.URL+path, "application/json", strings.NewReader(`{"pairs":3}`))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer response.Body.Close()
+
+		var failed *steadyhttp.ResponseError
+		if err := steadyhttp.CheckResponse(response); errors.As(err, &failed) {
+			fmt.Println(strings.ReplaceAll(err.Error(), shop.URL, "https://shop.example.com"))
+			fmt.Println(failed.Advice())
+			if failed.Problem != nil {
+				fmt.Printf("left: %s\n", failed.Problem.Extensions["left"])
+			}
+		}
+	}
+	// Output:
+	// steadyhttp: POST https://shop.example.com/orders answered 422 Unprocessable Entity after 1 attempt (client fault): Out of stock
+	// The request must change: correct its input, since the server says "Of 3 pairs there is 1 left".
+	// left: 1
+	// steadyhttp: POST https://shop.example.com/busy answered 503 Service Unavailable after 1 attempt (server fault)
+	// The request was fine, but the server is overloaded or being maintained: 1 attempt was made, and resending in 3600 s may work, but its effect may come twice.
+}
+
+// An observer sees every attempt, retry, give-up and breaker change of all calls. Here it prints some of
+// what they say; [steadyhttp.LogObserver] is made for logging.
 func ExampleWithObserver() {
+	client, err := steadyhttp.Wrap(
+		&http.Client{Transport: handlerTransport{statusHandler(503, 404)}},
+		shortWaits,
+		steadyhttp.WithObserver(func(_ context.Context, event steadyhttp.Event) {
+			fmt.Println(event.Kind, event.Attempt, event.StatusCode, event.Class)
+		}),
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	response, err := client.Get("https://api.example.com/things")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer response.Body.Close()
+	// Output:
+	// attempt 1 503 transient
+	// retry 1 503 transient
+	// attempt 2 404 client_fault
+	// give_up 2 404 client_fault
+}
+
+// LogObserver writes each decision in a line, with the reason. Here the server is down, and a POST that it
+// may have acted on is not resent; what a service in health does is logged at debug, which is off by default.
+func ExampleLogObserver() {
 	withoutTime := func(_ []string, attr slog.Attr) slog.Attr {
 		if attr.Key == slog.TimeKey {
 			return slog.Attr{}
@@ -336,28 +410,23 @@ func ExampleWithObserver() {
 	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
 
 	client, err := steadyhttp.Wrap(
-		&http.Client{Transport: steadyhttptest.NewTransport(steadyhttptest.Status(503), steadyhttptest.Status(404))},
-		shortWaits,
-		steadyhttp.WithObserver(func(ctx context.Context, event steadyhttp.Event) {
-			logger.InfoContext(ctx, event.Kind.String(), "origin", event.Origin,
-				"attempt", event.Attempt, "status", event.StatusCode, "class", event.Class)
-		}),
+		&http.Client{Transport: steadyhttptest.NewTransport(steadyhttptest.Status(200), steadyhttptest.Status(404), steadyhttptest.Status(503))},
+		steadyhttp.WithObserver(steadyhttp.LogObserver(logger)),
 	)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	response, err := client.Get("https://api.example.com/things?token=secret")
-	if err != nil {
-		fmt.Println(err)
-		return
+	for range 3 {
+		response, err := client.Post("https://api.example.com/things?token=secret", "text/plain", strings.NewReader("thing"))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		response.Body.Close()
 	}
-	defer response.Body.Close()
 	// Output:
-	// level=INFO msg=attempt origin=https://api.example.com:443 attempt=1 status=503 class=transient
-	// level=INFO msg=retry origin=https://api.example.com:443 attempt=1 status=503 class=transient
-	// level=INFO msg=attempt origin=https://api.example.com:443 attempt=2 status=404 class=client_fault
-	// level=INFO msg=give_up origin=https://api.example.com:443 attempt=2 status=404 class=client_fault
+	// level=WARN msg="steadyhttp: give_up" origin=https://api.example.com:443 method=POST url=https://api.example.com/things attempt=1 class=transient status=503 reason=unsafe_method
 }
 
 // Where a 403 is one of the two answers that are wanted, "may this user do that?", it is no fault, and
@@ -427,6 +496,79 @@ func ExampleWithClassifier_staleAnswer() {
 	fmt.Printf("%s after %d attempts, %v\n", page, steadyhttp.Attempts(response), err)
 	// Output:
 	// today's prices after 2 attempts, <nil>
+}
+
+// graphQLClass looks for the errors that a GraphQL server puts into a 200. It reads a bounded start of the
+// answer, and puts it back. What does not end within the bound has no opinion.
+func graphQLClass(_ *http.Request, response *http.Response, err error) steadyhttp.Class {
+	if err != nil || response.StatusCode != http.StatusOK {
+		return steadyhttp.Unclassified
+	}
+	body := response.Body
+	start, err := io.ReadAll(io.LimitReader(body, 64<<10))
+	response.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(start), body), body} // which repeats its error, if it has had one
+	var answer struct {
+		Errors []struct{ Extensions struct{ Code string } }
+	}
+	if err != nil || json.Unmarshal(start, &answer) != nil || len(answer.Errors) == 0 {
+		return steadyhttp.Unclassified
+	}
+	if answer.Errors[0].Extensions.Code == "INTERNAL_SERVER_ERROR" {
+		return steadyhttp.Transient
+	}
+	return steadyhttp.ClientFault
+}
+
+// A GraphQL server answers 200 also when it fails, and says so in the answer. With a classifier its failures
+// are resent and count against it, and CheckResponse knows the answer for the error that it is.
+func ExampleWithClassifier_graphQL() {
+	answers := []string{
+		`{"errors":[{"message":"boom","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}`,
+		`{"data":{"user":{"name":"Ada"}}}`,
+		`{"errors":[{"message":"no such field","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]}`,
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, answers[0])
+		answers = answers[1:]
+	}))
+	defer server.Close()
+
+	client, err := steadyhttp.NewClient(shortWaits, steadyhttp.WithClassifier(graphQLClass))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	query := func(text string) {
+		ctx := steadyhttp.Idempotent(context.Background()) // a query, though a POST
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, strings.NewReader(text))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer response.Body.Close()
+		var failed *steadyhttp.ResponseError
+		if errors.As(steadyhttp.CheckResponse(response), &failed) {
+			fmt.Println(failed.StatusCode, failed.Class)
+			fmt.Println(failed.Advice())
+		}
+		content, err := io.ReadAll(response.Body)
+		fmt.Printf("%s after %d, %v\n", content, steadyhttp.Attempts(response), err)
+	}
+	query(`{"query":"{user{name}}"}`)
+	query(`{"query":"{user{nmae}}"}`)
+	// Output:
+	// {"data":{"user":{"name":"Ada"}}} after 2, <nil>
+	// 200 client_fault
+	// The request must change: as it is, the server will refuse it again.
+	// {"errors":[{"message":"no such field","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]} after 1, <nil>
 }
 
 // Code that takes an http.Client is tested over a base transport that fails as the test wants it to.
