@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -188,4 +189,81 @@ func TestEventIsLoggedAsAGroupInAnyHandler(t *testing.T) {
 	assert.Equal(t, `e.kind=attempt e.origin="" e.method=GET e.url="" e.attempt=0 e.class=unclassified e.duration=0s`, logged(func(logger *slog.Logger) {
 		logger.Info("", "e", steadyhttp.Event{Kind: steadyhttp.EventAttempt, Request: &http.Request{}})
 	}))
+}
+
+// tables are the rows of a document's tables, by the first column's heading, without backquotes.
+func tables(t *testing.T, document string) map[string][][]string {
+	t.Helper()
+	content, err := os.ReadFile(document)
+	require.NoError(t, err)
+	found := make(map[string][][]string)
+	heading := ""
+	for _, line := range strings.Split(string(content), "\n") {
+		if !strings.HasPrefix(line, "|") {
+			heading = ""
+			continue
+		}
+		var cells []string
+		for _, cell := range strings.Split(strings.Trim(line, "|"), "|") {
+			cells = append(cells, strings.TrimSpace(strings.ReplaceAll(cell, "`", "")))
+		}
+		if heading == "" {
+			heading = cells[0]
+		} else if !strings.HasPrefix(cells[0], "---") {
+			found[heading] = append(found[heading], cells)
+		}
+	}
+	return found
+}
+
+func TestDocumentHasEveryLogKeyAndWhereItIs(t *testing.T) {
+	t.Parallel()
+	documented := make(map[string][]string)
+	for _, row := range tables(t, "docs/observability.md")["key"] {
+		for _, key := range strings.Split(row[0], ", ") {
+			kinds := map[string][]string{"all": {"attempt", "retry", "give_up", "breaker"}, "all but breaker": {"attempt", "retry", "give_up"}}[row[1]]
+			if kinds == nil {
+				kinds = []string{row[1]}
+			}
+			documented[key] = kinds
+		}
+	}
+	written := make(map[string][]string)
+	for kind := steadyhttp.EventAttempt; kind <= steadyhttp.EventBreaker; kind++ {
+		var record bytes.Buffer
+		steadyhttp.LogObserver(slog.New(slog.NewJSONHandler(&record, &slog.HandlerOptions{Level: slog.LevelDebug})))(t.Context(),
+			steadyhttp.Event{Kind: kind, Request: get(t), Origin: origin, Attempt: 1, StatusCode: 503, Err: errReset})
+		var keys map[string]any
+		require.NoError(t, json.Unmarshal(record.Bytes(), &keys))
+		for key := range keys {
+			if key != slog.TimeKey && key != slog.LevelKey && key != slog.MessageKey {
+				written[key] = append(written[key], kind.String())
+			}
+		}
+	}
+	assert.Equal(t, documented, written)
+}
+
+func TestDocumentHasEveryKindClassReasonAndState(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile("docs/observability.md")
+	require.NoError(t, err)
+	var names []string
+	for class := steadyhttp.Success; class <= steadyhttp.Canceled; class++ {
+		names = append(names, class.String())
+	}
+	for reason := steadyhttp.StopNotRetryable; reason <= steadyhttp.StopNoRetry; reason++ {
+		names = append(names, reason.String())
+	}
+	for state := steadyhttp.BreakerClosed; state <= steadyhttp.BreakerOpen; state++ {
+		names = append(names, state.String())
+	}
+	for _, name := range names {
+		assert.Contains(t, string(content), "`"+name+"`")
+	}
+	var kinds []string
+	for _, row := range tables(t, "docs/observability.md")["kind"] {
+		kinds = append(kinds, row[0])
+	}
+	assert.Equal(t, []string{"attempt", "retry", "give_up", "breaker"}, kinds)
 }

@@ -1,10 +1,10 @@
 package steadyotel_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
+	prometheusexporter "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
 	sdk "go.opentelemetry.io/otel/sdk/metric"
@@ -24,51 +26,72 @@ import (
 	steadyotel "github.com/steadyhttp/steadyhttp/otel"
 )
 
-// collect reads every series as a line: name, attributes in order, value. Of a histogram the value is the
-// number of measurements, and their sum.
+// A point is one series of a metric.
+type point struct {
+	attribute.Set
+	value any // of a histogram the number of measurements and their sum
+}
+
+// pointsOf returns what kind of instrument a metric comes from, and its series.
+func pointsOf(t *testing.T, m metricdata.Metrics) (kind string, points []point) {
+	t.Helper()
+	switch data := m.Data.(type) {
+	case metricdata.Sum[int64]:
+		assert.True(t, data.IsMonotonic)
+		return "counter", numbers(data.DataPoints)
+	case metricdata.Gauge[int64]:
+		return "gauge", numbers(data.DataPoints)
+	case metricdata.Histogram[int64]:
+		return "histogram", sums(data.DataPoints)
+	case metricdata.Histogram[float64]:
+		return "histogram", sums(data.DataPoints)
+	default:
+		require.Failf(t, "unknown kind of data", "%T", data)
+		return "", nil
+	}
+}
+
+func numbers(data []metricdata.DataPoint[int64]) (points []point) {
+	for _, d := range data {
+		points = append(points, point{d.Attributes, d.Value})
+	}
+	return points
+}
+
+func sums[N int64 | float64](data []metricdata.HistogramDataPoint[N]) (points []point) {
+	for _, d := range data {
+		points = append(points, point{d.Attributes, fmt.Sprint(d.Count, " sum ", d.Sum)})
+	}
+	return points
+}
+
+// collect reads every series as a line: name, attributes in order, value.
 func collect(t *testing.T, reader *sdk.ManualReader) (lines []string) {
 	t.Helper()
-	var collected metricdata.ResourceMetrics
-	require.NoError(t, reader.Collect(context.Background(), &collected))
-	line := func(name string, set attribute.Set, value any) {
-		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s %s= %v", name, attributes(set), value)))
-	}
-	for _, scope := range collected.ScopeMetrics {
-		assert.Equal(t, "github.com/steadyhttp/steadyhttp/otel", scope.Scope.Name)
-		for _, m := range scope.Metrics {
-			name := strings.TrimPrefix(m.Name, "steadyhttp.")
-			require.NotEqual(t, m.Name, name)
-			assert.NotEmpty(t, m.Description)
-			switch data := m.Data.(type) {
-			case metricdata.Sum[int64]:
-				for _, point := range data.DataPoints {
-					line(name, point.Attributes, point.Value)
-				}
-			case metricdata.Gauge[int64]:
-				for _, point := range data.DataPoints {
-					line(name, point.Attributes, point.Value)
-				}
-			case metricdata.Histogram[int64]:
-				for _, point := range data.DataPoints {
-					line(name, point.Attributes, fmt.Sprint(point.Count, " sum ", point.Sum))
-				}
-			case metricdata.Histogram[float64]:
-				for _, point := range data.DataPoints {
-					line(name, point.Attributes, fmt.Sprint(point.Count, " sum ", point.Sum))
-				}
-			default:
-				require.Failf(t, "unknown", "%T", data)
-			}
+	for _, m := range metricsOf(t, reader) {
+		assert.NotEmpty(t, m.Description)
+		_, points := pointsOf(t, m)
+		for _, p := range points {
+			lines = append(lines, fmt.Sprintf("%s %s= %v", strings.TrimPrefix(m.Name, "steadyhttp."), attributes(p.Set), p.value))
 		}
 	}
 	slices.Sort(lines)
 	return lines
 }
 
+func metricsOf(t *testing.T, reader *sdk.ManualReader) []metricdata.Metrics {
+	t.Helper()
+	var collected metricdata.ResourceMetrics
+	require.NoError(t, reader.Collect(t.Context(), &collected))
+	require.Len(t, collected.ScopeMetrics, 1)
+	assert.Equal(t, "github.com/steadyhttp/steadyhttp/otel", collected.ScopeMetrics[0].Scope.Name)
+	return collected.ScopeMetrics[0].Metrics
+}
+
 func attributes(set attribute.Set) string {
 	var text strings.Builder
 	for _, attr := range set.ToSlice() {
-		fmt.Fprintf(&text, "%s=%s ", attr.Key, attr.Value.Emit())
+		fmt.Fprintf(&text, "%s=%s ", attr.Key, attr.Value.String())
 	}
 	return text.String()
 }
@@ -77,7 +100,12 @@ func attributes(set attribute.Set) string {
 func measured(t *testing.T, steps []int, options ...steadyhttp.Option) (*steadyhttp.Transport, *sdk.ManualReader) {
 	t.Helper()
 	reader := sdk.NewManualReader()
-	observe, err := steadyotel.MetricObserver(sdk.NewMeterProvider(sdk.WithReader(reader)))
+	return provided(t, sdk.NewMeterProvider(sdk.WithReader(reader)), steps, options...), reader
+}
+
+func provided(t *testing.T, provider metric.MeterProvider, steps []int, options ...steadyhttp.Option) *steadyhttp.Transport {
+	t.Helper()
+	observe, err := steadyotel.MetricObserver(provider)
 	require.NoError(t, err)
 	sent := 0
 	base := transportFunc(func(*http.Request) (*http.Response, error) {
@@ -92,7 +120,7 @@ func measured(t *testing.T, steps []int, options ...steadyhttp.Option) (*steadyh
 	options = append([]steadyhttp.Option{steadyhttp.WithBackoffPolicy(constant), steadyhttp.WithObserver(observe)}, options...)
 	transport, err := steadyhttp.NewTransport(base, options...)
 	require.NoError(t, err)
-	return transport, reader
+	return transport
 }
 
 func call(t *testing.T, transport *steadyhttp.Transport, method string) {
@@ -206,26 +234,90 @@ func TestMethodsAreFewWhateverIsSent(t *testing.T) {
 	assert.NotContains(t, lines, "things")
 }
 
-func TestMetricsHaveTheirUnits(t *testing.T) {
+// documented are the rows of a table in docs/observability.md, by their first column.
+func documented(t *testing.T, heading string) map[string][]string {
+	t.Helper()
+	content, err := os.ReadFile("../docs/observability.md")
+	require.NoError(t, err)
+	_, table, found := strings.Cut(string(content), "\n| "+heading+" |")
+	require.True(t, found)
+	table, _, _ = strings.Cut(table, "\n\n")
+	rows := make(map[string][]string)
+	for _, line := range strings.Split(table, "\n")[2:] {
+		cells := strings.Split(strings.Trim(strings.ReplaceAll(line, "`", ""), "| "), " | ")
+		rows[cells[0]] = cells[1:]
+	}
+	return rows
+}
+
+func TestDocumentHasEveryMetricAsItIs(t *testing.T) {
 	t.Parallel()
+	keys := make(map[string]string) // of the attributes, as the document calls them
+	for name, row := range documented(t, "attribute | key") {
+		for i, key := range strings.Split(row[0], ", ") {
+			keys[key] = strings.Split(name, ", ")[i]
+		}
+	}
 	synctest.Test(t, func(t *testing.T) {
-		transport, reader := measured(t, []int{503}, steadyhttp.WithRetryBudget(0, 1), steadyhttp.WithBreakerConsecutive(2, 0))
+		registry := prometheus.NewRegistry()
+		exporter, err := prometheusexporter.New(prometheusexporter.WithRegisterer(registry), prometheusexporter.WithoutScopeInfo(), prometheusexporter.WithoutTargetInfo())
+		require.NoError(t, err)
+		reader := sdk.NewManualReader()
+		transport := provided(t, sdk.NewMeterProvider(sdk.WithReader(reader), sdk.WithReader(exporter)), []int{503},
+			steadyhttp.WithRetryBudget(0, 1), steadyhttp.WithBreakerConsecutive(2, 0))
 		for range 3 {
 			call(t, transport, http.MethodGet)
 			time.Sleep(10 * time.Second)
 		}
-		var collected metricdata.ResourceMetrics
-		require.NoError(t, reader.Collect(t.Context(), &collected))
-		units := make(map[string]string)
-		for _, m := range collected.ScopeMetrics[0].Metrics {
-			units[m.Name] = m.Unit
+		measured := make(map[string][]string)
+		for _, m := range metricsOf(t, reader) {
+			kind, points := pointsOf(t, m)
+			var names []string
+			for _, attr := range points[0].ToSlice() {
+				require.Contains(t, keys, string(attr.Key))
+				names = append(names, keys[string(attr.Key)])
+			}
+			slices.Sort(names)
+			measured[m.Name] = []string{kind, m.Unit, strings.Join(names, ", ")}
 		}
-		assert.Equal(t, map[string]string{
-			"steadyhttp.client.attempts": "{attempt}", "steadyhttp.client.call.retries": "{retry}",
-			"steadyhttp.client.retry.wait": "s", "steadyhttp.client.give_ups": "{call}",
-			"steadyhttp.client.budget.exhaustions": "{call}", "steadyhttp.breaker.transitions": "{transition}",
-			"steadyhttp.breaker.state": "{breaker}",
-		}, units)
+		written := make(map[string][]string)
+		var families []string
+		for name, row := range documented(t, "metric") {
+			names := strings.Split(row[2], ", ")
+			slices.Sort(names)
+			written[name] = []string{row[0], row[1], strings.Join(names, ", ")}
+			families = append(families, row[3])
+		}
+		assert.Equal(t, written, measured)
+
+		scraped, err := registry.Gather()
+		require.NoError(t, err)
+		var exported []string
+		for _, family := range scraped {
+			exported = append(exported, family.GetName())
+		}
+		assert.ElementsMatch(t, families, exported)
+	})
+}
+
+func TestBucketsTellRetriesAndWaitsApart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport, reader := measured(t, []int{503, 200})
+		call(t, transport, http.MethodGet)
+		bounds := make(map[string][]float64)
+		for _, m := range metricsOf(t, reader) {
+			switch data := m.Data.(type) {
+			case metricdata.Histogram[int64]:
+				bounds[m.Name] = data.DataPoints[0].Bounds
+			case metricdata.Histogram[float64]:
+				bounds[m.Name] = data.DataPoints[0].Bounds
+			}
+		}
+		assert.Equal(t, map[string][]float64{
+			"steadyhttp.client.call.retries": {0, 1, 2, 3, 4, 5, 10},
+			"steadyhttp.client.retry.wait":   {0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60},
+		}, bounds)
 	})
 }
 
