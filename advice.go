@@ -19,25 +19,21 @@ func (c Class) fault() string { return nameOf(faults[:], int(c)) }
 
 // Advice says in one short sentence whose fault it is, and what to do next.
 //
-// It depends on the status where the class is the status's own, and on the class otherwise. For a 400 and
-// a 422 it repeats the problem's detail, or its title, which may hold what the request was about. It is
-// meant for people: its words may change.
+// It goes by the class, and by the status where that is usual for the class. For a 400 and a 422 it repeats
+// the problem's detail, or its title, which may hold what the request was about. It is meant for people:
+// its words may change.
 func (e *ResponseError) Advice() string {
-	status := e.StatusCode
-	if e.Class != classifyStatus(status) {
-		status = 0 // a Classifier knew better
-	}
 	switch e.Class {
 	case ClientFault:
-		return e.remedy(status)
+		return e.remedy()
 	case Throttled:
 		return e.patience()
 	case Transient:
-		return fmt.Sprintf("The request was fine, but %s: %s.", find(failures, status, "the server or the way to it failed"), e.prospect())
+		return fmt.Sprintf("The request was fine, but %s: %s.", find(failures, e.StatusCode, "the server or the way to it failed"), e.prospect())
 	case Unprocessed:
 		return fmt.Sprintf("The request was fine and was not acted on: %s.", e.prospect())
 	case Permanent:
-		return fmt.Sprintf("Resending will never work: %s.", find(refusals, status, "the answer will be the same"))
+		return fmt.Sprintf("Resending will never work: %s.", find(refusals, e.StatusCode, "the answer will be the same"))
 	case Canceled:
 		return "The caller gave up: send it again with more time, if the answer is still wanted."
 	case Success:
@@ -48,12 +44,12 @@ func (e *ResponseError) Advice() string {
 }
 
 // remedy is what a client has to change.
-func (e *ResponseError) remedy(status int) string {
-	if own, ok := circumstances[status]; ok {
+func (e *ResponseError) remedy() string {
+	if own, ok := circumstances[e.StatusCode]; ok {
 		return own
 	}
-	change := find(remedies, status, "as it is, the server will refuse it again")
-	if status == http.StatusBadRequest || status == http.StatusUnprocessableEntity {
+	change := find(remedies, e.StatusCode, "as it is, the server will refuse it again")
+	if e.StatusCode == http.StatusBadRequest || e.StatusCode == http.StatusUnprocessableEntity {
 		change += e.explanation()
 	}
 	return fmt.Sprintf("The request must change: %s.", change)

@@ -91,6 +91,7 @@ func TestResponseErrorIsOneLine(t *testing.T) {
 		"steadyhttp: PUT https://a/b answered 503 Service Unavailable after 4 attempts (server fault): Gone": {Method: "PUT", URL: "https://a/b", StatusCode: 503, Class: steadyhttp.Transient, Attempts: 4, Problem: titled("Gone")},
 		"steadyhttp: answered 799 after 2 attempts (throttled)":                                              {StatusCode: 799, Class: steadyhttp.Throttled, Attempts: 2, Problem: titled("")},
 		"steadyhttp: GE T answered 501 Not Implemented after 1 attempt (permanent fault): a  b c":            {Method: "GE\nT", StatusCode: 501, Class: steadyhttp.Permanent, Attempts: 1, Problem: titled("a\r\nb\u2028c")},
+		"steadyhttp: answered 200 OK after 0 attempts (no fault): " + strings.Repeat("é", 128):               {StatusCode: 200, Class: steadyhttp.Success, Problem: titled(strings.Repeat("é", 128))},
 		"steadyhttp: answered 200 OK after 1 attempt (canceled): " + strings.Repeat("é", 128) + "…":          {StatusCode: 200, Class: steadyhttp.Canceled, Attempts: 1, Problem: titled(strings.Repeat("é", 129))},
 		"steadyhttp: answered 200 OK after 1 attempt (unclassified): x" + strings.Repeat("é", 127) + "…":     {StatusCode: 200, Attempts: 1, Problem: titled("x" + strings.Repeat("é", 129))},
 	} {
@@ -178,6 +179,7 @@ func TestCheckResponseKeepsTheClassThatTheTransportGave(t *testing.T) {
 		{403, steadyhttp.Success, steadyhttp.Success},
 		{403, steadyhttp.Throttled, steadyhttp.Throttled},
 		{404, steadyhttp.ClientFault, steadyhttp.ClientFault},
+		{204, steadyhttp.Canceled, steadyhttp.Canceled},
 	} {
 		response, err := newTransport(t, scripted(status(c.code)), as(c.said)).RoundTrip(get(t))
 		require.NoError(t, err)
