@@ -10,7 +10,7 @@ import (
 // Event is something that a [Transport] did; see [WithObserver].
 //
 // Which fields are set depends on Kind. Request holds secrets, and Err holds what the base transport put
-// into it: take from them what may be shown.
+// into it: take from them what may be shown, as [Event.LogValue] does.
 type Event struct {
 	Kind EventKind
 	// Request is the caller's, read-only; nil for EventBreaker.

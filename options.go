@@ -303,7 +303,8 @@ func WithClassifier(classifier Classifier) Option {
 	})
 }
 
-// WithObserver calls observe for every attempt, retry, give-up and change of a breaker.
+// WithObserver calls observe for every attempt, retry, give-up and change of a breaker. [LogObserver] makes
+// one that logs them.
 //
 // It is called synchronously and without locks held, for different calls at the same time, for one
 // breaker in the order of its changes; it may call anything. Its context is the one of the call that

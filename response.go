@@ -16,16 +16,16 @@ import (
 // ResponseError is a response that is no [Success], as an error: it tells whose fault it is, and by
 // [ResponseError.Advice] what to do next.
 //
-// [CheckResponse] makes it. Find it with [errors.As]. Error and LogValue hold nothing secret; Problem,
-// Body and Advice repeat what the server said, which may be.
+// [CheckResponse] makes it. Find it with [errors.As]. Error and LogValue show of what the server said only
+// the problem's title and the ID; Problem, Body and Advice repeat more, which may be private.
 type ResponseError struct {
-	// Method and URL are the request's; empty if the response has none.
+	// Method is the request's; empty, as URL is, if the response has none.
 	Method string
 	// URL is without userinfo, query and fragment.
 	URL        string
 	StatusCode int
-	// Class is what the [Transport] took the response for, with its [Classifier]'s opinion; what
-	// [Classify] does if no Transport returned it.
+	// Class is what the [Transport] took the response for, by its [Classifier] or by [Classify]; what
+	// Classify says if no Transport returned it. A Classifier's is found as [Attempts] is.
 	Class Class
 	// RetryAfter is how long the server asks to be left alone; 0 if it does not, or asks for no wait.
 	RetryAfter time.Duration
@@ -142,12 +142,12 @@ func line(text string) string {
 	if len(text) > lineLimit {
 		text = strings.ToValidUTF8(text[:lineLimit], "") + "…"
 	}
-	return strings.Map(func(r rune) rune {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
 		}
 		return ' '
-	}, text)
+	}, text))
 }
 
 // requestIDs are the fields by which servers name an exchange, the commonest first.

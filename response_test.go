@@ -89,7 +89,7 @@ func TestResponseErrorIsOneLine(t *testing.T) {
 	for want, failed := range map[string]*steadyhttp.ResponseError{
 		"steadyhttp: GET https://a/b answered 404 Not Found after 1 attempt (client fault)":                  {Method: "GET", URL: "https://a/b", StatusCode: 404, Class: steadyhttp.ClientFault, Attempts: 1, Body: []byte("hunter2"), RequestID: "hunter2"},
 		"steadyhttp: PUT https://a/b answered 503 Service Unavailable after 4 attempts (server fault): Gone": {Method: "PUT", URL: "https://a/b", StatusCode: 503, Class: steadyhttp.Transient, Attempts: 4, Problem: titled("Gone")},
-		"steadyhttp: answered 799 after 2 attempts (throttled)":                                              {StatusCode: 799, Class: steadyhttp.Throttled, Attempts: 2, Problem: titled("")},
+		"steadyhttp: answered 799 after 2 attempts (throttled)":                                              {StatusCode: 799, Class: steadyhttp.Throttled, Attempts: 2, Problem: titled(" \n")},
 		"steadyhttp: GE T answered 501 Not Implemented after 1 attempt (permanent fault): a  b c":            {Method: "GE\nT", StatusCode: 501, Class: steadyhttp.Permanent, Attempts: 1, Problem: titled("a\r\nb\u2028c")},
 		"steadyhttp: answered 200 OK after 0 attempts (no fault): " + strings.Repeat("é", 128):               {StatusCode: 200, Class: steadyhttp.Success, Problem: titled(strings.Repeat("é", 128))},
 		"steadyhttp: answered 200 OK after 1 attempt (canceled): " + strings.Repeat("é", 128) + "…":          {StatusCode: 200, Class: steadyhttp.Canceled, Attempts: 1, Problem: titled(strings.Repeat("é", 129))},
