@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"syscall"
@@ -375,7 +376,7 @@ func ExampleCheckResponse() {
 // what they say; [steadyhttp.LogObserver] is made for logging.
 func ExampleWithObserver() {
 	client, err := steadyhttp.Wrap(
-		&http.Client{Transport: handlerTransport{statusHandler(503, 404)}},
+		&http.Client{Transport: steadyhttptest.NewTransport(steadyhttptest.Status(503), steadyhttptest.Status(404))},
 		shortWaits,
 		steadyhttp.WithObserver(func(_ context.Context, event steadyhttp.Event) {
 			fmt.Println(event.Kind, event.Attempt, event.StatusCode, event.Class)

@@ -101,13 +101,14 @@ func TestServiceInHealthLogsNothingAboveDebug(t *testing.T) {
 		}
 		impatient, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
-		server := scripted(status(200), status(304), status(404), status(401), status(422), fail(errReset), hang)
+		steps := []step{status(200), status(304), status(404), status(401), status(422), fail(errReset), hang}
+		server := scripted(steps...)
 		transport := newTransport(t, server, steadyhttp.WithClassifier(classifier),
 			steadyhttp.WithObserver(steadyhttp.LogObserver(written.logger(slog.LevelDebug+1))))
-		for range server.steps {
+		for range steps {
 			_, _ = transport.RoundTrip(request(t, impatient, http.MethodGet, ""))
 		}
-		assert.Len(t, server.sent, len(server.steps))
+		server.AssertAttempts(t, len(steps))
 		assert.Empty(t, written.lines())
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/steadyhttp/steadyhttp"
+	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
 
 // misbehaviours are what an observer does that ought to observe only.
@@ -37,7 +38,7 @@ type fromObserver struct{}
 
 // A scene is an outage of 5 s with a client that calls ten times a second, before, during and after.
 type scene struct {
-	server   *script
+	server   *steadyhttptest.Transport
 	requests []*body // of the calls
 	mu       sync.Mutex
 	changes  map[string][]steadyhttp.Event
@@ -49,15 +50,15 @@ type scene struct {
 func outage(t *testing.T, kind steadyhttp.EventKind, misbehave func(*steadyhttp.Transport)) *scene {
 	s := &scene{changes: make(map[string][]steadyhttp.Event)}
 	start := time.Now()
-	s.server = scripted(func(r *http.Request) (*http.Response, error) {
+	s.server = scripted(function(func(r *http.Request) (*http.Response, error) {
 		if at := time.Since(start); at < 5*time.Second || at > 10*time.Second {
-			return status(200)(r)
+			return status(200).RoundTrip(r)
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.sent++
-		return status(503)(r)
-	})
+		return status(503).RoundTrip(r)
+	}))
 	var transport *steadyhttp.Transport
 	transport = newTransport(t, s.server, steadyhttp.WithAttemptTimeout(200*time.Millisecond), steadyhttp.WithObserver(func(ctx context.Context, e steadyhttp.Event) {
 		s.note(e)
@@ -112,7 +113,7 @@ func TestMisbehavingObserverBreaksNoInvariant(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					s := outage(t, kind, misbehave)
-					s.server.assertClosed(t)
+					assertClosedOnce(t, s.server, nil)
 					for _, content := range s.requests {
 						require.Equal(t, 1, content.closes())
 					}
@@ -160,12 +161,12 @@ func TestMisbehavingObserverOfRetriesBreaksNoInvariant(t *testing.T) {
 					}
 				})
 				done.Wait()
-				server.assertClosed(t)
+				assertClosedOnce(t, server, nil)
 				for _, content := range *bodies {
 					assert.Equal(t, 1, content.closes())
 				}
 				if name == "blocks" {
-					assert.Equal(t, []time.Duration{4 * time.Second, 4 * time.Second}, server.waits(), "the wait is not shortened")
+					assert.Equal(t, []time.Duration{4 * time.Second, 4 * time.Second}, server.Waits(), "the wait is not shortened")
 				}
 				if name != "panics" && name != "exits" {
 					assert.Equal(t, 1, calls)
@@ -238,8 +239,8 @@ func TestDeadlineHoldsWhileAnObserverBlocks(t *testing.T) {
 				}
 			})).RoundTrip(request(t, ctx, http.MethodGet, ""))
 			assert.Equal(t, time.Second, time.Since(start))
-			assert.Equal(t, 1, server.attempts())
-			server.assertClosed(t, response)
+			assert.Equal(t, 1, len(server.Attempts()))
+			assertClosedOnce(t, server, response)
 			if c.err {
 				assert.ErrorIs(t, err, context.DeadlineExceeded)
 				assert.ErrorContains(t, err, "last status 503")

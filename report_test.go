@@ -117,8 +117,8 @@ func TestBaseFindsWhichAttemptItIsGiven(t *testing.T) {
 		server := scripted(status(503), fail(errReset), status(200))
 		_, err := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Minute)).RoundTrip(get(t))
 		require.NoError(t, err)
-		for i, sent := range server.sent {
-			assert.Equal(t, i+1, steadyhttp.Attempts(&http.Response{Request: sent.request}))
+		for i, sent := range server.Attempts() {
+			assert.Equal(t, i+1, steadyhttp.Attempts(&http.Response{Request: sent.Request}))
 		}
 	})
 }
@@ -130,18 +130,18 @@ func TestCallWithinAnAttemptCountsItsOwnAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner := scripted(status(503), status(200))
 		tokens := newTransport(t, inner)
-		withToken := func(r *http.Request) (*http.Response, error) {
+		withToken := function(func(r *http.Request) (*http.Response, error) {
 			response, err := tokens.RoundTrip(request(t, r.Context(), http.MethodGet, ""))
 			require.NoError(t, err)
 			require.NoError(t, response.Body.Close())
-			return status(503)(r)
-		}
+			return status(503).RoundTrip(r)
+		})
 		response, err := newTransport(t, scripted(withToken), steadyhttp.WithMaxAttempts(2)).RoundTrip(get(t))
 		require.NoError(t, err)
 		assert.Equal(t, 2, steadyhttp.Attempts(response))
 		var counted []int
-		for _, sent := range inner.sent {
-			counted = append(counted, steadyhttp.Attempts(&http.Response{Request: sent.request}))
+		for _, sent := range inner.Attempts() {
+			counted = append(counted, steadyhttp.Attempts(&http.Response{Request: sent.Request}))
 		}
 		assert.Equal(t, []int{1, 2, 1}, counted, "503, 200, and 200 for the second attempt")
 	})
