@@ -31,3 +31,4 @@ cover:
 
 fuzz:
 	go test -run '^$$' -fuzz FuzzRetryAfter -fuzztime 1m .
+	go test -run '^$$' -fuzz FuzzCheckResponse -fuzztime 1m .
