@@ -32,10 +32,15 @@ func (p *backoffPolicy) start() backoff.BackOff {
 	return waits
 }
 
-// exponential keeps its interval so far below longest that the jitter on top stays within it:
-// backoff's MaxInterval is applied before the jitter, and would be overshot by half.
+// ceiling is so far below longest that the jitter on top stays within it.
+func (p *backoffPolicy) ceiling() time.Duration {
+	return time.Duration(float64(p.longest) / (1 + spread))
+}
+
+// exponential has a ceiling because backoff's MaxInterval is applied before the jitter, and would be
+// overshot by half.
 func (p *backoffPolicy) exponential() backoff.BackOff {
-	ceiling := time.Duration(float64(p.longest) / (1 + spread))
+	ceiling := p.ceiling()
 	return backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(min(p.initial, ceiling)),
 		backoff.WithMaxInterval(ceiling),
@@ -66,8 +71,8 @@ func (p *backoffPolicy) patiently(wait, took time.Duration) time.Duration {
 	if p.custom != nil {
 		return wait
 	}
-	took = min(took, slowest)
-	return max(wait, min(took+rand.N(took/2+1), p.longest))
+	took = min(took, slowest, p.ceiling())
+	return max(wait, took+rand.N(took/2+1))
 }
 
 // latest bounds the jitter on top of a Retry-After.

@@ -154,9 +154,9 @@ func WithMaxAttempts(n int) Option {
 // The defaults are 300 ms and 10 s. A wait doubles from resend to resend and is spread by ±50 %, but is
 // never longer than longest, and still spread once it is reached. initial must be positive, and longest
 // not less than initial. After an attempt that took long to fail it is at least as long as that, up to a
-// second, again within longest: a server that has fallen behind is not helped by a resend at once. A
-// Retry-After that asks for more is followed; see [WithMaxRetryAfter]. It takes the place of an earlier
-// [WithBackoffPolicy].
+// second or two thirds of longest, whichever is less: a server that has fallen behind is not helped by a
+// resend at once. A caller's deadline must leave room for it, or there is no resend. A Retry-After that
+// asks for more is followed; see [WithMaxRetryAfter]. It takes the place of an earlier [WithBackoffPolicy].
 func WithBackoff(initial, longest time.Duration) Option {
 	return option(func(c *config) error {
 		c.backoff = backoffPolicy{initial: initial, longest: longest}

@@ -784,7 +784,8 @@ func TestWaitAfterASlowFailureIsAsLongAsTheFailureUpToASecond(t *testing.T) {
 		"quick":           {10 * time.Millisecond, time.Millisecond, 15 * time.Millisecond, steadyhttp.WithBackoff(2*time.Millisecond, time.Minute)},
 		"slow":            {600 * time.Millisecond, 600 * time.Millisecond, 900 * time.Millisecond, steadyhttp.WithBackoff(1, time.Minute)},
 		"very slow":       {time.Minute, time.Second, 1500 * time.Millisecond, steadyhttp.WithBackoff(1, time.Minute)},
-		"but never later": {time.Minute, 20 * time.Millisecond, 20 * time.Millisecond, steadyhttp.WithBackoff(1, 20*time.Millisecond)},
+		"but never later": {time.Minute, 13 * time.Millisecond, 20 * time.Millisecond, steadyhttp.WithBackoff(1, 20*time.Millisecond)},
+		"nor as late":     {18 * time.Millisecond, 13 * time.Millisecond, 20 * time.Millisecond, steadyhttp.WithBackoff(1, 20*time.Millisecond)},
 		"your own policy": {time.Minute, time.Millisecond, time.Millisecond, custom},
 		"a longer one":    {time.Second, 10 * time.Second, 30 * time.Second, steadyhttp.WithBackoff(20*time.Second, time.Minute)},
 	} {
