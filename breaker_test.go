@@ -841,6 +841,30 @@ func TestSuccessThatAClassifierCallsAFailureIsSlowToo(t *testing.T) {
 	})
 }
 
+// Answers that look well until somebody else says that they are not.
+func TestFailureIsSlowWhateverTheBaseMadeOfIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for name, answer := range map[string]function{
+			"a 200 after the timeout": func(*http.Request) (*http.Response, error) {
+				time.Sleep(2 * time.Second)
+				return &http.Response{StatusCode: 200}, nil
+			},
+			"a status that is none": func(*http.Request) (*http.Response, error) {
+				time.Sleep(time.Second)
+				return &http.Response{StatusCode: 42}, nil
+			},
+		} {
+			transport := newTransport(t, quiet{answer},
+				single(steadyhttp.WithBreakerConsecutive(4, time.Second), steadyhttp.WithAttemptTimeout(1500*time.Millisecond))...)
+			sendMany(t, transport, 1)
+			assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport), name)
+			sendMany(t, transport, 1)
+			assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport), name)
+		}
+	})
+}
+
 func TestSlowProbeThatSucceedsShortensNoLaterOpenTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -63,7 +63,8 @@ func interruptBody(request *http.Request) {
 func (x *exchange) expire(timeout *attemptTimeoutError) {
 	closeBody(x.response)
 	x.response, x.err, x.status = nil, timeout, 0
-	x.seen &^= bodyFailed // it was interrupted
+	x.at = max(x.at, x.start+timeout.limit) // nobody looked at the clock, if there was a response
+	x.seen &^= bodyFailed                   // it was interrupted
 	if why := ended(x.request); why != nil {
 		x.err = causeOf(x.request, why)
 	}
