@@ -72,6 +72,18 @@ func TestOthersKeepTheContract(t *testing.T) {
 			assert.NoError(t, chaos.Start(steadyhttptest.Injection{Rate: 0.5, Latency: time.Second}))
 			return chaos
 		},
+		"one that sends a second request when the first is late": func(base http.RoundTripper) http.RoundTripper {
+			return changed{wrapper{base}, func(r *http.Request) (*http.Response, error) { return hedged(base, r) }}
+		},
+		"an answer of its own": func(base http.RoundTripper) http.RoundTripper {
+			var calls atomic.Int64
+			return changed{wrapper{base}, func(r *http.Request) (*http.Response, error) {
+				if calls.Add(1) > 20 {
+					return steadyhttptest.Status(503).Body("come back later").RoundTrip(r)
+				}
+				return base.RoundTrip(r)
+			}}
+		},
 		"a header on a copy": func(base http.RoundTripper) http.RoundTripper {
 			return changed{wrapper{base}, func(r *http.Request) (*http.Response, error) {
 				r = r.Clone(r.Context())
@@ -85,6 +97,40 @@ func TestOthersKeepTheContract(t *testing.T) {
 			steadyhttptest.CheckRoundTripper(t, wrap)
 		})
 	}
+}
+
+// hedged returns before the later one of its requests does.
+func hedged(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+	if r.Method != http.MethodPut || r.Body != nil && r.GetBody == nil {
+		return base.RoundTrip(r)
+	}
+	type result struct {
+		response *http.Response
+		err      error
+	}
+	results := make(chan result, 2)
+	send := func(r *http.Request) {
+		response, err := base.RoundTrip(r)
+		results <- result{response, err}
+	}
+	go send(r)
+	select {
+	case first := <-results:
+		return first.response, first.err
+	case <-time.After(time.Millisecond / 2):
+	}
+	second := r.WithContext(r.Context())
+	if r.GetBody != nil {
+		second.Body, _ = r.GetBody()
+	}
+	go send(second)
+	first := <-results
+	go func() {
+		if late := <-results; late.err == nil {
+			_ = late.response.Body.Close()
+		}
+	}()
+	return first.response, first.err
 }
 
 // A changed wrapper sends in a way of its own.
@@ -113,6 +159,14 @@ var faultyWrappers = map[string]struct {
 			return base.RoundTrip(r)
 		}),
 		found: "request is not modified: steadyhttptest: with a body, 200: the request's Header was map[Accept:[text/plain] X-Test:[a b]], and now is map[Accept:[text/plain] Authorization:[token] X-Test:[a b]]",
+	},
+	"sets a header on the caller's request, and takes it away again": {
+		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+			r.Header.Set("Authorization", "token")
+			defer r.Header.Del("Authorization")
+			return base.RoundTrip(r)
+		}),
+		found: "request is not modified: steadyhttptest: with a body, 200: the request's Header was modified while it was sent",
 	},
 	"rewrites the caller's URL": {
 		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
@@ -233,6 +287,17 @@ var faultyWrappers = map[string]struct {
 			return response, err
 		}),
 		found: `response can be read: steadyhttptest: with a body, 404: the response's body is "" and <nil>, want "Not Found"`,
+	},
+	"takes the body away": {
+		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+			response, err := base.RoundTrip(r)
+			if err == nil && response.StatusCode != 101 {
+				_ = response.Body.Close()
+				response.Body = nil
+			}
+			return response, err
+		}),
+		found: "response can be read: steadyhttptest: with a body, 200: the response's body is nil",
 	},
 	"leaves open the response that it retries": {
 		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,22 +21,27 @@ type situation struct {
 }
 
 var situations = []situation{
-	{name: "200", steps: []Step{Status(200)}},
-	{name: "204", steps: []Step{Status(204)}},
-	{name: "302", steps: []Step{Status(302).Header("Location", elsewhere)}},
-	{name: "404", steps: []Step{Status(404)}},
-	{name: "503", steps: []Step{Status(503)}},
-	{name: "503 and then 200", steps: []Step{Status(503), Status(200)}},
-	{name: "429 with Retry-After and then 200", steps: []Step{Status(429).Header("Retry-After", "1"), Status(200)}},
+	{name: "200", steps: []Step{answered(200)}},
+	{name: "204", steps: []Step{answered(204)}},
+	{name: "302", steps: []Step{answered(302).Header("Location", elsewhere)}},
+	{name: "404", steps: []Step{answered(404)}},
+	{name: "503", steps: []Step{answered(503)}},
+	{name: "503 and then 200", steps: []Step{answered(503), answered(200)}},
+	{name: "429 with Retry-After and then 200", steps: []Step{answered(429).Header("Retry-After", "1"), answered(200)}},
 	{name: "refused connection", steps: []Step{Refused}},
 	{name: "reset", steps: []Step{Reset}},
-	{name: "reset and then 200", steps: []Step{Reset, Status(200)}},
-	{name: "503 for 30 calls", steps: []Step{Status(503)}, calls: 30},
+	{name: "reset and then 200", steps: []Step{Reset, answered(200)}},
+	{name: "503 for 30 calls", steps: []Step{answered(503)}, calls: 30},
 	{name: "reset for 30 calls", steps: []Step{Reset}, calls: 30},
-	{name: "context that has ended", steps: []Step{Status(200)}, cancel: -1},
+	{name: "context that has ended", steps: []Step{answered(200)}, cancel: -1},
 	{name: "hang until cancelled", steps: []Step{Hang}, cancel: time.Millisecond},
-	{name: "503 and a cancel", steps: []Step{Status(503), Hang}, cancel: time.Millisecond},
+	{name: "503 and a cancel", steps: []Step{answered(503), Hang}, cancel: time.Millisecond},
 }
+
+// madeBy is a header of the answers of the base, to tell them from those that a wrapper makes.
+const madeBy = "Made-By"
+
+func answered(code int) Answer { return Status(code).Header(madeBy, "base") }
 
 type bodyKind string
 
@@ -104,6 +111,15 @@ func (s situation) context() (context.Context, context.CancelFunc) {
 
 // attempts returns those of this call.
 func (c *call) attempts() []Attempt { return c.base.after(c.seen) }
+
+// changedMeanwhile reports whether an attempt was made with the caller's own header, and that was not as
+// the caller made it.
+func (c *call) changedMeanwhile() bool {
+	own := reflect.ValueOf(c.request.Header).Pointer()
+	return slices.ContainsFunc(c.attempts(), func(a Attempt) bool {
+		return reflect.ValueOf(a.Request.Header).Pointer() == own && !reflect.DeepEqual(a.Header, c.before.Header)
+	})
+}
 
 // open returns how many of their responses are not closed.
 func (c *call) open() int {
