@@ -121,9 +121,10 @@ func (failure) serve(_ http.ResponseWriter, r *http.Request) { hangUp(r) }
 // Func is a step of your own, for a [Transport] and an [Injector] a [http.RoundTripper] and for a
 // [Server] a handler.
 //
-// What it leaves unread of the request's body is read for it, and the body is closed. A Server sends the
-// response, or hangs up where there is an error. What it returns is passed on as it is, even if that is
-// both response and error, or neither.
+// What it leaves unread of the request's body is read for it, by a Server without a note in the [Attempt],
+// and the body is closed. A Server sends the response, or hangs up where there is an error; it cannot
+// foresee that, so net/http may send the request again if the connection was used before. What it returns
+// is passed on as it is, even if that is both response and error, or neither.
 type Func func(*http.Request) (*http.Response, error)
 
 // RoundTrip calls the function.
@@ -223,11 +224,21 @@ func (r raw) play(request *http.Request) (*http.Response, error) {
 	if r.text == "" {
 		return nil, io.EOF
 	}
-	response, err := http.ReadResponse(bufio.NewReader(strings.NewReader(r.text)), request)
-	if err != nil {
-		return nil, fmt.Errorf("net/http: HTTP/1.x transport connection broken: %w", err)
+	wire := bufio.NewReader(strings.NewReader(r.text))
+	for {
+		response, err := http.ReadResponse(wire, request)
+		if err != nil {
+			return nil, fmt.Errorf("net/http: HTTP/1.x transport connection broken: %w", err)
+		}
+		if !isInterim(response.StatusCode) {
+			return response, nil
+		}
 	}
-	return response, nil
+}
+
+// isInterim reports whether another response follows (RFC 9110 §15.2).
+func isInterim(code int) bool {
+	return code >= http.StatusContinue && code < http.StatusOK && code != http.StatusSwitchingProtocols
 }
 
 func (r raw) serve(_ http.ResponseWriter, request *http.Request) {

@@ -265,6 +265,10 @@ func TestRawIsReadAsNetHTTPReadsIt(t *testing.T) {
 	assert.Equal(t, 200, code)
 	assert.Equal(t, "fine", content)
 
+	base.Play(steadyhttptest.Raw("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"))
+	code, _ = exchange(t, base, get(t))
+	assert.Equal(t, 204, code)
+
 	base.Play(steadyhttptest.Raw(""))
 	_, err := base.RoundTrip(get(t))
 	assert.Equal(t, io.EOF, err)
@@ -380,4 +384,25 @@ func TestFuncMayPlayAnotherStep(t *testing.T) {
 	code, _ := exchange(t, base, put(t, "payload"))
 	assert.Equal(t, 503, code)
 	base.AssertBody(t, "payload")
+}
+
+func TestFuncMaySendThroughAnotherTransport(t *testing.T) {
+	t.Parallel()
+	for _, read := range []int{0, 3} {
+		other := steadyhttptest.NewTransport(steadyhttptest.Status(503))
+		base := steadyhttptest.NewTransport(steadyhttptest.Func(func(r *http.Request) (*http.Response, error) {
+			_, _ = io.ReadFull(r.Body, make([]byte, read))
+			return other.RoundTrip(r)
+		}))
+		r := put(t, "payload")
+		source := &watched{Reader: strings.NewReader("payload")}
+		r.Body = source
+		code, _ := exchange(t, base, r)
+		assert.Equal(t, 503, code)
+		base.AssertBody(t, "payload")
+		other.AssertBody(t, "payload"[read:])
+		assert.Equal(t, 1, source.closes())
+		base.AssertClosed(t)
+		other.AssertClosed(t)
+	}
 }

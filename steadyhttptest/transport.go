@@ -127,12 +127,18 @@ type sentBody struct {
 	once   sync.Once
 }
 
-// sending also knows a body that is on its way already: a Func may play another step.
+// sending also knows a body that is on its way already: a Func may play another step. If it sends through
+// another Transport, that one has a record of its own, and the first one still sees to the length.
 func sending(request *http.Request, r *record) *sentBody {
-	if sent, ok := request.Body.(*sentBody); ok {
+	sent, ok := request.Body.(*sentBody)
+	switch {
+	case !ok:
+		return &sentBody{body: request.Body, record: r, length: request.ContentLength}
+	case r == nil:
 		return sent
+	default:
+		return &sentBody{body: sent, record: r}
 	}
-	return &sentBody{body: request.Body, record: r, length: request.ContentLength}
 }
 
 func (b *sentBody) Read(p []byte) (int, error) {
