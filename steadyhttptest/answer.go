@@ -73,7 +73,8 @@ func (a Answer) Stalled() Answer {
 	return a
 }
 
-// Endless has the body repeat its content until the caller gives up. An empty one stalls.
+// Endless has the body repeat its content until the caller gives up. An empty one stalls. In a
+// [testing/synctest] bubble only a limit of size makes a reader give up: while it reads, no time passes.
 func (a Answer) Endless() Answer {
 	a.ending = endless
 	return a
