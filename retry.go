@@ -197,7 +197,8 @@ func (c *call) mayRepeat() bool {
 }
 
 // plan fixes the wait and the next attempt's request. The budget is asked last, so that it never pays
-// for a retry that is not made.
+// for a retry that is not made. The breaker is asked about the wait as it was before a slow failure
+// lengthened it: who waits longer on an origin that hangs would be one of a second wave.
 func (c *call) plan() StopReason {
 	if c.asked > c.policy.maxRetryAfter {
 		return StopRetryAfterTooLong
