@@ -62,17 +62,17 @@ func (p *backoffPolicy) next(waits backoff.BackOff, asked time.Duration) (time.D
 	return max(wait, later(asked)), true
 }
 
-// slowest is how slow a failure may be to lengthen the wait after it.
-const slowest = time.Second
+// longestSilence is how much of a silence lengthens the wait after it.
+const longestSilence = time.Second
 
-// patiently lengthens the wait after a failure that took long. The server has much to work off, and its
-// clients have not yet seen enough to know: a retry at once would come on top (docs/fleet.md).
-func (p *backoffPolicy) patiently(wait, took time.Duration) time.Duration {
+// patiently lengthens the wait after a timeout. The server has much to work off, and its clients have not
+// yet seen enough to know: a retry at once would come on top (docs/fleet.md).
+func (p *backoffPolicy) patiently(wait, silence time.Duration) time.Duration {
 	if p.custom != nil {
 		return wait
 	}
-	took = min(took, slowest, p.ceiling())
-	return max(wait, took+rand.N(took/2+1))
+	silence = min(silence, longestSilence, p.ceiling())
+	return max(wait, silence+rand.N(silence/2+1))
 }
 
 // latest bounds the jitter on top of a Retry-After.

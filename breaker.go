@@ -65,10 +65,10 @@ func (p *breakerPolicy) trips(counted tally, run uint32, lasting time.Duration) 
 	return byRate || byRun
 }
 
-// weight is how much a failure adds to a run. One that alone took as long as a run must last is worth
+// weight is how much a failure adds to a run that there is. A silence of as long as a run must last is worth
 // two: else a server that is slow to fail gets much more to do before its clients have seen enough.
-func (p *breakerPolicy) weight(took time.Duration) uint32 {
-	if p.lasting > 0 && took >= p.lasting {
+func (p *breakerPolicy) weight(silence time.Duration) uint32 {
+	if p.lasting > 0 && silence >= p.lasting {
 		return 2
 	}
 	return 1
@@ -99,7 +99,7 @@ type breaker struct {
 	machine   *gobreaker.CircuitBreaker[struct{}] // nil until it first opens
 	recent    window
 	run       uint32            // failures since the last success, by weight
-	runSince  time.Duration     // when the run's first attempt began, or the last success if that was later
+	runSince  time.Duration     // when the first failure's silence began, or the last success if that was later
 	succeeded time.Duration     // when the last success began
 	waited    time.Duration     // by the probe that has just failed
 	probeAt   time.Duration     // when an open breaker may probe, since the epoch
@@ -270,9 +270,10 @@ func (b *breaker) tally(o *outcome) (trips bool) {
 	}
 	slot.failures++
 	if b.run == 0 {
-		b.runSince = max(o.start, b.succeeded)
+		b.run, b.runSince = 1, max(o.at-o.silence(), b.succeeded)
+	} else {
+		b.run += b.policy.weight(o.silence())
 	}
-	b.run += b.policy.weight(o.took())
 	return b.policy.trips(b.recent.sum(o.at), b.run, o.at-b.runSince)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"runtime"
 	"sync"
 	"testing"
@@ -779,14 +780,14 @@ func TestDefaultsOpenAtHalfOfThirtyOrARunOfFive(t *testing.T) {
 	})
 }
 
-// Failures that are long in coming have kept the server busy all the while.
-func TestSlowFailuresCountTwiceAndFromTheirStart(t *testing.T) {
+// A timeout tells that nothing came all the while.
+func TestLongTimeoutsCountTwiceAndFromTheirStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		for took, enough := range map[time.Duration]int{time.Second: 2, 999 * time.Millisecond: 4} {
+		for took, enough := range map[time.Duration]int{time.Second: 3, 999 * time.Millisecond: 5} {
 			for _, calls := range []int{enough - 1, enough} {
-				server := scripted(after(took, status(503)))
-				transport := newTransport(t, server, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutive(4, time.Second))
+				server := scripted(after(took, fail(os.ErrDeadlineExceeded)))
+				transport := newTransport(t, server, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutive(5, time.Second))
 				var group sync.WaitGroup
 				for range calls {
 					group.Go(func() { sendMany(t, transport, 1) })
@@ -799,7 +800,60 @@ func TestSlowFailuresCountTwiceAndFromTheirStart(t *testing.T) {
 	})
 }
 
-// Of many slow failures some follow each other by chance, and all began long ago.
+func TestAnswerThatWasLongInComingCountsOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, scripted(after(2*time.Second, status(503))), single(steadyhttp.WithBreakerConsecutive(5, time.Second))...)
+		sendMany(t, transport, 4)
+		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		sendMany(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+	})
+}
+
+// As a restart of the server breaks all the calls that it was working on.
+func TestLongCallsThatBreakAtOnceAreABlipAndAreResent(t *testing.T) {
+	t.Parallel()
+	for name, broken := range map[string]step{"reset": fail(errReset), "503": status(503)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				transport := newTransport(t, function(func(r *http.Request) (*http.Response, error) {
+					if began := time.Since(start); began < 2*time.Second {
+						return after(2*time.Second-began, broken).RoundTrip(r)
+					}
+					return after(2*time.Second, status(200)).RoundTrip(r)
+				}))
+				var group sync.WaitGroup
+				for range 5 {
+					group.Go(func() {
+						code, err := send(t, transport)
+						assert.NoError(t, err)
+						assert.Equal(t, 200, code)
+					})
+					time.Sleep(100 * time.Millisecond)
+				}
+				group.Wait()
+				assert.Less(t, time.Since(start), 5*time.Second, "the waits are not lengthened")
+			})
+		})
+	}
+}
+
+func TestLoneTimeoutOpensNoBreakerThatAsksForTwo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, scripted(after(time.Minute, fail(os.ErrDeadlineExceeded))),
+			single(steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutive(2, time.Second))...)
+		sendMany(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		sendMany(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+	})
+}
+
+// Of many timeouts some follow each other by chance, and all began long ago.
 func TestRunOfFailuresIsNotOlderThanTheLastSuccess(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -807,10 +861,10 @@ func TestRunOfFailuresIsNotOlderThanTheLastSuccess(t *testing.T) {
 			begins time.Duration
 			step   step
 		}{
-			{0, after(2400*time.Millisecond, status(503))},
-			{100 * time.Millisecond, after(2400*time.Millisecond, status(503))},
+			{0, after(2400*time.Millisecond, fail(os.ErrDeadlineExceeded))},
+			{100 * time.Millisecond, after(2400*time.Millisecond, fail(os.ErrDeadlineExceeded))},
 			{2000 * time.Millisecond, after(300*time.Millisecond, status(200))},
-			{2100 * time.Millisecond, after(1000*time.Millisecond, status(503))},
+			{2100 * time.Millisecond, after(1000*time.Millisecond, fail(os.ErrDeadlineExceeded))},
 		}
 		steps := make([]step, 0, len(calls))
 		for _, c := range calls {
@@ -826,40 +880,6 @@ func TestRunOfFailuresIsNotOlderThanTheLastSuccess(t *testing.T) {
 			time.Sleep(3 * time.Second)
 			assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport), "%s: it has lasted since the success began at 2.0 s", name)
 			time.Sleep(110 * time.Millisecond)
-			assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport), name)
-		}
-	})
-}
-
-func TestSuccessThatAClassifierCallsAFailureIsSlowToo(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		failing := steadyhttp.WithClassifier(func(*http.Request, *http.Response, error) steadyhttp.Class { return steadyhttp.Transient })
-		transport := newTransport(t, scripted(after(time.Second, status(200))), single(failing, steadyhttp.WithBreakerConsecutive(4, time.Second))...)
-		sendMany(t, transport, 2)
-		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
-	})
-}
-
-// Answers that look well until somebody else says that they are not.
-func TestFailureIsSlowWhateverTheBaseMadeOfIt(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		for name, answer := range map[string]function{
-			"a 200 after the timeout": func(*http.Request) (*http.Response, error) {
-				time.Sleep(2 * time.Second)
-				return &http.Response{StatusCode: 200}, nil
-			},
-			"a status that is none": func(*http.Request) (*http.Response, error) {
-				time.Sleep(time.Second)
-				return &http.Response{StatusCode: 42}, nil
-			},
-		} {
-			transport := newTransport(t, quiet{answer},
-				single(steadyhttp.WithBreakerConsecutive(4, time.Second), steadyhttp.WithAttemptTimeout(1500*time.Millisecond))...)
-			sendMany(t, transport, 1)
-			assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport), name)
-			sendMany(t, transport, 1)
 			assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport), name)
 		}
 	})

@@ -140,9 +140,11 @@ func redactAddress(address string) string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Timeout reports whether the cause is a timeout, as [net/url.Error.Timeout] asks.
-func (e *Error) Timeout() bool {
+func (e *Error) Timeout() bool { return isTimeout(e.Err) }
+
+func isTimeout(err error) bool {
 	var timeout interface{ Timeout() bool }
-	return errors.As(e.Err, &timeout) && timeout.Timeout()
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // Temporary reports whether sending the request later may work.

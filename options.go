@@ -153,10 +153,11 @@ func WithMaxAttempts(n int) Option {
 //
 // The defaults are 300 ms and 10 s. A wait doubles from resend to resend and is spread by ±50 %, but is
 // never longer than longest, and still spread once it is reached. initial must be positive, and longest
-// not less than initial. After an attempt that took long to fail it is at least as long as that, up to a
+// not less than initial. After an attempt that timed out it is at least as long as that took, up to a
 // second or two thirds of longest, whichever is less: a server that has fallen behind is not helped by a
-// resend at once. A caller's deadline must leave room for it, or there is no resend. A Retry-After that
-// asks for more is followed; see [WithMaxRetryAfter]. It takes the place of an earlier [WithBackoffPolicy].
+// resend at once. It is not lengthened so where the caller's deadline would leave no time for it. A
+// Retry-After that asks for more is followed; see [WithMaxRetryAfter]. It takes the place of an earlier
+// [WithBackoffPolicy].
 func WithBackoff(initial, longest time.Duration) Option {
 	return option(func(c *config) error {
 		c.backoff = backoffPolicy{initial: initial, longest: longest}
@@ -340,10 +341,10 @@ func WithBreakerFailureRate(rate float64, minRequests int) Option {
 // run has lasted so long.
 //
 // The default is 5, lasting 600 ms: enough for a quiet client, and a blip is not sustained failure. The
-// run lasts from the beginning of its first attempt, or of the last success if that was later. A failure
-// that alone took as long as lasting counts twice, so three that time out are enough. 0 failures turn this
-// rule off; [WithBreakerFailureRate] is the other one, and either opens. lasting may be 0. Neither may be
-// negative.
+// run lasts from its first failure, and from the beginning of that attempt if it timed out, unless a call that
+// began later has succeeded. After the first, one that timed out after so long counts twice, so three
+// timeouts are enough. 0 failures turn this rule off; [WithBreakerFailureRate] is the other one, and
+// either opens. lasting may be 0. Neither may be negative.
 func WithBreakerConsecutive(failures int, lasting time.Duration) Option {
 	return option(func(c *config) error {
 		c.breaker.failures, c.breaker.lasting = uint32(failures), lasting

@@ -78,7 +78,7 @@ func (c *call) prepare() (err error) {
 		c.request = c.request.WithContext(c.marked(c.request.Context(), 1, Unclassified))
 	}
 	_, bounded := c.request.Context().Deadline()
-	c.timed = bounded || c.policy.observe != nil || len(c.reporters) > 0 || c.policy.classifier != nil
+	c.timed = bounded || c.policy.observe != nil || len(c.reporters) > 0
 	if c.policy.idempotencyKeys {
 		c.request = withIdempotencyKey(c.request)
 	}
@@ -197,8 +197,8 @@ func (c *call) mayRepeat() bool {
 }
 
 // plan fixes the wait and the next attempt's request. The budget is asked last, so that it never pays
-// for a retry that is not made. The breaker is asked about the wait as it was before a slow failure
-// lengthened it: who waits longer on an origin that hangs would be one of a second wave.
+// for a retry that is not made. The breaker is asked about the wait as it was before a timeout lengthened
+// it: who waits longer on an origin that hangs would be one of a second wave.
 func (c *call) plan() StopReason {
 	if c.asked > c.policy.maxRetryAfter {
 		return StopRetryAfterTooLong
@@ -213,11 +213,19 @@ func (c *call) plan() StopReason {
 	if c.origin.breaker.openFor(wait) {
 		return StopCircuitOpen
 	}
-	c.wait = c.policy.backoff.patiently(wait, c.took())
-	if deadline, ok := c.request.Context().Deadline(); ok && time.Until(deadline) <= c.pauseFor(c.wait) {
+	if c.wait = c.policy.backoff.patiently(wait, c.silence()); !c.leavesTime(c.wait) {
+		c.wait = wait // rather soon than never
+	}
+	if !c.leavesTime(c.wait) {
 		return StopDeadline
 	}
 	return c.renew()
+}
+
+// leavesTime reports whether the caller's deadline is later than the wait.
+func (c *call) leavesTime(wait time.Duration) bool {
+	deadline, ok := c.request.Context().Deadline()
+	return !ok || time.Until(deadline) > c.pauseFor(wait)
 }
 
 // renew makes the next attempt's request, while the response is still there to be returned.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -774,7 +775,7 @@ func TestKeyInOtherLettersIsAKey(t *testing.T) {
 }
 
 // A retry at once would come on top of what the server has not worked off.
-func TestWaitAfterASlowFailureIsAsLongAsTheFailureUpToASecond(t *testing.T) {
+func TestWaitAfterATimeoutIsAsLongAsThatUpToASecond(t *testing.T) {
 	t.Parallel()
 	custom := steadyhttp.WithBackoffPolicy(func() backoff.BackOff { return backoff.NewConstantBackOff(time.Millisecond) })
 	for name, c := range map[string]struct {
@@ -795,7 +796,7 @@ func TestWaitAfterASlowFailureIsAsLongAsTheFailureUpToASecond(t *testing.T) {
 				seen := make(map[time.Duration]bool)
 				for range 20 {
 					ctx, report := steadyhttp.WithReport(t.Context())
-					_, err := newTransport(t, scripted(after(c.took, fail(errReset)), status(200)), c.option).
+					_, err := newTransport(t, scripted(after(c.took, fail(os.ErrDeadlineExceeded)), status(200)), c.option).
 						RoundTrip(request(t, ctx, http.MethodGet, ""))
 					require.NoError(t, err)
 					wait := report.Attempts[0].Wait
@@ -811,18 +812,24 @@ func TestWaitAfterASlowFailureIsAsLongAsTheFailureUpToASecond(t *testing.T) {
 	}
 }
 
-func TestWaitAfterASlowFailureThatWouldOutlastTheDeadlineIsNotBegun(t *testing.T) {
+func TestWaitAfterATimeoutIsNotLengthenedBeyondTheDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		ctx, cancel := context.WithTimeout(t.Context(), 1900*time.Millisecond)
-		defer cancel()
-		ctx, report := steadyhttp.WithReport(ctx)
-		server := scripted(after(time.Second, status(503)))
-		response, err := newTransport(t, server).RoundTrip(request(t, ctx, http.MethodGet, ""))
-		require.NoError(t, err)
-		assert.Equal(t, 503, response.StatusCode)
-		assert.Equal(t, time.Second, time.Since(start))
-		assert.Equal(t, steadyhttp.StopDeadline, report.Stopped)
+		for patience, stopped := range map[time.Duration]steadyhttp.StopReason{
+			2 * time.Second: steadyhttp.StopSuccess, 1050 * time.Millisecond: steadyhttp.StopDeadline,
+		} {
+			start := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			ctx, report := steadyhttp.WithReport(ctx)
+			server := scripted(hang, status(200))
+			_, err := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(request(t, ctx, http.MethodGet, ""))
+			assert.Equal(t, stopped, report.Stopped)
+			assert.Less(t, time.Since(start), 1500*time.Millisecond)
+			if stopped != steadyhttp.StopSuccess {
+				assert.ErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
+				assert.Equal(t, time.Second, time.Since(start))
+			}
+		}
 	})
 }

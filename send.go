@@ -115,6 +115,15 @@ func (x *exchange) end(epoch time.Time) {
 // took is how long it was until the response's header or the error.
 func (o *outcome) took() time.Duration { return o.at - o.start }
 
+// silence is for how long the attempt had no answer, if it timed out. An answer, or a connection that
+// breaks, tells only of the moment at which it came: a restart breaks many long calls at once.
+func (o *outcome) silence() time.Duration {
+	if !isTimeout(o.err) {
+		return 0
+	}
+	return o.took()
+}
+
 func watch(base http.RoundTripper, x *exchange) (*http.Response, evidence, error) {
 	request, witness := witnessed(x)
 	response, err := roundTrip(base, request)
