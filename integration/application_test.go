@@ -1,0 +1,100 @@
+package integration
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"log"
+	"maps"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// An application is what the servers stand before. It notes how often it processed which order, and answers
+// each with the checksum of what it received.
+type application struct {
+	address string
+	server  *http.Server
+
+	mu        sync.Mutex
+	processed map[string]int
+	before    atomic.Pointer[http.HandlerFunc] // what happens to a request before it is processed; nil: nothing
+}
+
+// orderID is the header that tells one order from another, however often it is sent.
+const orderID = "Order-Id"
+
+// deploy makes an application and starts it.
+func deploy(t *testing.T) *application {
+	t.Helper()
+	a := build(t)
+	a.start(t)
+	return a
+}
+
+// build makes an application that does not listen yet.
+func build(t *testing.T) *application {
+	t.Helper()
+	a := &application{address: freeAddress(t), processed: make(map[string]int)}
+	a.server = &http.Server{Handler: a, ErrorLog: log.New(io.Discard, "", 0)}
+	return a
+}
+
+func (a *application) start(t *testing.T) {
+	t.Helper()
+	listener := listen(t, a.address)
+	go func() { _ = a.server.Serve(listener) }() // returns once it is closed
+	t.Cleanup(func() { _ = a.server.Close() })
+}
+
+// listen tries again while somebody else on the machine has the port.
+func listen(t *testing.T, address string) (listener net.Listener) {
+	t.Helper()
+	require.Eventually(t, func() (listening bool) {
+		var err error
+		listener, err = net.Listen("tcp", address)
+		return err == nil
+	}, patience, 10*time.Millisecond, "nobody can listen on %s", address)
+	return listener
+}
+
+// firstly lets a handler deal with each request before it is processed.
+func (a *application) firstly(handle http.HandlerFunc) { a.before.Store(&handle) }
+
+func (a *application) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	hash := sha256.New()
+	if _, err := io.Copy(hash, r.Body); err != nil {
+		panic(http.ErrAbortHandler) // not all of the order came: nothing is processed
+	}
+	if handle := a.before.Load(); handle != nil {
+		(*handle)(w, r)
+	}
+	a.mu.Lock()
+	a.processed[r.Header.Get(orderID)]++
+	a.mu.Unlock()
+	_, _ = io.WriteString(w, r.Method+" "+hex.EncodeToString(hash.Sum(nil)))
+}
+
+func (a *application) times(order string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.processed[order]
+}
+
+func (a *application) ledger() map[string]int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.processed)
+}
+
+// checksum is how the application answers.
+func checksum(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,138 @@
+package integration
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptrace"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-cleanhttp"
+	"github.com/stretchr/testify/assert"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+// A server that closes an idle connection in the moment in which a client sends on it has not seen the
+// request, but nothing tells the client so: it may as well have died of it.
+
+// tinyKeepAlive closes connections so soon that requests run into it all the time.
+const tinyKeepAlive = `
+	keepalive_timeout 5ms;
+	keepalive_requests 20;` + forwarding
+
+// A race is a load of POSTs with bodies, each about as long after the one before as the server keeps an idle
+// connection.
+type race struct {
+	transport http.RoundTripper
+	url       string
+	workers   int
+	idle      func() time.Duration
+	lossless  bool         // whether no connection has to be lost for the race to be one
+	lost      atomic.Int64 // connections that were lost before there was an answer, net/http's own resends among them
+}
+
+// run sends for some seconds, and longer if no connection was lost by then.
+func (r *race) run(t *testing.T) []delivery {
+	var (
+		mu         sync.Mutex
+		deliveries []delivery
+		workers    sync.WaitGroup
+		start      = time.Now()
+	)
+	goOn := func() bool {
+		passed := time.Since(start)
+		return passed < 4*time.Second || !r.lossless && r.lost.Load() == 0 && passed < patience
+	}
+	for range r.workers {
+		workers.Go(func() {
+			for goOn() {
+				time.Sleep(r.idle())
+				d := r.post(t.Context())
+				mu.Lock()
+				deliveries = append(deliveries, d)
+				mu.Unlock()
+			}
+		})
+	}
+	workers.Wait()
+	return deliveries
+}
+
+func (r *race) post(ctx context.Context) delivery {
+	var connections atomic.Int64
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connections.Add(1) },
+	})
+	d := deliver(ctx, r.transport, newOrder(http.MethodPost, r.url, 5000))
+	r.lost.Add(connections.Load() - 1)
+	return d
+}
+
+// assertNothingFails runs, and checks that every POST is answered, and was processed once.
+func (r *race) assertNothingFails(t *testing.T, shop *application) {
+	t.Helper()
+	deliveries := r.run(t)
+	assert.True(t, r.lossless || r.lost.Load() > 0, "without a connection lost nothing was tested")
+	for _, d := range deliveries {
+		d.assertAnswered(t)
+		assert.Equal(t, 1, shop.times(d.id), "times that order %s was processed", d.id)
+	}
+	t.Logf("%d POSTs, %d connections lost", len(deliveries), r.lost.Load())
+}
+
+// aroundTimeout waits as long as tinyKeepAlive does, or a little less or more.
+func aroundTimeout() time.Duration { return 4*time.Millisecond + rand.N(2*time.Millisecond) }
+
+// forRaces are the options of a client that knows such a server: keys let its POSTs be sent again, and the budget
+// allows for a start in which every connection is lost.
+var forRaces = []steadyhttp.Option{steadyhttp.WithIdempotencyKeys(), steadyhttp.WithRetryBudget(0.2, 100)}
+
+func TestKeepAliveRacesFailNoPostThatHasAKey(t *testing.T) {
+	t.Parallel()
+	shop := deploy(t)
+	server := startNginx(t, shop.address, tinyKeepAlive)
+	transport := steady(t, cleanhttp.DefaultPooledTransport(), forRaces...)
+	load := &race{transport: transport, url: "http://" + server.Plain, workers: 8, idle: aroundTimeout}
+	load.assertNothingFails(t, shop)
+}
+
+func TestKeepAliveRacesFailNoPostIfTheClientLetsGoFirst(t *testing.T) {
+	t.Parallel()
+	const shortKeepAlive = `
+	keepalive_timeout 500ms;
+	keepalive_requests 3;` + forwarding
+	shop := deploy(t)
+	server := startNginx(t, shop.address, shortKeepAlive)
+	base := cleanhttp.DefaultPooledTransport()
+	base.IdleConnTimeout = 100 * time.Millisecond
+	load := &race{
+		transport: steady(t, base), url: "http://" + server.Plain, workers: 32,
+		idle:     func() time.Duration { return rand.N(600 * time.Millisecond) },
+		lossless: true,
+	}
+	load.assertNothingFails(t, shop)
+}
+
+func TestKeepAliveRacesRepeatNoPostAndHideNone(t *testing.T) {
+	t.Parallel()
+	shop := deploy(t)
+	server := startNginx(t, shop.address, tinyKeepAlive)
+	transport := steady(t, cleanhttp.DefaultPooledTransport())
+	load := &race{transport: transport, url: "http://" + server.Plain, workers: 8, idle: aroundTimeout}
+	deliveries := load.run(t)
+
+	assert.Positive(t, load.lost.Load(), "connections lost")
+	for _, d := range deliveries {
+		if d.err == nil {
+			d.assertAnswered(t)
+			assert.Equal(t, 1, shop.times(d.id), "times that order %s was processed", d.id)
+			continue
+		}
+		assert.LessOrEqual(t, shop.times(d.id), 1, "times that order %s was processed", d.id)
+		assert.Contains(t, []steadyhttp.StopReason{steadyhttp.StopUnsafeMethod, steadyhttp.StopCircuitOpen}, d.Stopped, "%v", d.err)
+	}
+}
