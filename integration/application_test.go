@@ -20,6 +20,7 @@ import (
 // each with the checksum of what it received.
 type application struct {
 	address string
+	secure  bool // whether it speaks TLS
 	server  *http.Server
 
 	mu        sync.Mutex
@@ -38,19 +39,35 @@ func deploy(t *testing.T) *application {
 	return a
 }
 
+// deploySpeaking makes one that a client can talk to without a server before it.
+func deploySpeaking(t *testing.T, p protocol) *application {
+	t.Helper()
+	a := build(t)
+	a.secure = p.secure
+	a.start(t)
+	return a
+}
+
 // build makes an application that does not listen yet.
 func build(t *testing.T) *application {
 	t.Helper()
 	a := &application{address: freeAddress(t), processed: make(map[string]int)}
-	a.server = &http.Server{Handler: a, ErrorLog: log.New(io.Discard, "", 0)}
+	a.server = &http.Server{Handler: a, ErrorLog: log.New(io.Discard, "", 0), TLSConfig: identity().serving()}
 	return a
 }
 
 func (a *application) start(t *testing.T) {
 	t.Helper()
 	listener := listen(t, a.address)
-	go func() { _ = a.server.Serve(listener) }() // returns once it is closed
+	go func() { _ = a.serve(listener) }() // returns once it is closed
 	t.Cleanup(func() { _ = a.server.Close() })
+}
+
+func (a *application) serve(listener net.Listener) error {
+	if a.secure {
+		return a.server.ServeTLS(listener, "", "")
+	}
+	return a.server.Serve(listener)
 }
 
 // listen tries again while somebody else on the machine has the port.

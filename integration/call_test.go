@@ -87,6 +87,9 @@ func deliver(ctx context.Context, transport http.RoundTripper, o order) delivery
 		return d
 	}
 	response, err := transport.RoundTrip(request)
+	if (response == nil) == (err == nil) {
+		panic("neither response nor error, or both")
+	}
 	if err != nil {
 		d.err = err
 		return d

@@ -54,6 +54,13 @@ func (p protocol) base() *http.Transport {
 	return base
 }
 
+func (p protocol) scheme() string {
+	if p.secure {
+		return "https://"
+	}
+	return "http://"
+}
+
 // An endpoint is where a server listens: in the clear, and over TLS.
 type endpoint struct{ Plain, Secure string }
 
@@ -64,9 +71,9 @@ func newEndpoint(t *testing.T) endpoint {
 
 func (p protocol) url(at endpoint, path string) string {
 	if p.secure {
-		return "https://" + at.Secure + path
+		return p.scheme() + at.Secure + path
 	}
-	return "http://" + at.Plain + path
+	return p.scheme() + at.Plain + path
 }
 
 // serverName is what the servers are called in their certificate, since their addresses are picked at random.
@@ -98,6 +105,12 @@ var identity = sync.OnceValue(func() pair {
 	made.roots.AppendCertsFromPEM(made.certificate)
 	return made
 })
+
+func (p pair) serving() *tls.Config {
+	certificate, err := tls.X509KeyPair(p.certificate, p.key)
+	must(err)
+	return &tls.Config{Certificates: []tls.Certificate{certificate}}
+}
 
 func must(err error) {
 	if err != nil {
