@@ -26,6 +26,7 @@ type application struct {
 	mu        sync.Mutex
 	processed map[string]int
 	before    atomic.Pointer[http.HandlerFunc] // what happens to a request before it is processed; nil: nothing
+	refusals  atomic.Int64                     // how many of the next requests are answered with a 503, and not processed
 }
 
 // orderID is the header that tells one order from another, however often it is sent.
@@ -84,7 +85,14 @@ func listen(t *testing.T, address string) (listener net.Listener) {
 // firstly lets a handler deal with each request before it is processed.
 func (a *application) firstly(handle http.HandlerFunc) { a.before.Store(&handle) }
 
+// refuse answers the next requests with a 503, without reading them.
+func (a *application) refuse(requests int64) { a.refusals.Store(requests) }
+
 func (a *application) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if a.refusals.Add(-1) >= 0 {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
 	hash := sha256.New()
 	if _, err := io.Copy(hash, r.Body); err != nil {
 		panic(http.ErrAbortHandler) // not all of the order came: nothing is processed

@@ -6,6 +6,7 @@ replace github.com/steadyhttp/steadyhttp => ../
 
 require (
 	github.com/Shopify/toxiproxy/v2 v2.5.0
+	github.com/coder/websocket v1.8.15
 	github.com/hashicorp/go-cleanhttp v0.5.2
 	github.com/rs/zerolog v1.35.1
 	github.com/steadyhttp/steadyhttp v0.0.0-00010101000000-000000000000

@@ -18,11 +18,11 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-// A network is what lies between a client and an application: toxiproxy, in process.
+// A network is what lies between a client and a server: toxiproxy, in process.
 type network struct {
 	protocol
 	proxy *toxiproxy.Proxy
-	shop  *application
+	shop  *application // nil if it is another server
 }
 
 // Directions of a toxic.
@@ -40,8 +40,16 @@ func eachNetwork(t *testing.T, test func(*testing.T, *network)) {
 func newNetwork(t *testing.T, p protocol) *network {
 	t.Helper()
 	shop := deploySpeaking(t, p)
+	n := connect(t, p, shop.address)
+	n.shop = shop
+	return n
+}
+
+// connect makes a network before a server.
+func connect(t *testing.T, p protocol, target string) *network {
+	t.Helper()
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	n := &network{protocol: p, shop: shop, proxy: toxiproxy.NewProxy(server, t.Name(), freeAddress(t), shop.address)}
+	n := &network{protocol: p, proxy: toxiproxy.NewProxy(server, t.Name(), freeAddress(t), target)}
 	require.NoError(t, n.proxy.Start())
 	t.Cleanup(n.proxy.Stop)
 	return n
@@ -62,7 +70,7 @@ func (n *network) poison(t *testing.T, kind, direction string, values attributes
 func (n *network) cure() { n.proxy.Toxics.ResetToxics(context.Background()) }
 
 func (n *network) order(method string, size int) order {
-	return newOrder(method, n.scheme()+n.proxy.Listen+"/", size)
+	return newOrder(method, n.at("/"), size)
 }
 
 // client returns a transport whose breaker does not open, so that a test sees every attempt.

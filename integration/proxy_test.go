@@ -1,0 +1,129 @@
+package integration
+
+import (
+	"context"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+// reverseProxy starts net/http's reverse proxy over this transport, before a server.
+func reverseProxy(t *testing.T, transport http.RoundTripper, target string) *httptest.Server {
+	t.Helper()
+	address, err := url.Parse(target)
+	require.NoError(t, err)
+	proxy := &httputil.ReverseProxy{
+		Transport: transport,
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(address) },
+		ErrorLog:  log.New(io.Discard, "", 0),
+	}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	return server
+}
+
+func TestReverseProxyHidesFailuresOfAGetAndShowsThoseOfAPost(t *testing.T) {
+	t.Parallel()
+	eachProtocol(t, func(t *testing.T, p protocol) {
+		shop := deploySpeaking(t, p)
+		shop.refuse(2)
+		gateway := reverseProxy(t, steady(t, p.base()), p.scheme()+shop.address)
+		got := deliver(t.Context(), http.DefaultTransport, newOrder(http.MethodGet, gateway.URL, 0))
+		assert.True(t, got.answered(), "%d %v", got.status, got.err)
+
+		shop.refuse(1)
+		ordered := newOrder(http.MethodPost, gateway.URL, 1000)
+		assert.Equal(t, http.StatusServiceUnavailable, deliver(t.Context(), http.DefaultTransport, ordered).status)
+		assert.Zero(t, shop.times(ordered.id))
+		again := deliver(t.Context(), http.DefaultTransport, ordered)
+		assert.True(t, again.answered(), "%d %v", again.status, again.err)
+		assert.Equal(t, 1, shop.times(ordered.id))
+	})
+}
+
+func TestReverseProxyAnswersForADeadServerAndForAnOpenBreaker(t *testing.T) {
+	t.Parallel()
+	transport := steady(t, protocols[0].base(), steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutive(3, 0),
+		steadyhttp.WithBreakerOpenFor(time.Hour))
+	gateway := reverseProxy(t, transport, "http://"+freeAddress(t))
+	for range 5 {
+		got := deliver(t.Context(), http.DefaultTransport, newOrder(http.MethodGet, gateway.URL, 0))
+		require.NoError(t, got.err)
+		assert.Equal(t, http.StatusBadGateway, got.status)
+	}
+	assert.Equal(t, steadyhttp.BreakerOpen, transport.Breakers()[0].State)
+}
+
+// echoing is a WebSocket server that sends back what it receives.
+func echoing(t *testing.T) *httptest.Server {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return // it has answered
+		}
+		defer func() { _ = conn.CloseNow() }()
+		conn.SetReadLimit(-1)
+		for {
+			kind, message, err := conn.Read(r.Context())
+			if err != nil || conn.Write(r.Context(), kind, message) != nil {
+				return
+			}
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func TestWebSocketThroughTheReverseProxyOutlivesTheAttemptTimeout(t *testing.T) {
+	t.Parallel()
+	for name, options := range map[string][]steadyhttp.Option{
+		"default policy":       nil,
+		"with attempt timeout": {steadyhttp.WithAttemptTimeout(time.Second)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			gateway := reverseProxy(t, steady(t, protocols[0].base(), options...), echoing(t).URL)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			conn, _, err := websocket.Dial(ctx, strings.Replace(gateway.URL, "http", "ws", 1), nil)
+			require.NoError(t, err)
+			defer func() { _ = conn.CloseNow() }()
+			conn.SetReadLimit(-1)
+			for i := range 4 {
+				message := noise(1 << (6 * i)) // from a byte to 256 KiB
+				require.NoError(t, conn.Write(ctx, websocket.MessageBinary, message))
+				_, echo, err := conn.Read(ctx)
+				require.NoError(t, err)
+				assert.Equal(t, checksum(message), checksum(echo))
+				time.Sleep(500 * time.Millisecond)
+			}
+			require.NoError(t, conn.Close(websocket.StatusNormalClosure, ""))
+		})
+	}
+}
+
+func TestWebSocketDialedThroughTheTransportIsWritable(t *testing.T) {
+	t.Parallel()
+	transport := steady(t, protocols[0].base(), steadyhttp.WithAttemptTimeout(time.Second))
+	conn, response, err := websocket.Dial(t.Context(), echoing(t).URL, &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusSwitchingProtocols, response.StatusCode)
+	require.NoError(t, conn.Write(t.Context(), websocket.MessageText, []byte("hello")))
+	_, echo, err := conn.Read(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, "hello", string(echo))
+	require.NoError(t, conn.Close(websocket.StatusNormalClosure, ""))
+}
