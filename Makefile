@@ -1,6 +1,6 @@
 BENCH ?= .
 
-.PHONY: quickstart test check bench compare fleet fleet-plot cover fuzz
+.PHONY: quickstart test check bench compare fleet fleet-plot integration soak cover fuzz
 
 quickstart: ## shows what the client does, against a misbehaving server
 	go run ./examples/quickstart
@@ -24,6 +24,15 @@ fleet: ## what a fleet of clients does to a server in trouble; takes minutes. AR
 
 fleet-plot: ## draws the pictures of docs/fleet.md
 	cd bench && go run ./fleet -plot ../docs $(ARGS)
+
+integration: ## calls real servers, over bad networks, by the SDKs that people use; installs nginx and haproxy if missing
+	bash integration/run
+
+DURATION ?= 10m
+SEED ?= 0
+
+soak: ## calls a server that misbehaves at random, for DURATION; SEED replays a run
+	cd integration && go run -race ./soak -duration $(DURATION) -seed $(SEED)
 
 cover:
 	go test -race -coverprofile=cover.out .

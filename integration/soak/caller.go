@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+// An order is what a caller sends, and how.
+type order struct {
+	id       uint64
+	method   string
+	keyed    bool          // with an Idempotency-Key
+	marked   bool          // as idempotent, by its context
+	streamed bool          // without GetBody
+	content  []byte        // nil: no body
+	patience time.Duration // the caller's deadline
+	leaves   bool          // whether the caller gives up sooner
+	ignores  bool          // whether the caller does not read the answer
+}
+
+var methods = []weighted[string]{
+	{30, http.MethodGet}, {30, http.MethodPost}, {10, http.MethodPut}, {10, http.MethodPatch}, {10, http.MethodDelete},
+	{5, http.MethodHead}, {5, http.MethodOptions},
+}
+
+func drawOrder(d draw, id uint64) order {
+	o := order{
+		id: id, method: oneOf(d, methods), keyed: d.percent(10), marked: d.percent(5), streamed: d.percent(20),
+		patience: d.between(500*time.Millisecond, 8*time.Second), leaves: d.percent(3), ignores: d.percent(5),
+	}
+	if o.method == http.MethodPost || o.method == http.MethodPatch || o.method == http.MethodPut {
+		o.content = d.noise(d.size())
+	}
+	return o
+}
+
+// unsafe reports whether the order must not be processed twice.
+func (o order) unsafe() bool {
+	return (o.method == http.MethodPost || o.method == http.MethodPatch) && !o.keyed && !o.marked
+}
+
+// request makes the order's request. Each of its bodies is counted until it is closed, but not those for an HTTP/2
+// resend: net/http forgets to close one that it opened itself, when it then finds no other connection
+// (http2shouldRetryRequest).
+func (o order) request(ctx context.Context, major int, bodies *atomic.Int64) (*http.Request, error) {
+	if o.marked {
+		ctx = steadyhttp.Idempotent(ctx)
+	}
+	request, err := http.NewRequestWithContext(ctx, o.method, "/", nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set(orderHeader, strconv.FormatUint(o.id, 10))
+	request.Header.Set(checksumHeader, checksum(o.content))
+	if o.keyed {
+		request.Header.Set("Idempotency-Key", strconv.FormatUint(o.id, 10))
+	}
+	if len(o.content) == 0 {
+		return request, nil
+	}
+	request.ContentLength = int64(len(o.content))
+	request.Body = o.body(bodies)
+	if o.streamed {
+		return request, nil
+	}
+	request.GetBody = func() (io.ReadCloser, error) {
+		if major == 2 {
+			return io.NopCloser(bytes.NewReader(o.content)), nil
+		}
+		return o.body(bodies), nil
+	}
+	return request, nil
+}
+
+func (o order) body(open *atomic.Int64) io.ReadCloser {
+	open.Add(1)
+	return &countedBody{Reader: bytes.NewReader(o.content), open: open}
+}
+
+// A countedBody is counted until it is closed.
+type countedBody struct {
+	io.Reader
+	closed atomic.Bool
+	open   *atomic.Int64
+}
+
+func (b *countedBody) Close() error {
+	if !b.closed.Swap(true) {
+		b.open.Add(-1)
+	}
+	return nil
+}
+
+// A caller sends orders, one after the other, and checks what they come to.
+type caller struct {
+	*field
+	draw draw
+}
+
+func (c *caller) run(until time.Time) {
+	for time.Now().Before(until) {
+		client := c.clients[c.draw.IntN(len(c.clients))]
+		o := drawOrder(c.draw, c.lastOrder.Add(1))
+		if client.keys { // it is made safe
+			o.keyed = true
+		}
+		c.call(client, o)
+		time.Sleep(c.draw.between(0, 100*time.Millisecond))
+	}
+}
+
+// call sends an order, and settles it.
+func (c *caller) call(client *client, o order) {
+	c.ledger.open(o.id, o.unsafe())
+	ctx, report := steadyhttp.WithReport(context.Background())
+	ctx, cancel := context.WithTimeout(ctx, o.patience)
+	defer cancel()
+	if o.leaves {
+		defer time.AfterFunc(o.patience/4, cancel).Stop()
+	}
+	request, err := o.request(ctx, client.major, &c.bodies)
+	if err != nil {
+		c.faults.add("order %d cannot be made: %v", o.id, err)
+		return
+	}
+	request.URL = &client.url
+	start := time.Now()
+	response, err := client.transport.RoundTrip(request)
+	check := verdict{caller: c, order: o, report: report}
+	check.contract(response, err)
+	check.punctual(time.Since(start))
+	check.attempts(response)
+	if err == nil {
+		check.answer(response)
+	} else {
+		check.failure(err)
+	}
+	check.settle(response, err)
+}
+
+// A verdict checks what one order came to.
+type verdict struct {
+	*caller
+	order
+	report *steadyhttp.Report
+	whole  bool // whether a good answer was read to its end
+}
+
+func (v *verdict) contract(response *http.Response, err error) {
+	if (response == nil) == (err == nil) {
+		v.faults.add("order %d came to response %v and error %v", v.id, response, err)
+	}
+}
+
+// slack is what a loaded machine may add to a deadline.
+const slack = 10 * time.Second
+
+func (v *verdict) punctual(took time.Duration) {
+	if took > v.patience+slack {
+		v.faults.add("order %d took %v, with a deadline of %v", v.id, took, v.patience)
+	}
+}
+
+// attempts checks the report: of an unsafe order, only what surely was not processed may have been sent again.
+func (v *verdict) attempts(response *http.Response) {
+	made := v.report.Attempts
+	if len(made) > maxAttempts {
+		v.faults.add("order %d was sent %d times", v.id, len(made))
+	}
+	if response != nil && steadyhttp.Attempts(response) != len(made) {
+		v.faults.add("order %d: the response tells of %d attempts, the report of %d", v.id, steadyhttp.Attempts(response), len(made))
+	}
+	v.tally.count("stopped: " + v.report.Stopped.String())
+	for i, attempt := range made {
+		v.tally.count("attempt: " + attempt.Class.String())
+		last := i == len(made)-1
+		if !last && v.unsafe() && attempt.Class != steadyhttp.Unprocessed && attempt.Class != steadyhttp.Throttled {
+			v.faults.add("unsafe order %d was sent again after %v: %d %v", v.id, attempt.Class, attempt.StatusCode, attempt.Err)
+		}
+		if !last && attempt.Wait <= 0 {
+			v.faults.add("order %d was sent again without a wait", v.id)
+		}
+	}
+}
+
+// answer checks the response, and closes it.
+func (v *verdict) answer(response *http.Response) {
+	defer func() { _ = response.Body.Close() }()
+	v.tally.count("status: " + strconv.Itoa(response.StatusCode))
+	if response.StatusCode != http.StatusOK {
+		return
+	}
+	if came := response.Header.Get(orderHeader); came != strconv.FormatUint(v.id, 10) {
+		v.faults.add("order %d got the answer to order %s", v.id, came)
+	}
+	if v.ignores {
+		return
+	}
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		v.tally.count("body: cut off")
+		return
+	}
+	v.whole = true
+	v.tally.count("body: whole")
+	if v.method != http.MethodHead && checksum(content) != response.Header.Get(checksumHeader) {
+		v.faults.add("order %d got a foreign body, or not all of its own: %d bytes", v.id, len(content))
+	}
+}
+
+// failure counts what kind of error it is, and checks that it tells the truth.
+func (v *verdict) failure(err error) {
+	if stopped := v.report.Stopped; stopped != steadyhttp.StopCircuitOpen && errors.Is(err, steadyhttp.ErrCircuitOpen) {
+		v.faults.add("order %d: stopped for %v with %v", v.id, stopped, err)
+	}
+	switch {
+	case errors.Is(err, steadyhttp.ErrCircuitOpen):
+		v.tally.count("error: circuit open")
+	case errors.Is(err, context.Canceled):
+		v.tally.count("error: cancelled")
+	case errors.Is(err, steadyhttp.ErrAttemptTimeout):
+		v.tally.count("error: attempt timeout")
+	case errors.Is(err, context.DeadlineExceeded):
+		v.tally.count("error: deadline")
+	default:
+		v.tally.count("error: other")
+	}
+}
+
+// settle ends the order. One that was answered was processed.
+func (v *verdict) settle(response *http.Response, err error) {
+	processed := v.ledger.settle(v.id)
+	if err == nil && response.StatusCode == http.StatusOK && processed == 0 {
+		v.faults.add("order %d was answered, and never processed", v.id)
+	}
+	if err != nil && v.report.Stopped == steadyhttp.StopCircuitOpen && len(v.report.Attempts) == 0 && processed > 0 {
+		v.faults.add("order %d was rejected by an open breaker, and processed", v.id)
+	}
+}

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"runtime"
+	"runtime/pprof"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-cleanhttp"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+// settings are what the flags say.
+type settings struct {
+	duration time.Duration
+	seed     uint64
+	callers  int
+	settling time.Duration                             // how long everything may take to be as it was, once all is over
+	sabotage func(http.RoundTripper) http.RoundTripper // breaks a client on purpose; nil: nobody does
+}
+
+// A protocol is what is spoken to the shop.
+type protocol struct {
+	secure bool
+	major  int
+}
+
+var protocols = []protocol{{false, 1}, {true, 1}, {true, 2}}
+
+const maxAttempts = 4
+
+// policies are those of the clients of each protocol. The waits are shorter than by default, to see more of them.
+var policies = []struct {
+	keys    bool
+	options []steadyhttp.Option
+}{
+	{options: []steadyhttp.Option{steadyhttp.WithAttemptTimeout(500 * time.Millisecond)}},
+	{options: []steadyhttp.Option{steadyhttp.WithReplayBuffer(1 << 16)}},
+	{keys: true, options: []steadyhttp.Option{steadyhttp.WithIdempotencyKeys(), steadyhttp.WithAttemptTimeout(time.Second)}},
+}
+
+// A client is a transport to one shop through one network.
+type client struct {
+	protocol
+	transport http.RoundTripper
+	closeIdle func()
+	url       url.URL
+	keys      bool // whether each POST gets a key
+}
+
+// A field is all that runs.
+type field struct {
+	settings
+	faults    *faults
+	tally     *tally
+	ledger    *ledger
+	shop      *shop
+	servers   []*httptest.Server // one for each protocol
+	station   *station
+	clients   []*client
+	lastOrder atomic.Uint64
+	bodies    atomic.Int64 // of requests, that are not closed
+}
+
+// soak runs it all, and returns what was found.
+func soak(s settings) []string {
+	found := &faults{}
+	before := measure()
+	func() { // whose memory must be free again after it
+		f := newField(s, found)
+		f.run()
+		f.close()
+		f.print()
+	}()
+	before.compare(found, s.settling)
+	return found.list()
+}
+
+func newField(s settings, found *faults) *field {
+	f := &field{settings: s, faults: found, tally: &tally{}, ledger: newLedger(found)}
+	f.shop = &shop{seed: s.seed, ledger: f.ledger, faults: found, begun: time.Now()}
+	var targets []string
+	for _, p := range protocols {
+		server := f.shop.serve(p)
+		f.servers = append(f.servers, server)
+		targets = append(targets, server.Listener.Addr().String())
+	}
+	var err error
+	f.station, err = startStation(s.seed, targets)
+	must(err)
+	for i, p := range protocols {
+		f.addClients(p, f.servers[i], f.station.networks[i])
+	}
+	return f
+}
+
+func (f *field) addClients(p protocol, server *httptest.Server, n *network) {
+	target, err := url.Parse(server.URL + "/")
+	must(err)
+	for _, policy := range policies {
+		options := append([]steadyhttp.Option{
+			steadyhttp.WithBackoff(20*time.Millisecond, 500*time.Millisecond),
+			steadyhttp.WithObserver(f.observe),
+		}, policy.options...)
+		transport, err := steadyhttp.NewTransport(base(p, server, n), options...)
+		must(err)
+		c := &client{protocol: p, transport: transport, closeIdle: transport.CloseIdleConnections, url: *target, keys: policy.keys}
+		if f.sabotage != nil {
+			c.transport = f.sabotage(transport)
+		}
+		f.clients = append(f.clients, c)
+	}
+}
+
+func base(p protocol, server *httptest.Server, n *network) *http.Transport {
+	base := cleanhttp.DefaultPooledTransport()
+	base.DialContext = n.dial
+	base.MaxIdleConnsPerHost = 20
+	base.IdleConnTimeout = 5 * time.Second // which HTTP/2's timers hold on to, and closed connections with them
+	base.ResponseHeaderTimeout = 2 * time.Second
+	base.Protocols = &http.Protocols{}
+	base.Protocols.SetHTTP1(p.major == 1)
+	base.Protocols.SetHTTP2(p.major == 2)
+	if p.secure {
+		base.TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	}
+	return base
+}
+
+func (f *field) observe(_ context.Context, event steadyhttp.Event) {
+	if event.Kind == steadyhttp.EventBreaker {
+		f.tally.count("breaker: " + event.To.String())
+	}
+}
+
+// run lets the callers call and the weather change.
+func (f *field) run() {
+	stop := make(chan struct{})
+	var weather, callers sync.WaitGroup
+	for number, n := range f.station.networks {
+		weather.Go(func() { n.change(number, stop) })
+	}
+	until := time.Now().Add(f.duration)
+	for i := range f.callers {
+		c := &caller{field: f, draw: drawFrom(f.seed, wishes, uint64(i))}
+		callers.Go(func() { c.run(until) })
+	}
+	f.await(&callers)
+	close(stop)
+	weather.Wait()
+}
+
+// stuck is how long after the end a caller may still be calling.
+const stuck = time.Minute
+
+// await waits for the callers, or finds out where they are stuck.
+func (f *field) await(callers *sync.WaitGroup) {
+	done := make(chan struct{})
+	go func() {
+		callers.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(f.duration + stuck):
+		panic("callers are stuck:\n" + goroutines())
+	}
+}
+
+// close ends everything, and checks that nothing is left open.
+func (f *field) close() {
+	for _, c := range f.clients {
+		c.closeIdle()
+	}
+	f.settles("request bodies are not closed", f.bodies.Load)
+	for _, n := range f.station.networks {
+		f.settles("connections are open", n.open.Load)
+	}
+	if err := f.station.close(); err != nil {
+		f.faults.add("the station broke: %v", err)
+	}
+	f.settles("connections have arrived and are open", f.shop.connections.Load)
+	for _, server := range f.servers {
+		server.Close()
+	}
+}
+
+// settles waits until there are no more of them.
+func (f *field) settles(what string, left func() int64) {
+	if !eventually(f.settling, func() bool { return left() == 0 }) {
+		f.faults.add("%d %s", left(), what)
+	}
+}
+
+func eventually(within time.Duration, holds func() bool) bool {
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if holds() {
+			return true
+		}
+	}
+	return holds()
+}
+
+// expected is what has to happen in a run that is long enough, else it tested less than it says.
+var expected = []string{
+	"status: 200", "status: 429", "status: 503", "body: whole", "body: cut off",
+	"attempt: success", "attempt: client_fault", "attempt: throttled", "attempt: transient", "attempt: unprocessed",
+	"attempt: permanent", "attempt: canceled",
+	"stopped: success", "stopped: not_retryable", "stopped: max_attempts", "stopped: unsafe_method", "stopped: body",
+	"stopped: deadline", "stopped: circuit_open", "stopped: canceled",
+	"error: circuit open", "error: cancelled", "error: attempt timeout", "breaker: open", "breaker: half_open", "breaker: closed",
+}
+
+// long is long enough for all that is expected.
+const long = 50 * time.Second
+
+// print tells what happened, and checks that it is enough.
+func (f *field) print() {
+	fmt.Printf("%d orders\n", f.lastOrder.Load())
+	var names []string
+	for name := range f.tally.counts {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		fmt.Printf("%8d  %s\n", f.tally.counts[name], name)
+	}
+	for _, name := range expected {
+		if f.duration >= long && f.tally.counts[name] == 0 {
+			f.faults.add("never seen: %s", name)
+		}
+	}
+}
+
+// A measurement is what must be the same after it as before it.
+type measurement struct {
+	goroutines int
+	heap       uint64
+}
+
+func measure() measurement {
+	runtime.GC()
+	runtime.GC() // pools are emptied by the second
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	return measurement{runtime.NumGoroutine(), memory.HeapAlloc}
+}
+
+// spare is what the heap may keep: caches of the standard library, and what the tally printed.
+const spare = 2 << 20
+
+// compare gives everything some time to be let go.
+func (m measurement) compare(found *faults, settling time.Duration) {
+	if !eventually(settling, func() bool { return runtime.NumGoroutine() <= m.goroutines }) {
+		found.add("%d goroutines, %d at the beginning:\n%s", runtime.NumGoroutine(), m.goroutines, goroutines())
+	}
+	after := measure()
+	if !eventually(settling, func() bool { after = measure(); return after.heap <= m.heap+spare }) {
+		found.add("%d bytes of heap, %d at the beginning", after.heap, m.heap)
+	}
+	fmt.Printf("heap %d -> %d KiB, goroutines %d -> %d\n", m.heap>>10, after.heap>>10, m.goroutines, after.goroutines)
+}
+
+func goroutines() string {
+	var text bytes.Buffer
+	_ = pprof.Lookup("goroutine").WriteTo(&text, 1)
+	return text.String()
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
