@@ -36,9 +36,9 @@ type CircuitOpenError struct {
 // Error names the origin, and the time of the next probe where it is known.
 func (e *CircuitOpenError) Error() string {
 	if e.RetryAt.IsZero() {
-		return fmt.Sprintf("steadyhttp: circuit open for %s: a probe is under way", e.Origin)
+		return fmt.Sprintf("steadyhttp: circuit open for %s: a probe is under way", printable(e.Origin))
 	}
-	return fmt.Sprintf("steadyhttp: circuit open for %s until %s", e.Origin, e.RetryAt.Format("2006-01-02T15:04:05.000Z07:00"))
+	return fmt.Sprintf("steadyhttp: circuit open for %s until %s", printable(e.Origin), e.RetryAt.Format("2006-01-02T15:04:05.000Z07:00"))
 }
 
 // Is reports true for [ErrCircuitOpen].
@@ -75,7 +75,7 @@ type Error struct {
 // Error is one line: the request without its secrets, attempts, reason, cause.
 func (e *Error) Error() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "steadyhttp: %s %s failed after %s (%s", e.Method, e.URL, counted(e.Attempts), e.Stopped)
+	fmt.Fprintf(&text, "steadyhttp: %s %s failed after %s (%s", line(e.Method), e.URL, counted(e.Attempts), e.Stopped)
 	if e.StatusCode != 0 {
 		fmt.Fprintf(&text, ", last status %d", e.StatusCode)
 	}
@@ -94,10 +94,11 @@ func counted(attempts int) string {
 }
 
 // causeText is the error's text on one line, and without the query and userinfo of any URL in it: a base
-// transport names its target, or calls another service, for a token say, and returns a *url.Error.
+// transport names its target, or calls another service, for a token say, and returns a *url.Error. Some of
+// the words are a peer's: the reason that a proxy gives (http.Transport.dialConn), names in a certificate.
 func causeText(err error) string {
-	text := redactAll(err.Error(), err)
-	return strings.ReplaceAll(absoluteURL.ReplaceAllStringFunc(text, redactAddress), "\n", "; ")
+	text := absoluteURL.ReplaceAllStringFunc(redactAll(err.Error(), err), redactAddress)
+	return printable(strings.ReplaceAll(text, "\n", "; "))
 }
 
 // absoluteURL finds URLs in a text, as far as they have no space or quote in them, and without the text's

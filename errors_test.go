@@ -192,6 +192,22 @@ func TestErrorIsOneLine(t *testing.T) {
 	assert.Contains(t, err.Error(), "test; EOF")
 }
 
+// A proxy's reason, a name in a certificate and an origin's key are other people's words.
+func TestErrorHoldsNothingThatSteersATerminal(t *testing.T) {
+	t.Parallel()
+	const nasty = "a\r\x1b[31mb\u2028c\u202ed\tß"
+	for _, err := range []error{
+		&steadyhttp.Error{Method: "GET", URL: target, Attempts: 2, Err: errors.New(nasty)},
+		&steadyhttp.Error{Method: "GET", URL: target, Attempts: 2, Err: &steadyhttp.CircuitOpenError{Origin: nasty}},
+		&steadyhttp.CircuitOpenError{Origin: nasty},
+		&steadyhttp.CircuitOpenError{Origin: nasty, RetryAt: time.Now()},
+	} {
+		assert.Contains(t, err.Error(), "a  [31mb c d ß")
+	}
+	method := &steadyhttp.Error{Method: "GE\n\x1bT", URL: target, Attempts: 2}
+	assert.Contains(t, method.Error(), "steadyhttp: GE  T https")
+}
+
 func TestErrorAfterAnInterruptedWaitTellsTheLastAttemptToo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

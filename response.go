@@ -136,18 +136,23 @@ func statusText(code int) string {
 // lineLimit bounds what is repeated of a text that a server wrote.
 const lineLimit = 256
 
-// line makes a text of somebody else's fit for a log: one line, bounded, and nothing that steers a
-// terminal or turns the direction of writing.
+// line makes a text of somebody else's fit for a log: printable, bounded and trimmed.
 func line(text string) string {
 	if len(text) > lineLimit {
 		text = strings.ToValidUTF8(text[:lineLimit], "") + "…"
 	}
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
+	return strings.TrimSpace(printable(text))
+}
+
+// printable is a text on one line, with a space for all that steers a terminal or turns the direction of
+// writing.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
 		}
 		return ' '
-	}, text))
+	}, text)
 }
 
 // requestIDs are the fields by which servers name an exchange, the commonest first.

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"runtime/pprof"
 	"strconv"
@@ -592,4 +593,20 @@ func labelled(label string) (count int) {
 		}
 	}
 	return count
+}
+
+func TestReasonOfAProxyIsShownWithoutEscapesAndSecrets(t *testing.T) {
+	t.Parallel()
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		connection, _, err := http.NewResponseController(w).Hijack()
+		if assert.NoError(t, err) {
+			_, _ = io.WriteString(connection, "HTTP/1.1 503 \x1b[31mask http://me:hunter2@help/?hunter2\r\n\r\n")
+			_ = connection.Close()
+		}
+	}))
+	defer proxy.Close()
+	address, err := url.Parse(strings.Replace(proxy.URL, "http://", "http://me:hunter2@", 1))
+	require.NoError(t, err)
+	_, err = newTransport(t, &http.Transport{Proxy: http.ProxyURL(address)}, shortWaits).RoundTrip(get(t))
+	assert.EqualError(t, err, "steadyhttp: GET "+target+" failed after 4 attempts (max_attempts):  [31mask http://help/")
 }
