@@ -202,6 +202,28 @@ func TestClassOfAnotherCallInTheContextDoesNotCount(t *testing.T) {
 	assert.NoError(t, steadyhttp.CheckResponse(second))
 }
 
+func TestClassifierThatChecksSeesNothingOfAnotherCall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		resent, err := newTransport(t, scripted(status(503), status(200)), as(steadyhttp.Unclassified)).RoundTrip(get(t))
+		require.NoError(t, err)
+		overruled, err := newTransport(t, scripted(status(200)), as(steadyhttp.Permanent)).RoundTrip(request(t, resent.Request.Context(), http.MethodGet, ""))
+		require.NoError(t, err)
+		checks := 0
+		checking := steadyhttp.WithClassifier(func(_ *http.Request, response *http.Response, _ error) steadyhttp.Class {
+			checks++
+			assert.Equal(t, 1, steadyhttp.Attempts(response))
+			assert.NoError(t, steadyhttp.CheckResponse(response))
+			return steadyhttp.Unclassified
+		})
+		for _, earlier := range []*http.Response{resent, overruled} {
+			_, err = newTransport(t, scripted(status(200)), checking).RoundTrip(request(t, earlier.Request.Context(), http.MethodGet, ""))
+			require.NoError(t, err)
+		}
+		assert.Equal(t, 2, checks)
+	})
+}
+
 func TestResponseErrorCountsTheAttempts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -75,7 +75,8 @@ func (c *call) prepare() (err error) {
 		return err
 	}
 	if c.attempts != 0 { // of another call, which this one is made within
-		c.request = c.request.WithContext(c.marked(c.request.Context(), 1, Unclassified))
+		c.original = c.original.WithContext(c.marked(c.original.Context(), 0, Unclassified))
+		c.request = c.original
 	}
 	_, bounded := c.request.Context().Deadline()
 	c.timed = bounded || c.policy.observe != nil || len(c.reporters) > 0
@@ -305,7 +306,7 @@ func (c *call) mark() {
 	if overruled == classifyStatus(c.status) {
 		overruled = Unclassified
 	}
-	if c.attempt == 1 && overruled == Unclassified && c.attempts == 0 {
+	if c.attempt == 1 && overruled == Unclassified {
 		return
 	}
 	c.response.Request = c.original.WithContext(c.marked(c.original.Context(), c.attempt, overruled))
