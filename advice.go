@@ -1,6 +1,7 @@
 package steadyhttp
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -58,8 +59,8 @@ func (e *ResponseError) remedy() string {
 // explanation is the server's own, if it gave one.
 func (e *ResponseError) explanation() string {
 	said := e.title()
-	if e.Problem != nil && e.Problem.Detail != "" {
-		said = strings.TrimRight(line(e.Problem.Detail), ".")
+	if e.Problem != nil {
+		said = cmp.Or(strings.TrimRight(line(e.Problem.Detail), "."), said)
 	}
 	switch {
 	case said != "":

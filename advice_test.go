@@ -103,6 +103,7 @@ func TestAdviceRepeatsTheServersExplanationOfWrongInput(t *testing.T) {
 		for want, failed := range map[string]steadyhttp.ResponseError{
 			`The request must change: correct its input, since the server says "It costs 50, you have \"30\"".`: {Problem: both, Body: []byte("x")},
 			`The request must change: correct its input, since the server says "Out of money".`:                 {Problem: title, Body: []byte("x")},
+			`The request must change: correct its input, since the server says "Out of stock".`:                 {Problem: &steadyhttp.Problem{Title: "Out of stock", Detail: "\n..."}},
 			`The request must change: correct its input; the body may explain it.`:                              {Problem: &steadyhttp.Problem{}, Body: []byte("x")},
 			`The request must change: correct its input.`:                                                       {},
 		} {
