@@ -2,9 +2,9 @@ package steadyhttp
 
 import (
 	"encoding/json"
-	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // Problem is a server's explanation in RFC 9457's format, application/problem+json.
@@ -29,9 +29,9 @@ type Problem struct {
 // problemOf reads the explanation, or returns nil. Each member is decoded by itself: one of the wrong type
 // must not spoil the others, and names are case-sensitive, which they are not for a struct's fields.
 func problemOf(response *http.Response, content []byte) *Problem {
-	// The media type is returned also beside an error, which is one of its parameters'.
-	mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
-	if mediaType != "application/problem+json" {
+	// mime.ParseMediaType returns no media type where a parameter comes twice.
+	mediaType, _, _ := strings.Cut(response.Header.Get("Content-Type"), ";")
+	if !strings.EqualFold(strings.TrimSpace(mediaType), "application/problem+json") {
 		return nil
 	}
 	var members map[string]json.RawMessage

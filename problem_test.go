@@ -70,6 +70,8 @@ func TestProblemIsKnownByItsMediaTypeWithWhateverParameters(t *testing.T) {
 		"Application/Problem+JSON; charset=utf-8":       true,
 		" application/problem+json ;profile=\"a;b\"":    true,
 		"application/problem+json; charset":             true,
+		"application/problem+json; v=1; v=2":            true,
+		"application/problem+json, text/plain":          false,
 		"application/json":                              false,
 		"application/problem+xml":                       false,
 		"text/plain; type=\"application/problem+json\"": false,
