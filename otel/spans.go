@@ -82,15 +82,22 @@ func mayBeClient(span trace.Span) bool {
 // answered. An http.Client gives each hop the response that led to it.
 func resendsOf(request *http.Request) int {
 	resends := steadyhttp.Attempts(&http.Response{Request: request}) - 1
-	for request != nil && request.Response != nil {
+	for hops := 0; request != nil && request.Response != nil && hops < hopLimit; hops++ {
 		resends += steadyhttp.Attempts(request.Response)
 		request = request.Response.Request
 	}
 	return resends
 }
 
+// hopLimit keeps requests that are set by hand from leading round in a circle for ever. An http.Client
+// stops after 10 redirects, unless told otherwise.
+const hopLimit = 100
+
 // bare is a URL without what may be secret in it.
 func bare(target *url.URL) string {
+	if target == nil { // which the base refuses
+		return ""
+	}
 	shown := url.URL{Scheme: target.Scheme, Host: target.Host, Path: target.Path, RawPath: target.RawPath}
 	return shown.String()
 }

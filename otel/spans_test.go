@@ -231,6 +231,25 @@ func TestSpanThatDoesNotTellItsKindIsTakenForTheAttempts(t *testing.T) {
 	}
 }
 
+// oddly is the span of a request made by hand.
+func oddly(t *testing.T, request *http.Request) (set []attribute.KeyValue) {
+	t.Helper()
+	request = request.WithContext(oteltrace.ContextWithSpan(t.Context(), foreign{oteltrace.SpanFromContext(context.Background()), true, &set}))
+	if request.Response != nil {
+		request.Response.Request = request
+	}
+	_, err := steadyotel.Annotate(transportFunc(func(*http.Request) (*http.Response, error) { return nil, http.ErrServerClosed })).RoundTrip(request)
+	assert.ErrorIs(t, err, http.ErrServerClosed)
+	return set
+}
+
+func TestRequestsMadeByHandHarmNothing(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, []attribute.KeyValue{attribute.String("url.full", "")}, oddly(t, &http.Request{}))
+	circle := oddly(t, &http.Request{Response: &http.Response{}})
+	assert.Equal(t, []attribute.KeyValue{attribute.String("url.full", ""), attribute.Int("http.request.resend_count", 100)}, circle)
+}
+
 func TestSpanIsNamedByItsMethod(t *testing.T) {
 	t.Parallel()
 	for method, want := range map[string]string{"GET": "GET", "": "GET", "QUERY": "QUERY", "get": "HTTP", "PROPFIND": "HTTP", "_OTHER": "HTTP"} {
