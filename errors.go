@@ -75,7 +75,7 @@ type Error struct {
 // Error is one line: the request without its secrets, attempts, reason, cause.
 func (e *Error) Error() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "steadyhttp: %s %s failed after %s (%s", line(e.Method), e.URL, counted(e.Attempts), e.Stopped)
+	fmt.Fprintf(&text, "steadyhttp: %s %s failed after %s (%s", line(e.Method), printable(e.URL), counted(e.Attempts), e.Stopped)
 	if e.StatusCode != 0 {
 		fmt.Fprintf(&text, ", last status %d", e.StatusCode)
 	}

@@ -204,8 +204,12 @@ func TestErrorHoldsNothingThatSteersATerminal(t *testing.T) {
 	} {
 		assert.Contains(t, err.Error(), "a  [31mb c d ß")
 	}
-	method := &steadyhttp.Error{Method: "GE\n\x1bT", URL: target, Attempts: 2}
-	assert.Contains(t, method.Error(), "steadyhttp: GE  T https")
+	for _, byHand := range []error{
+		&steadyhttp.Error{Method: "GE\n\x1bT", URL: "htt\n\x1bp://a", Attempts: 2},
+		&steadyhttp.ResponseError{Method: "GE\n\x1bT", URL: "htt\n\x1bp://a", Attempts: 2},
+	} {
+		assert.Contains(t, byHand.Error(), "steadyhttp: GE  T htt  p://a ")
+	}
 }
 
 func TestErrorAfterAnInterruptedWaitTellsTheLastAttemptToo(t *testing.T) {

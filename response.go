@@ -92,7 +92,7 @@ func classOf(response *http.Response) Class {
 // Error is one line: the request without its secrets, the status, the attempts, whose fault it is, and the
 // problem's title if there is one. The status is in our words, not in the server's.
 func (e *ResponseError) Error() string {
-	words := []string{"steadyhttp:", line(e.Method), e.URL, "answered", statusText(e.StatusCode), "after", counted(e.Attempts)}
+	words := []string{"steadyhttp:", line(e.Method), printable(e.URL), "answered", statusText(e.StatusCode), "after", counted(e.Attempts)}
 	absent := func(word string) bool { return word == "" }
 	text := fmt.Sprintf("%s (%s)", strings.Join(slices.DeleteFunc(words, absent), " "), e.Class.fault())
 	if title := e.title(); title != "" {
