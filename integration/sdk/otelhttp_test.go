@@ -17,9 +17,8 @@ import (
 )
 
 // traced is a transport with a span for each call, and one in it for each attempt.
-func traced(base http.RoundTripper, options ...otelhttp.Option) (http.RoundTripper, error) {
-	transport, err := steadyhttp.NewTransport(otelhttp.NewTransport(base, options...),
-		steadyhttp.WithBackoff(time.Millisecond, 5*time.Millisecond))
+func traced(base http.RoundTripper, policy []steadyhttp.Option, options ...otelhttp.Option) (http.RoundTripper, error) {
+	transport, err := steadyhttp.NewTransport(otelhttp.NewTransport(base, options...), policy...)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +30,8 @@ func record(t *testing.T, at *service) (*http.Client, *tracetest.SpanRecorder) {
 	t.Helper()
 	spans := tracetest.NewSpanRecorder()
 	provider := trace.NewTracerProvider(trace.WithSpanProcessor(spans))
-	transport, err := traced(at.base(), otelhttp.WithTracerProvider(provider), otelhttp.WithPropagators(propagation.TraceContext{}))
+	policy := []steadyhttp.Option{steadyhttp.WithBackoff(time.Millisecond, 5*time.Millisecond)}
+	transport, err := traced(at.base(), policy, otelhttp.WithTracerProvider(provider), otelhttp.WithPropagators(propagation.TraceContext{}))
 	require.NoError(t, err)
 	return &http.Client{Transport: transport}, spans
 }

@@ -38,23 +38,29 @@ var protocols = []protocol{{false, 1}, {true, 1}, {true, 2}}
 
 const maxAttempts = 4
 
+// A policy is how the clients of one kind are set up.
+type policy struct {
+	options     []steadyhttp.Option
+	keys        bool // whether each POST gets a key
+	timeout     bool // whether it is an http.Client with a Timeout
+	connections int  // at most; 0: any number
+}
+
 // policies are those of the clients of each protocol. The waits are shorter than by default, to see more of them.
-var policies = []struct {
-	keys    bool
-	options []steadyhttp.Option
-}{
+var policies = []policy{
 	{options: []steadyhttp.Option{steadyhttp.WithAttemptTimeout(500 * time.Millisecond)}},
-	{options: []steadyhttp.Option{steadyhttp.WithReplayBuffer(1 << 16)}},
-	{keys: true, options: []steadyhttp.Option{steadyhttp.WithIdempotencyKeys(), steadyhttp.WithAttemptTimeout(time.Second)}},
+	{options: []steadyhttp.Option{steadyhttp.WithReplayBuffer(1 << 16)}, connections: 10},
+	{options: []steadyhttp.Option{steadyhttp.WithIdempotencyKeys(), steadyhttp.WithAttemptTimeout(time.Second)}, keys: true},
+	{options: []steadyhttp.Option{steadyhttp.WithTimeout(3 * time.Second), steadyhttp.WithMaxAttempts(3)}, timeout: true},
 }
 
 // A client is a transport to one shop through one network.
 type client struct {
 	protocol
+	policy
 	transport http.RoundTripper
 	closeIdle func()
 	url       url.URL
-	keys      bool // whether each POST gets a key
 }
 
 // A field is all that runs.
@@ -106,20 +112,29 @@ func newField(s settings, found *faults) *field {
 func (f *field) addClients(p protocol, server *httptest.Server, n *network) {
 	target, err := url.Parse(server.URL + "/")
 	must(err)
-	for _, policy := range policies {
-		options := append([]steadyhttp.Option{
+	for _, kind := range policies {
+		base := base(p, server, n)
+		base.MaxConnsPerHost = kind.connections
+		wrapped, err := steadyhttp.Wrap(&http.Client{Transport: base}, append([]steadyhttp.Option{
 			steadyhttp.WithBackoff(20*time.Millisecond, 500*time.Millisecond),
 			steadyhttp.WithObserver(f.observe),
-		}, policy.options...)
-		transport, err := steadyhttp.NewTransport(base(p, server, n), options...)
+		}, kind.options...)...)
 		must(err)
-		c := &client{protocol: p, transport: transport, closeIdle: transport.CloseIdleConnections, url: *target, keys: policy.keys}
+		c := &client{protocol: p, policy: kind, transport: wrapped.Transport, closeIdle: wrapped.CloseIdleConnections, url: *target}
+		if kind.timeout {
+			c.transport = doer{wrapped}
+		}
 		if f.sabotage != nil {
-			c.transport = f.sabotage(transport)
+			c.transport = f.sabotage(c.transport)
 		}
 		f.clients = append(f.clients, c)
 	}
 }
+
+// A doer sends through a client, with what that does above its transport.
+type doer struct{ *http.Client }
+
+func (d doer) RoundTrip(request *http.Request) (*http.Response, error) { return d.Do(request) }
 
 func base(p protocol, server *httptest.Server, n *network) *http.Transport {
 	base := cleanhttp.DefaultPooledTransport()
