@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"io"
 	"log"
-	"maps"
 	"net"
 	"net/http"
 	"sync"
@@ -110,12 +109,6 @@ func (a *application) times(order string) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.processed[order]
-}
-
-func (a *application) ledger() map[string]int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return maps.Clone(a.processed)
 }
 
 // checksum is how the application answers.

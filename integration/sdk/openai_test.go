@@ -23,7 +23,7 @@ func newOpenAI(client *http.Client, key string) openai.Client {
 }
 
 var question = openai.ChatCompletionNewParams{
-	Model:    openai.ChatModelGPT4o,
+	Model:    "a-model",
 	Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Are you there?")},
 }
 
