@@ -57,8 +57,9 @@ type ResponseError struct {
 //
 // The response may come from any client. Of a Success nothing is read. Of another body at most 8 KiB
 // are, which may wait for the server as any reading does, and put back: resp.Body can be read from where
-// it was, and an error of that reading comes where it came. The body remains to be closed. A nil
-// response is an error as well, but no ResponseError.
+// it was, and an error of that reading comes where it came. The body remains to be closed. It sets
+// resp.Body, so nothing else may use the response meanwhile. A nil response is an error as well, but no
+// ResponseError.
 func CheckResponse(resp *http.Response) error {
 	if resp == nil {
 		return errors.New("steadyhttp: nil Response")
