@@ -20,12 +20,12 @@ const (
 )
 
 const (
-	callers  = 12                     // the breaker opens when at least half of at least 10 attempts in 5 s failed
+	callers  = 32                     // the breaker opens when at least half of at least 30 attempts in 5 s failed
 	interval = 100 * time.Millisecond // between calls while it is open
 )
 
 var outageLesson = fmt.Sprintf("A server that is down needs rest: those %d calls would have sent it %d requests had "+
-	"each made its %d attempts. Instead the breaker opened. It lets one probe through about every second, rejects "+
+	"each made its %d attempts. Instead the breaker opened. It lets one probe through about every 0.7 s, rejects "+
 	"all other calls at once, and closes with the first probe that succeeds.", callers, callers*maxAttempts, maxAttempts)
 
 // An outage is a service of its own that fails, and a client that goes on calling it.
