@@ -16,7 +16,8 @@ import (
 )
 
 // An application is what the servers stand before. It notes how often it processed which order, and answers
-// each with the checksum of what it received.
+// each with the checksum of what it received. It honours Idempotency-Key: an order that comes again by its key is
+// answered, and not processed.
 type application struct {
 	address string
 	secure  bool // whether it speaks TLS
@@ -24,6 +25,7 @@ type application struct {
 
 	mu        sync.Mutex
 	processed map[string]int
+	keys      map[string]bool                  // that were seen
 	before    atomic.Pointer[http.HandlerFunc] // what happens to a request before it is processed; nil: nothing
 	refusals  atomic.Int64                     // how many of the next requests are answered with a 503, and not processed
 }
@@ -51,7 +53,7 @@ func deploySpeaking(t *testing.T, p protocol) *application {
 // build makes an application that does not listen yet.
 func build(t *testing.T) *application {
 	t.Helper()
-	a := &application{address: freeAddress(t), processed: make(map[string]int)}
+	a := &application{address: freeAddress(t), processed: make(map[string]int), keys: make(map[string]bool)}
 	a.server = &http.Server{Handler: a, ErrorLog: log.New(io.Discard, "", 0), TLSConfig: identity().serving()}
 	return a
 }
@@ -99,10 +101,18 @@ func (a *application) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if handle := a.before.Load(); handle != nil {
 		(*handle)(w, r)
 	}
-	a.mu.Lock()
-	a.processed[r.Header.Get(orderID)]++
-	a.mu.Unlock()
+	a.process(r.Header.Get(orderID), r.Header.Get("Idempotency-Key"))
 	_, _ = io.WriteString(w, r.Method+" "+hex.EncodeToString(hash.Sum(nil)))
+}
+
+func (a *application) process(order, key string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if key != "" && a.keys[key] {
+		return
+	}
+	a.keys[key] = true
+	a.processed[order]++
 }
 
 func (a *application) times(order string) int {

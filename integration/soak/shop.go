@@ -136,7 +136,7 @@ var misdeeds = []weighted[func(*visit)]{
 func refuse(status int) func(*visit) {
 	return func(v *visit) {
 		v.read()
-		v.w.WriteHeader(status)
+		v.deny(status)
 	}
 }
 
@@ -145,8 +145,20 @@ func failAfter(status int) func(*visit) {
 	return func(v *visit) {
 		v.read()
 		v.ledger.process(v.id)
-		v.w.WriteHeader(status)
+		v.deny(status)
 	}
+}
+
+// deny answers with a status and a body that nobody needs, which stalls at times.
+func (v *visit) deny(status int) {
+	v.w.WriteHeader(status)
+	content := v.noise(v.size())
+	_, _ = v.w.Write(content[:len(content)/2])
+	if v.percent(20) {
+		v.w.(http.Flusher).Flush()
+		time.Sleep(v.between(0, time.Second))
+	}
+	_, _ = v.w.Write(content[len(content)/2:])
 }
 
 func throttle(v *visit) {
@@ -154,7 +166,7 @@ func throttle(v *visit) {
 	if v.percent(80) {
 		v.w.Header().Set("Retry-After", strconv.Itoa(v.IntN(2)))
 	}
-	v.w.WriteHeader(http.StatusTooManyRequests)
+	v.deny(http.StatusTooManyRequests)
 }
 
 func answerSlowly(v *visit) {
@@ -196,7 +208,7 @@ func cutShort(v *visit) {
 }
 
 // refuseUnread does not wait for the order's body.
-func refuseUnread(v *visit) { v.w.WriteHeader(http.StatusServiceUnavailable) }
+func refuseUnread(v *visit) { v.deny(http.StatusServiceUnavailable) }
 
 func answerAndClose(v *visit) {
 	v.read()

@@ -238,7 +238,7 @@ var expected = []string{
 // long is long enough for all that is expected.
 const long = 50 * time.Second
 
-// print tells what happened, and checks that it is enough.
+// print tells what happened, and checks that it is enough, and not too bad.
 func (f *field) print() {
 	fmt.Printf("%d orders\n", f.lastOrder.Load())
 	var names []string
@@ -248,6 +248,9 @@ func (f *field) print() {
 	slices.Sort(names)
 	for _, name := range names {
 		fmt.Printf("%8d  %s\n", f.tally.counts[name], name)
+	}
+	if cut := f.tally.counts["body: cut off"]; cut > 100 && cut > f.tally.counts["body: whole"]/10 {
+		f.faults.add("more than a tenth of the bodies were cut off: %d", cut)
 	}
 	for _, name := range expected {
 		if f.duration >= long && f.tally.counts[name] == 0 {
