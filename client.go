@@ -47,7 +47,7 @@ import (
 // Make one with [NewTransport], or let [NewClient] or [Wrap] make it. It is safe for concurrent use, and
 // one Transport is meant to be shared: breakers and retry budgets live in it. It keeps to the contract
 // of http.RoundTripper: the request is not modified, its body is always closed, and exactly one of
-// response and error is returned.
+// response and error is returned. The zero Transport sends nothing, and says so in an error.
 type Transport struct {
 	base      http.RoundTripper
 	builtIn   bool    // whether the base is
@@ -168,7 +168,7 @@ func pooledTransport(attemptTimeout time.Duration) http.RoundTripper {
 // returned with its body unread and a nil error. An error after several attempts, or for a reason of
 // ours, is an [*Error]; a call that an open breaker rejected fails with a [*CircuitOpenError].
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
-	if err := checkRequest(request); err != nil {
+	if err := t.check(request); err != nil {
 		return nil, err
 	}
 	origin := t.origins.enter(request)
@@ -195,5 +195,8 @@ func (t *Transport) CloseIdleConnections() {
 // breaker advances only with traffic: one that is open stays listed as open after RetryAt, until a
 // call comes that may probe. With [WithoutBreaker] there are none.
 func (t *Transport) Breakers() []BreakerStatus {
+	if t.origins == nil {
+		return nil
+	}
 	return t.origins.statuses()
 }

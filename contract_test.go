@@ -151,6 +151,19 @@ func TestBadRequestsAreRefusedClearly(t *testing.T) {
 	server.AssertAttempts(t, 0)
 }
 
+func TestZeroTransportRefusesClearly(t *testing.T) {
+	t.Parallel()
+	source := text("payload")
+	r := get(t)
+	r.Body = source
+	transport := new(steadyhttp.Transport)
+	_, err := transport.RoundTrip(r)
+	assert.EqualError(t, err, "steadyhttp: zero Transport: make one with NewTransport")
+	assert.Equal(t, 1, source.closes())
+	assert.Empty(t, transport.Breakers())
+	transport.CloseIdleConnections()
+}
+
 type closer struct {
 	*steadyhttptest.Transport
 	closed int

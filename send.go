@@ -40,14 +40,17 @@ type outcome struct {
 	began    time.Time     // the start of a timed attempt
 }
 
-// checkRequest refuses what no transport can send, and what no origin can be found for.
-func checkRequest(request *http.Request) error {
+// check refuses what no transport can send, what no origin can be found for, and all of it if nobody made t.
+func (t *Transport) check(request *http.Request) error {
 	switch {
 	case request == nil:
 		return errors.New("steadyhttp: nil Request")
 	case request.URL == nil:
 		closeRequest(request)
 		return errors.New("steadyhttp: nil Request.URL")
+	case t.settings == nil:
+		closeRequest(request)
+		return errors.New("steadyhttp: zero Transport: make one with NewTransport")
 	default:
 		return nil
 	}
