@@ -83,7 +83,7 @@ func (c *call) prepare() (err error) {
 	if c.policy.idempotencyKeys {
 		c.request = withIdempotencyKey(c.request)
 	}
-	if c.policy.replayBuffer > 0 {
+	if c.policy.replayBuffer > 0 && !c.origin.breaker.openFor(0) { // a call that is rejected must not wait for its body
 		c.request, err = withReplayBuffer(c.request, c.policy.replayBuffer)
 	}
 	return err

@@ -299,6 +299,22 @@ func TestBodyThatFailsInTheReplayBufferIsNotSent(t *testing.T) {
 	assert.Equal(t, steadyhttp.StopNotRetryable, report.Stopped)
 }
 
+func TestOpenBreakerDoesNotWaitForABodyToBuffer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, scripted(fail(errReset)), steadyhttp.WithBreakerConsecutive(1, 0), steadyhttp.WithReplayBuffer(1024))
+		_, err := transport.RoundTrip(get(t))
+		require.ErrorIs(t, err, errReset)
+		reader, writer := io.Pipe() // that nobody writes to
+		r := request(t, t.Context(), http.MethodPut, "")
+		r.Body, r.ContentLength = reader, -1
+		_, err = transport.RoundTrip(r)
+		assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
+		_, err = writer.Write([]byte("late"))
+		assert.ErrorIs(t, err, io.ErrClosedPipe, "the body is closed")
+	})
+}
+
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
