@@ -78,6 +78,7 @@ func withReplayBuffer(request *http.Request, limit int64) (*http.Request, error)
 	buffered := request.WithContext(request.Context())
 	buffered.Body = source
 	settled := context.AfterFunc(request.Context(), func() { _ = source.Close() })
+	defer settled() // should Read panic: then the call closes the body
 	var start bytes.Buffer
 	read, err := io.CopyN(&start, source, min(limit, math.MaxInt64-1)+1) // one more, to see the end
 	if gaveUp := !settled(); gaveUp {

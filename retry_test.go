@@ -315,6 +315,26 @@ func TestOpenBreakerDoesNotWaitForABodyToBuffer(t *testing.T) {
 	})
 }
 
+func TestBodyThatPanicsInTheReplayBufferIsClosedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		source := &body{Reader: panicking{}}
+		r := request(t, ctx, http.MethodPut, "")
+		r.Body, r.ContentLength = source, -1
+		transport := newTransport(t, scripted(status(200)), steadyhttp.WithReplayBuffer(7))
+		assert.Panics(t, func() { _, _ = transport.RoundTrip(r) })
+		cancel()
+		synctest.Wait()
+		assert.Equal(t, 1, source.closes())
+	})
+}
+
+type panicking struct{}
+
+func (panicking) Read([]byte) (int, error) { panic("a test's") }
+
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
