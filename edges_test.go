@@ -163,27 +163,39 @@ func TestBodyThatWasReadToItsEndIsNotToBlame(t *testing.T) {
 
 func TestBodyThatIsClosedUnderItsReaderIsNotToBlame(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		reader, _ := io.Pipe()
-		r := get(t)
-		r.Method, r.Body, r.ContentLength = http.MethodPut, reader, -1
-		ctx, report := steadyhttp.WithReport(t.Context())
-		transport := newTransport(t, quiet{func(r *http.Request) (*http.Response, error) {
-			read := make(chan struct{})
-			go func() {
-				defer close(read)
-				_, _ = r.Body.Read(make([]byte, 1))
-			}()
-			synctest.Wait()
-			_ = r.Body.Close() // the connection was reset
-			<-read
-			return nil, errReset
-		}})
-		_, err := transport.RoundTrip(r.WithContext(ctx))
-		require.ErrorIs(t, err, errReset)
-		assert.Equal(t, steadyhttp.Transient, report.Attempts[0].Class)
-		assert.Equal(t, uint32(1), breaker(t, transport).Failures)
-	})
+	for _, said := range []error{io.ErrClosedPipe, io.EOF} {
+		synctest.Test(t, func(t *testing.T) {
+			r := get(t)
+			r.Method, r.Body, r.ContentLength = http.MethodPut, shutBody{newStalledBody(), said}, 10
+			ctx, report := steadyhttp.WithReport(t.Context())
+			transport := newTransport(t, quiet{func(r *http.Request) (*http.Response, error) {
+				read := make(chan struct{})
+				go func() {
+					defer close(read)
+					_, _ = r.Body.Read(make([]byte, 1))
+				}()
+				synctest.Wait()
+				_ = r.Body.Close() // the connection was reset
+				<-read
+				return nil, errReset
+			}})
+			_, err := transport.RoundTrip(r.WithContext(ctx))
+			require.ErrorIs(t, err, errReset)
+			assert.Equal(t, steadyhttp.Transient, report.Attempts[0].Class, said)
+			assert.Equal(t, uint32(1), breaker(t, transport).Failures)
+		})
+	}
+}
+
+// A shutBody says nothing until it is closed, and then this.
+type shutBody struct {
+	*stalledBody
+	said error
+}
+
+func (b shutBody) Read([]byte) (int, error) {
+	<-b.closed
+	return 0, b.said
 }
 
 func TestBodyThatTheBaseClosesTwiceIsClosedOnce(t *testing.T) {

@@ -207,15 +207,15 @@ type watchedBody struct {
 	read   int64
 }
 
-// Read does not blame the body for what it says once it is closed: net/http closes it under a blocked
-// Read when the connection fails.
+// Read does not blame the body for what it says once it is closed, an early EOF for example: net/http closes
+// it under a blocked Read when the connection fails.
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.read += int64(n)
-	broken := err != nil && err != io.EOF && !b.closed.Load()
+	broken := err != nil && err != io.EOF
 	short := err == io.EOF && b.read < b.length
 	long := b.length > 0 && b.read > b.length
-	if broken || short || long {
+	if (broken || short || long) && !b.closed.Load() {
 		b.failed.Store(true)
 	}
 	return n, err
