@@ -170,8 +170,8 @@ func WithBackoff(initial, longest time.Duration) Option {
 
 // WithBackoffPolicy lets any cenkalti policy set the waits, in place of [WithBackoff].
 //
-// newPolicy is called once by the constructor, to see that it returns one, and then for each call that
-// comes to a retry: a policy has state, so it must return a fresh one. The policy is Reset before use. A
+// newPolicy is called once by the constructor, to see that it returns one that can be Reset, and then for each
+// call that comes to a retry: a policy has state, so it must return a fresh one. It is Reset before use. A
 // [backoff.Stop] ends the call with [StopMaxAttempts]; [WithMaxAttempts], the budget and Retry-After
 // hold besides. A policy that waits 0 makes a hot loop, and it should add jitter of its own.
 func WithBackoffPolicy(newPolicy func() backoff.BackOff) Option {
@@ -179,12 +179,25 @@ func WithBackoffPolicy(newPolicy func() backoff.BackOff) Option {
 		if newPolicy == nil {
 			return invalid("WithBackoffPolicy", "nil", "want a function")
 		}
-		if isNil(newPolicy()) {
-			return invalid("WithBackoffPolicy", "nil", "want a function that returns a policy")
-		}
 		c.backoff = backoffPolicy{custom: newPolicy}
-		return nil
+		return tryPolicy(newPolicy)
 	})
+}
+
+// tryPolicy finds the policy that panics before it is needed, in the first outage: a literal
+// [backoff.ExponentialBackOff] has no Clock.
+func tryPolicy(newPolicy func() backoff.BackOff) (err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = invalid("WithBackoffPolicy", reason, "want a policy that does not panic; make it by backoff's constructors")
+		}
+	}()
+	waits := newPolicy()
+	if isNil(waits) {
+		return invalid("WithBackoffPolicy", "nil", "want a function that returns a policy")
+	}
+	waits.Reset()
+	return nil
 }
 
 // WithMaxRetryAfter sets how long a server's Retry-After is followed.

@@ -28,6 +28,7 @@ func TestInvalidValuesAreNamed(t *testing.T) {
 		{steadyhttp.WithBackoffPolicy(nil), []string{"WithBackoffPolicy", "nil"}},
 		{steadyhttp.WithBackoffPolicy(func() backoff.BackOff { return nil }), []string{"WithBackoffPolicy", "nil"}},
 		{steadyhttp.WithBackoffPolicy(func() backoff.BackOff { return (*backoff.ExponentialBackOff)(nil) }), []string{"WithBackoffPolicy", "nil"}},
+		{steadyhttp.WithBackoffPolicy(func() backoff.BackOff { return &backoff.ExponentialBackOff{} }), []string{"WithBackoffPolicy", "nil pointer", "constructors"}},
 		{steadyhttp.WithMaxRetryAfter(-1), []string{"WithMaxRetryAfter", "-1ns"}},
 		{steadyhttp.WithTimeout(-time.Second), []string{"WithTimeout", "-1s"}},
 		{steadyhttp.WithAttemptTimeout(-time.Second), []string{"WithAttemptTimeout", "-1s"}},
