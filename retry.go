@@ -257,9 +257,9 @@ func (c *call) pause() {
 	c.observe(Event{Kind: EventRetry, Wait: c.wait})
 	c.waited = true
 	start := time.Now()
-	if c.response != nil {
-		discard(c.original, c.response.Body)
+	if dropped := c.response; dropped != nil {
 		c.response = nil
+		discard(c.original, dropped.Body)
 	}
 	sleep(c.original, c.wait-time.Since(start))
 	for i, place := range c.places {
@@ -388,32 +388,40 @@ const (
 // discard reads a body that nobody wants to its end, so that its connection is used again, and closes
 // it; but it does not read for ever, nor longer than the caller waits. A body that stalls is closed
 // under the reader, which net/http's bodies allow, by a goroutine, since an HTTP/2 body's Close can wait
-// for a stuck request body (golang/go#48908).
+// for a stuck request body (golang/go#48908). Should the body panic, so does the call, which can be recovered, unlike
+// a goroutine of ours.
 func discard(request *http.Request, body io.ReadCloser) {
 	var once sync.Once
-	closed := make(chan struct{})
-	shut := func() {
-		once.Do(func() {
-			defer close(closed)
-			_ = body.Close()
-		})
+	shut := func() { once.Do(func() { _ = body.Close() }) }
+	closed := make(chan any, 2) // what there was to recover from, or nil
+	aside := func(step func()) {
+		defer func() { closed <- recover() }()
+		step()
 	}
-	go func() {
+	go aside(func() {
 		defer shut()
 		_, _ = io.CopyN(io.Discard, body, drainLimit)
-	}()
+	})
 	limit, stop := context.WithTimeout(context.Background(), drainTime)
 	defer stop()
 	select {
-	case <-closed:
+	case reason := <-closed:
+		repanic(reason)
 		return
 	case <-limit.Done():
 	case <-request.Context().Done():
 	case <-cancelOf(request):
 	}
-	go shut()
+	go aside(shut)
 	select {
-	case <-closed:
+	case reason := <-closed:
+		repanic(reason)
 	case <-limit.Done():
+	}
+}
+
+func repanic(reason any) {
+	if reason != nil {
+		panic(reason)
 	}
 }

@@ -636,6 +636,35 @@ func TestStalledBodyOfADroppedResponseStallsNothing(t *testing.T) {
 	})
 }
 
+func TestBodyOfADroppedResponseThatPanicsCanBeRecovered(t *testing.T) {
+	t.Parallel()
+	for name, dropped := range map[string]io.ReadCloser{
+		"Read":  &body{Reader: panicking{}},
+		"Close": panickingCloser{strings.NewReader("")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := scripted(function(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: 503, Header: http.Header{}, Body: dropped}, nil
+			}), status(200))
+			resent := text("payload")
+			r := request(t, t.Context(), http.MethodPut, "payload")
+			r.GetBody = func() (io.ReadCloser, error) { return resent, nil }
+			transport := newTransport(t, server)
+			assert.PanicsWithValue(t, "a test's", func() { _, _ = transport.RoundTrip(r) })
+			assert.Equal(t, 1, resent.closes())
+			if read, ok := dropped.(*body); ok {
+				assert.Equal(t, 1, read.closes())
+			}
+			server.AssertAttempts(t, 1)
+		})
+	}
+}
+
+type panickingCloser struct{ io.Reader }
+
+func (panickingCloser) Close() error { panic("a test's") }
+
 func TestDrainIsPartOfTheWaitThatMustEndBeforeTheDeadline(t *testing.T) {
 	t.Parallel()
 	for _, wait := range []time.Duration{time.Millisecond, 970 * time.Millisecond} {
