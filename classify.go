@@ -201,7 +201,7 @@ func isPermanent(err error) bool {
 		plaintext tls.RecordHeaderError
 	)
 	switch {
-	case isCertificateError(err), isRemoteAlert(err):
+	case isCertificateError(err), isRemoteAlert(err), isHeaderTooLarge(err):
 		return true
 	case errors.As(err, &name):
 		return name.IsNotFound && !name.IsTemporary
@@ -259,9 +259,19 @@ func isDial(err error) bool {
 
 // isClosedIdle reports whether http.Transport picked an idle connection that the server had closed.
 // It then knows that nothing was written (persistConn.mapRoundTripError), but the error has no type.
-func isClosedIdle(err error) bool {
+func isClosedIdle(err error) bool { return says(err, "http: server closed idle connection") }
+
+// isHeaderTooLarge reports whether the request's header is larger than the server takes, as it said by
+// HTTP/2's SETTINGS_MAX_HEADER_LIST_SIZE (RFC 9113 §6.5.2). Over HTTP/1 that is a 431. This error has no type
+// either, and how large a header may be shows in no request.
+func isHeaderTooLarge(err error) bool {
+	return says(err, "http2: request header list larger than peer's advertised limit")
+}
+
+// says finds an error by its text, for want of a type.
+func says(err error, text string) bool {
 	for ; err != nil; err = errors.Unwrap(err) {
-		if err.Error() == "http: server closed idle connection" {
+		if err.Error() == text {
 			return true
 		}
 	}
@@ -300,10 +310,36 @@ func unsendable(request *http.Request) bool {
 	if request == nil {
 		return false
 	}
+	return request.Header == nil || request.Body == nil && request.ContentLength > 0 ||
+		request.Method != "" && !isToken(request.Method) || !validTarget(request) ||
+		!validFields(request.Header) || !validFields(request.Trailer) || !validTrailer(request.Trailer) ||
+		!validOverHTTP2(request.Header)
+}
+
+// validTarget also refuses a Host that HTTP/1 would leave out (http.Request.write), since HTTP/2 does not send it.
+func validTarget(request *http.Request) bool {
 	target := request.URL
-	return target == nil || checkURL(target) != nil || request.Header == nil || request.Body == nil && request.ContentLength > 0 || target.Scheme != "http" && target.Scheme != "https" || target.Host == "" ||
-		request.Method != "" && !isToken(request.Method) ||
-		!validFields(request.Header) || !validFields(request.Trailer) || !validTrailer(request.Trailer)
+	return target != nil && checkURL(target) == nil && (target.Scheme == "http" || target.Scheme == "https") &&
+		target.Host != "" && !strings.Contains(request.Host, " ") && !hasControl(request.Host)
+}
+
+// validOverHTTP2 refuses the fields that only an HTTP/1 connection has (RFC 9113 §8.2.2), as net/http's HTTP/2
+// does. A WebSocket is opened over HTTP/1 (http.Request.requiresHTTP1).
+func validOverHTTP2(header http.Header) bool {
+	if strings.EqualFold(header.Get("Upgrade"), "websocket") {
+		return true
+	}
+	return onlySays(header["Upgrade"], "chunked") && onlySays(header["Transfer-Encoding"], "chunked") &&
+		onlySays(header["Connection"], "close", "keep-alive")
+}
+
+// onlySays reports whether there is at most one line, with nothing else in it than one of these values.
+func onlySays(lines []string, values ...string) bool {
+	if len(lines) == 0 {
+		return true
+	}
+	allowed := func(value string) bool { return strings.EqualFold(lines[0], value) }
+	return len(lines) == 1 && (lines[0] == "" || slices.ContainsFunc(values, allowed))
 }
 
 // validTrailer refuses the fields that frame the message (http.Request.write).

@@ -185,7 +185,10 @@ func TestRequestThatCannotBeSentIsPermanent(t *testing.T) {
 	}
 	r := get(t)
 	r.Header["X-Odd"] = []string{"\t fine é", ""}
-	r.Method = "M-SEARCH"
+	r.Header["Connection"], r.Header["Transfer-Encoding"] = []string{"Keep-Alive"}, []string{""}
+	r.Method, r.Host = "M-SEARCH", "/var/run/shop.sock"
+	assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(r, nil, refusal))
+	r.Header["Connection"], r.Header["Upgrade"] = []string{"Upgrade"}, []string{"WebSocket"} // over HTTP/1 alone
 	assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(r, nil, refusal))
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
@@ -851,6 +852,38 @@ func TestRequestThatNetHTTPRefusesIsPermanent(t *testing.T) {
 			assert.EqualValues(t, 1, closed.times.Load(), "times that the body was closed")
 			assert.Zero(t, server.arrived.Load())
 			assertCounted(t, transport, 0, 0)
+		})
+	}
+}
+
+// What HTTP/1 sends, or the server answers with a 431, HTTP/2 refuses by errors without a type. One caller's
+// header must not open the breaker for all.
+func TestRequestThatOnlyHTTP2RefusesIsPermanent(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*http.Request){
+		"large header":      func(r *http.Request) { r.Header.Set("X-Large", strings.Repeat("x", 100_000)) },
+		"Connection":        func(r *http.Request) { r.Header.Set("Connection", "keep-alive, X-Hop") },
+		"two Connections":   func(r *http.Request) { r.Header["Connection"] = []string{"close", "close"} },
+		"Upgrade":           func(r *http.Request) { r.Header.Set("Upgrade", "h2c") },
+		"Transfer-Encoding": func(r *http.Request) { r.Header.Set("Transfer-Encoding", "gzip") },
+		"Host":              func(r *http.Request) { r.Host = "two words" },
+		"control in Host":   func(r *http.Request) { r.Host = "line\nbreak" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := serveWire(t, func(s *httptest.Server) {
+				s.Config.MaxHeaderBytes = 1000
+				s.EnableHTTP2 = true
+				s.StartTLS()
+			}, echo)
+			transport := overWire(t, server.Client().Transport.(*http.Transport))
+			deliver(t, transport, wireRequest(t, http.MethodGet, server.URL, "")).assertAnswered(t, 200, "GET ") // and told its limit
+			r := wireRequest(t, http.MethodPut, server.URL, "payload")
+			spoil(r)
+			call := deliver(t, transport, r)
+			call.assertFailedOnce(t, steadyhttp.Permanent)
+			assert.ErrorContains(t, call.err, "http2: ", "net/http's own words")
+			assertCounted(t, transport, 0, 1)
 		})
 	}
 }

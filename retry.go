@@ -388,8 +388,8 @@ const (
 // discard reads a body that nobody wants to its end, so that its connection is used again, and closes
 // it; but it does not read for ever, nor longer than the caller waits. A body that stalls is closed
 // under the reader, which net/http's bodies allow, by a goroutine, since an HTTP/2 body's Close can wait
-// for a stuck request body (golang/go#48908). Should the body panic, so does the call, which can be recovered, unlike
-// a goroutine of ours.
+// for a stuck request body (golang/go#48908). Should the body panic, so does the call: nobody could recover
+// it in a goroutine of ours.
 func discard(request *http.Request, body io.ReadCloser) {
 	var once sync.Once
 	shut := func() { once.Do(func() { _ = body.Close() }) }
