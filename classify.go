@@ -225,9 +225,9 @@ func isCertificateError(err error) bool {
 		errors.As(err, &invalid) || errors.As(err, &roots) || errors.As(err, &algorithm)
 }
 
-// alertInternalError is TLS's internal_error (RFC 8446 §6.2): the peer failed for a reason that has
-// nothing to do with us, and may not fail again.
-const alertInternalError = 80
+// passingAlerts tell of what may not happen again (RFC 8446 §6.2): bad_record_mac, that something was corrupted
+// on the way, and internal_error, that the peer failed for a reason that has nothing to do with us.
+var passingAlerts = []uint64{20, 80}
 
 // isRemoteAlert reports whether the peer refused TLS: a version, a cipher, our certificate. crypto/tls
 // wraps its unexported alert, a uint8, in a net.OpError, so tls.AlertError does not match.
@@ -237,7 +237,7 @@ func isRemoteAlert(err error) bool {
 		return false
 	}
 	alert := reflect.ValueOf(op.Err)
-	return alert.Kind() != reflect.Uint8 || alert.Uint() != alertInternalError
+	return alert.Kind() != reflect.Uint8 || !slices.Contains(passingAlerts, alert.Uint())
 }
 
 // isUnprocessed finds the failures that surely happened before the server could act on the request.

@@ -97,6 +97,7 @@ func TestEveryErrorHasAClass(t *testing.T) {
 		"a broken algorithm":       {x509.InsecureAlgorithmError(x509.MD5WithRSA), steadyhttp.Permanent},
 		"plain HTTP":               {tls.RecordHeaderError{Msg: "x"}, steadyhttp.Permanent},
 		"a TLS alert":              {&net.OpError{Op: "remote error", Err: alert(70)}, steadyhttp.Permanent},
+		"a corrupted TLS record":   {&net.OpError{Op: "remote error", Err: alert(20)}, steadyhttp.Transient},
 		"an internal TLS error":    {&net.OpError{Op: "remote error", Err: alert(80)}, steadyhttp.Transient},
 		"an odd remote error":      {&net.OpError{Op: "remote error", Err: errors.New("?")}, steadyhttp.Permanent},
 		"an impossible port":       {&net.OpError{Op: "dial", Err: &net.AddrError{Err: "invalid port"}}, steadyhttp.Permanent},
