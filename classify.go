@@ -120,10 +120,11 @@ func classifyError(request *http.Request, err error, seen evidence) Class {
 	if seen&bodyFailed != 0 {
 		return Permanent
 	}
-	if class := classifyOurs(err); class != Unclassified {
+	switch class := classifyOurs(err); {
+	case class == Canceled && request != nil: // another call's caller gave up, on a token for both, say
+		return Transient
+	case class != Unclassified:
 		return class
-	}
-	switch {
 	case isPermanent(err):
 		return Permanent
 	case seen&neverConnected != 0, isUnprocessed(err):

@@ -153,6 +153,16 @@ type lagging struct{ context.Context }
 
 func (lagging) Deadline() (time.Time, bool) { return time.Now().Add(-time.Microsecond), true }
 
+func TestCancelOfAnotherCallIsNotThisCallers(t *testing.T) {
+	t.Parallel()
+	err := &steadyhttp.Error{Class: steadyhttp.Canceled, Err: context.Canceled}
+	assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(get(t), nil, err))
+	assert.Equal(t, steadyhttp.Canceled, steadyhttp.Classify(nil, nil, err))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	assert.Equal(t, steadyhttp.Canceled, steadyhttp.Classify(request(t, ctx, http.MethodGet, ""), nil, err))
+}
+
 func TestDialThatNoticesTheDeadlineFirstIsTheCallersDeadline(t *testing.T) {
 	t.Parallel()
 	r := request(t, lagging{t.Context()}, http.MethodGet, "")
