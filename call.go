@@ -59,7 +59,8 @@ func NoRetry(ctx context.Context) context.Context {
 // WithReport returns a context for one call, and the [Report] that is filled in while it runs.
 //
 // Read the report after the call has returned. When a client follows redirects, the report appends hop
-// after hop. Of nested reports each is filled in.
+// after hop, and what the base transport calls with the request's context, to fetch a token for example, is in
+// it too. Of nested reports each is filled in.
 func WithReport(ctx context.Context) (context.Context, *Report) {
 	r := &reporter{}
 	d := *directivesOf(ctx)

@@ -62,13 +62,14 @@ func (c Class) String() string { return nameOf(classNames[:], int(c)) }
 // [Unclassified], which means what Classify says; so does any value that is no Class.
 type Classifier func(req *http.Request, resp *http.Response, err error) Class
 
-// Classify says what an outcome means by the rules in the package's outcome table.
+// Classify says what an outcome means, by the outcome table in the module's README.
 //
 // A response decides alone; err is looked at only without one, and the request's context before err.
 // The request may be nil. With neither response nor error it returns [Unclassified]. A [Transport]
 // knows a little more than Classify, since it watched the attempt: whether a connection was ever made,
 // and whether it was the request's own body that failed. An [*Error] that a Transport returned keeps the
-// class that the Transport gave it, and a [*ResponseError] its own.
+// class that the Transport gave it, but for a [Canceled] one whose request goes on, and a [*ResponseError]
+// its own.
 func Classify(req *http.Request, resp *http.Response, err error) Class {
 	return classify(req, resp, err, 0)
 }

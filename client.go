@@ -16,17 +16,20 @@
 //
 // What happens to an outcome is decided by its [Class], and what the caller gets is always either the
 // last response, of whatever status and with its body unread, or an error. An error that took more than
-// one attempt is an [*Error]; a call that was not sent because a breaker is open fails with a
-// [*CircuitOpenError].
+// one attempt is an [*Error], unless it is [Permanent]; a call that was not sent because a breaker is open
+// fails with a [*CircuitOpenError]. An error of reading the response's body comes after all that: it is
+// neither retried nor counted.
 //
 // Only idempotent requests are sent again after a failure in which the server may have acted: GET, HEAD,
 // OPTIONS, TRACE, PUT, DELETE and QUERY, requests with an Idempotency-Key, and calls marked with
 // [Idempotent]. A failure in which it surely did not, such as a refused connection, allows any method.
+// Where the first attempt did its work and only its answer was lost, the answer to the second may differ: a
+// 404 to a DELETE, a 412 to a PUT with If-Match. [Attempts] tells.
 //
 // [CheckResponse] makes an error of a response that is no success: a [*ResponseError] that says whose fault
 // it is, and what to do.
 //
-// Nothing runs in the background, nothing is logged, and a success costs no allocation. [WithObserver]
+// Nothing runs in the background, nothing is logged, and by default a success costs no allocation. [WithObserver]
 // and [WithReport] show what was done; [LogObserver] logs it.
 package steadyhttp
 
@@ -61,7 +64,7 @@ type Transport struct {
 //
 // The pool is go-cleanhttp's, which shares nothing with [http.DefaultTransport]. It waits at most 30 s
 // for a response's header unless [WithAttemptTimeout] says otherwise. The error names every invalid
-// option; without one the client is ready.
+// option; without one the client is ready, and its Transport is a [*Transport].
 func NewClient(options ...Option) (*http.Client, error) {
 	return Wrap(nil, options...)
 }
@@ -69,8 +72,10 @@ func NewClient(options ...Option) (*http.Client, error) {
 // Wrap returns a copy of client that sends through a [Transport] over client's own.
 //
 // The argument is not touched. A nil client stands for a new one, and a client without a Transport gets
-// a pooled one, as in [NewClient]. Jar, CheckRedirect and Timeout are kept; [WithTimeout] sets the
-// copy's Timeout. Do not wrap a client twice: the retries multiply.
+// a pooled one, as in [NewClient], and not [http.DefaultTransport]. The copy's Transport is a [*Transport].
+// Jar, CheckRedirect and Timeout are kept; [WithTimeout] sets the copy's Timeout. The Jar sees the response
+// that is returned: a cookie that only a dropped one set is lost. Do not wrap a client twice: the retries
+// multiply.
 func Wrap(client *http.Client, options ...Option) (*http.Client, error) {
 	wrapped := &http.Client{}
 	if client != nil {
@@ -166,7 +171,8 @@ func pooledTransport(attemptTimeout time.Duration) http.RoundTripper {
 //
 // It fulfils [http.RoundTripper]; call it through an [http.Client]. A response of whatever status is
 // returned with its body unread and a nil error. An error after several attempts, or for a reason of
-// ours, is an [*Error]; a call that an open breaker rejected fails with a [*CircuitOpenError].
+// ours, is an [*Error], unless it is [Permanent]; a call that an open breaker rejected fails with a
+// [*CircuitOpenError].
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err := t.check(request); err != nil {
 		return nil, err

@@ -53,8 +53,8 @@ func (e *CircuitOpenError) Temporary() bool { return true }
 // Error is the error of a call that took more than one attempt, or that ended for a reason of ours.
 //
 // Find it with [errors.As]: an [http.Client] wraps it in a [*url.Error]. [errors.Is] and errors.As reach
-// the last attempt's own error through it. There is none when the server answered: then the caller
-// gets the response.
+// the last attempt's own error through it. There is none when the call ends with an answer: then the
+// caller gets the response. A [Permanent] error is returned as it is, since http.Client looks for some by their type.
 type Error struct {
 	Method string
 	// URL is without userinfo, query and fragment.

@@ -229,8 +229,8 @@ func WithTimeout(d time.Duration) Option {
 // the caller's own deadline.
 //
 // By default, and with 0, there is no such bound, but the built-in transport waits at most 30 s for a
-// header each time that it sends. An attempt that runs out of time is [Transient], its error an [ErrAttemptTimeout]. It must not
-// be negative. It costs a timer and some allocations for each attempt.
+// header each time that it sends. An attempt that runs out of time is [Transient], its error an
+// [ErrAttemptTimeout]. It must not be negative. It costs a timer and some allocations for each attempt.
 func WithAttemptTimeout(d time.Duration) Option {
 	return option(func(c *config) error {
 		c.attemptTimeout = d
@@ -295,7 +295,8 @@ func WithIdempotencyKeys() Option {
 // By default, and with 0, such a body is streamed and the request cannot be sent again. With it a body
 // is read before the first attempt: one that ends within maxBytes can be replayed, of a longer one what
 // was read is sent on, followed by the rest, and it cannot. A body whose ContentLength is larger is not
-// read at all. The memory is held until the call returns. It must not be negative.
+// read at all. The memory is held until the call returns. It must not be negative. A body that is not to end
+// before the response comes does not go with it; only the request's context bounds the reading.
 func WithReplayBuffer(maxBytes int64) Option {
 	return option(func(c *config) error {
 		c.replayBuffer = maxBytes
@@ -401,9 +402,9 @@ func WithoutBreaker() Option {
 
 // WithOriginKey says which requests share a breaker and a retry budget: those with the same key.
 //
-// By default the key is scheme, host and port, and so it is for a request whose key is "". A key shows
-// in errors, events and [Transport.Breakers], so it must not hold a secret; and there should be few of
-// them, see [WithOriginLimit]. key is called once for each call, possibly from many goroutines at once.
+// By default the key is the URL's scheme, host and port, whatever Request.Host says, and so it is for a request
+// whose key is "". A host that is written in Unicode and in Punycode is two. A key shows in errors, events and
+// [Transport.Breakers], so it must not hold a secret; and there should be few of them, see [WithOriginLimit]. key is called once for each call, possibly from many goroutines at once.
 // It must not be nil.
 func WithOriginKey(key func(*http.Request) string) Option {
 	return option(func(c *config) error {
