@@ -226,7 +226,8 @@ func WithTimeout(d time.Duration) Option {
 }
 
 // WithAttemptTimeout bounds each attempt until its response's header; reading the body then has until
-// the caller's own deadline.
+// the caller's own deadline. Connecting and sending the request's body are within it, so it must leave time
+// for the largest upload.
 //
 // By default, and with 0, there is no such bound, but the built-in transport waits at most 30 s for a
 // header each time that it sends. An attempt that runs out of time is [Transient], its error an
@@ -402,10 +403,11 @@ func WithoutBreaker() Option {
 
 // WithOriginKey says which requests share a breaker and a retry budget: those with the same key.
 //
-// By default the key is the URL's scheme, host and port, whatever Request.Host says, and so it is for a request
-// whose key is "". A host that is written in Unicode and in Punycode is two. A key shows in errors, events and
-// [Transport.Breakers], so it must not hold a secret; and there should be few of them, see [WithOriginLimit]. key is called once for each call, possibly from many goroutines at once.
-// It must not be nil.
+// By default the key is the URL's scheme, host and port, whatever Request.Host says, and so it is for a
+// request whose key is "". A host that is written in Unicode and in Punycode is two. A key shows in errors,
+// events and [Transport.Breakers], so it must not hold a secret; and there should be few of them, see
+// [WithOriginLimit]. key is called once for each call, possibly from many goroutines at once. It must not
+// be nil.
 func WithOriginKey(key func(*http.Request) string) Option {
 	return option(func(c *config) error {
 		if key == nil {
