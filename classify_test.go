@@ -282,6 +282,26 @@ func TestCallersDeadlineCountsOnlyAfterASecond(t *testing.T) {
 	}
 }
 
+func TestLongPollThatAClassifierCallsCanceledIsNoOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, scripted(hang), steadyhttp.WithClassifier(func(_ *http.Request, _ *http.Response, err error) steadyhttp.Class {
+			if errors.Is(err, context.DeadlineExceeded) {
+				return steadyhttp.Canceled
+			}
+			return steadyhttp.Unclassified
+		}))
+		for range 10 {
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			cancel()
+		}
+		assert.Equal(t, steadyhttp.BreakerClosed, breaker(t, transport).State)
+		assert.Zero(t, breaker(t, transport).Requests)
+	})
+}
+
 func TestUnannouncedShortDeadlineIsNoOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -358,8 +358,10 @@ func WithBreakerFailureRate(rate float64, minRequests int) Option {
 // The default is 5, lasting 600 ms: enough for a quiet client, and a blip is not sustained failure. The
 // run lasts from its first failure, and from the beginning of that attempt if it timed out, unless a call that
 // began later has succeeded. After the first, one that timed out after so long counts twice, so three
-// timeouts are enough. 0 failures turn this rule off; [WithBreakerFailureRate] is the other one, and
-// either opens. lasting may be 0. Neither may be negative.
+// timeouts are enough. A long poll that its caller's deadline ends after a second or more is such a timeout:
+// have a [Classifier] call it [Canceled], or give it an origin of its own by [WithOriginKey]. 0 failures turn
+// this rule off; [WithBreakerFailureRate] is the other one, and either opens. lasting may be 0. Neither may
+// be negative.
 func WithBreakerConsecutive(failures int, lasting time.Duration) Option {
 	return option(func(c *config) error {
 		c.breaker.failures, c.breaker.lasting = uint32(failures), lasting
