@@ -37,7 +37,7 @@ func sendWithin(next sender, x *exchange, timeout *attemptTimeoutError) {
 		}
 	}()
 
-	x.request = limited
+	x.request, x.timed = limited, true // when an answer came too late must be known
 	next(x)
 	x.request = request
 	if fired := !timer.Stop(); fired {
@@ -63,7 +63,7 @@ func interruptBody(request *http.Request) {
 func (x *exchange) expire(timeout *attemptTimeoutError) {
 	closeBody(x.response)
 	x.response, x.err, x.status = nil, timeout, 0
-	x.at = max(x.at, x.start+timeout.limit) // nobody looked at the clock, if there was a response
+	x.at = max(x.at, x.start+timeout.limit) // the time may have run out after the answer came
 	x.seen &^= bodyFailed                   // it was interrupted
 	if why := ended(x.request); why != nil {
 		x.err = causeOf(x.request, why)
