@@ -1,0 +1,687 @@
+package steadyhttp_test
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+// The model of a breaker: it remembers everything since the last change of state, and counts it all anew
+// for each question. It is as slow and as plain as can be.
+type breakerModel struct {
+	rules    breakerRules
+	state    steadyhttp.BreakerState
+	phase    int           // how many changes of state there were
+	outcomes []told        // of this phase, none of them neutral
+	retryAt  time.Duration // of an open one
+	probe    *modelCall    // of a half-open one; nil: none is out
+	changes  []string
+}
+
+type breakerRules struct {
+	rate           float64
+	minRequests    int
+	failures       int
+	lasting        time.Duration
+	window         time.Duration
+	openFor        time.Duration
+	attemptTimeout time.Duration
+}
+
+func (r breakerRules) lease() time.Duration {
+	if r.attemptTimeout > 0 {
+		return r.attemptTimeout + 100*time.Millisecond
+	}
+	return time.Minute
+}
+
+// health is what an outcome tells of an origin.
+type health int
+
+const (
+	nothing health = iota
+	well
+	ill
+)
+
+// told is an outcome that told something.
+type told struct {
+	health  health
+	start   time.Duration
+	at      time.Duration
+	silence time.Duration // without any answer, if it timed out
+}
+
+// admits says what becomes of a call that starts now.
+func (m *breakerModel) admits(call *modelCall, now time.Duration) bool {
+	if m.state == steadyhttp.BreakerOpen && now >= m.retryAt {
+		m.change(steadyhttp.BreakerHalfOpen)
+	}
+	switch {
+	case m.state == steadyhttp.BreakerOpen:
+		return false
+	case m.state == steadyhttp.BreakerHalfOpen && m.probe != nil && now < m.probe.start+m.rules.lease():
+		return false
+	case m.state == steadyhttp.BreakerHalfOpen:
+		m.probe = call
+	}
+	call.phase = m.phase
+	return true
+}
+
+// ends takes note of an outcome, and reports whether it opened the breaker.
+func (m *breakerModel) ends(call *modelCall, outcome told) (opened bool) {
+	if call.phase != m.phase {
+		return false
+	}
+	if m.state == steadyhttp.BreakerHalfOpen {
+		return m.probed(call, outcome)
+	}
+	if outcome.health == nothing {
+		return false
+	}
+	m.outcomes = append(m.outcomes, outcome)
+	if outcome.health == ill && (m.byRate(outcome.at) || m.byRun()) {
+		m.change(steadyhttp.BreakerOpen)
+		return true
+	}
+	return false
+}
+
+func (m *breakerModel) probed(call *modelCall, outcome told) (opened bool) {
+	if call != m.probe {
+		return false
+	}
+	m.probe = nil
+	if outcome.at >= call.start+m.rules.lease() {
+		return false
+	}
+	switch outcome.health {
+	case well:
+		m.change(steadyhttp.BreakerClosed)
+	case ill:
+		m.change(steadyhttp.BreakerOpen)
+		return true
+	}
+	return false
+}
+
+func (m *breakerModel) change(to steadyhttp.BreakerState) {
+	m.changes = append(m.changes, fmt.Sprint(m.state, " to ", to))
+	m.state, m.outcomes, m.probe, m.retryAt = to, nil, nil, 0
+	m.phase++
+}
+
+// counted is what is in the window, which rolls in tenths.
+func (m *breakerModel) counted(now time.Duration) (requests, failures int) {
+	tenth := m.rules.window / 10
+	for _, o := range m.outcomes {
+		if o.at/tenth > now/tenth-10 {
+			requests++
+			if o.health == ill {
+				failures++
+			}
+		}
+	}
+	return requests, failures
+}
+
+func (m *breakerModel) byRate(now time.Duration) bool {
+	requests, failures := m.counted(now)
+	return m.rules.rate > 0 && requests >= m.rules.minRequests && float64(failures) >= m.rules.rate*float64(requests)
+}
+
+// byRun looks at the failures since the last success. A timeout of as long as a run must last counts
+// twice, but for the first; and the run lasts from when the first began to be silent, unless a call that
+// began later went well.
+func (m *breakerModel) byRun() bool {
+	length := 0
+	var since, wellSince time.Duration
+	for _, o := range m.outcomes {
+		switch {
+		case o.health == well:
+			length, wellSince = 0, max(wellSince, o.start)
+		case length == 0:
+			length, since = 1, max(o.at-o.silence, wellSince)
+		case m.rules.lasting > 0 && o.silence >= m.rules.lasting:
+			length += 2
+		default:
+			length++
+		}
+	}
+	last := m.outcomes[len(m.outcomes)-1].at
+	return m.rules.failures > 0 && length >= m.rules.failures && last-since >= m.rules.lasting
+}
+
+// An ending is how a base transport ends an attempt, and what that tells of the origin.
+type ending struct {
+	name   string
+	health health
+	silent bool
+	status int // 0: an error
+	err    error
+	leave  func() // instead of returning
+}
+
+type timeoutError struct{}
+
+func (timeoutError) Error() string { return "i/o timeout of a test" }
+func (timeoutError) Timeout() bool { return true }
+
+var errDial = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+
+var (
+	answersWell = ending{name: "200", health: well, status: 200}
+	resets      = ending{name: "reset", health: ill, err: errReset}
+
+	endings = []ending{
+		answersWell, resets,
+		{name: "301", health: well, status: 301},
+		{name: "404", health: well, status: 404},
+		{name: "429", health: nothing, status: 429},
+		{name: "501", health: well, status: 501},
+		{name: "503", health: ill, status: 503},
+		{name: "dial", health: ill, err: errDial},
+		{name: "timeout", health: ill, silent: true, err: timeoutError{}},
+		{name: "no port left", health: nothing, err: syscall.EADDRNOTAVAIL},
+		{name: "bad certificate", health: nothing, err: x509.UnknownAuthorityError{}},
+		{name: "panic", health: nothing, leave: func() { panic("of a test") }},
+		{name: "Goexit", health: nothing, leave: runtime.Goexit},
+	}
+)
+
+func (e ending) play() (*http.Response, error) {
+	if e.leave != nil {
+		e.leave()
+	}
+	if e.err != nil {
+		return nil, e.err
+	}
+	return &http.Response{StatusCode: e.status, Body: http.NoBody}, nil
+}
+
+// A modelCall is one RoundTrip of the schedule's.
+type modelCall struct {
+	origin   string
+	start    time.Duration
+	deadline time.Duration // 0: none
+	stubborn bool          // whether the base goes on when the call has been given up
+	ctx      context.Context
+	cancel   context.CancelFunc
+	answer   chan ending
+	phase    int
+
+	arrived  bool // at the base
+	over     bool
+	response *http.Response
+	err      error
+}
+
+type modelCallKey struct{}
+
+// A breakerRun plays a schedule on a Transport and on models of its breakers at once.
+type breakerRun struct {
+	t         *testing.T
+	schedule  *schedule
+	rules     breakerRules
+	transport *steadyhttp.Transport
+	models    map[string]*breakerModel
+	epoch     time.Time
+	pending   []*modelCall
+	trace     []string
+
+	mu      sync.Mutex // held by the schedule's goroutine but while it waits
+	changes map[string][]string
+}
+
+// wait lets everything happen that does not take time.
+func (run *breakerRun) wait() {
+	run.mu.Unlock()
+	defer run.mu.Lock()
+	synctest.Wait()
+}
+
+func (run *breakerRun) pass(d time.Duration) {
+	run.mu.Unlock()
+	defer run.mu.Lock()
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// note keeps what happened, for when it turns out wrong.
+func (run *breakerRun) note(format string, values ...any) {
+	run.trace = append(run.trace, fmt.Sprintf("%12v  ", run.now())+fmt.Sprintf(format, values...))
+}
+
+// close lets all goroutines go, also when the run has failed.
+func (run *breakerRun) close() {
+	for _, call := range run.pending {
+		call.answer <- resets
+	}
+	run.mu.Unlock()
+	if run.t.Failed() {
+		run.t.Logf("%+v\n%s", run.rules, strings.Join(run.trace, "\n"))
+	}
+}
+
+func drawBreakerRules(s *schedule) breakerRules {
+	rules := breakerRules{
+		rate: choose(s, 0.5, 0, 0.1, 1), minRequests: choose(s, 4, 1, 10),
+		failures: choose(s, 3, 1, 0, 5), lasting: choose(s, 600*time.Millisecond, 0, 2*time.Second),
+		window: choose(s, 5*time.Second, 100*time.Millisecond, time.Minute), openFor: choose(s, time.Second, 10*time.Millisecond, time.Minute),
+		attemptTimeout: choose(s, 0, 0, 700*time.Millisecond, 3*time.Second),
+	}
+	if rules.rate == 0 && rules.failures == 0 {
+		rules.failures = 3
+	}
+	return rules
+}
+
+func playBreaker(t *testing.T, bytes []byte) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &schedule{bytes}
+		run := &breakerRun{
+			t: t, schedule: s, rules: drawBreakerRules(s),
+			models: map[string]*breakerModel{}, epoch: time.Now(), changes: map[string][]string{},
+		}
+		run.mu.Lock()
+		defer run.close()
+		r := run.rules
+		options := []steadyhttp.Option{
+			steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerFailureRate(r.rate, r.minRequests), steadyhttp.WithBreakerConsecutive(r.failures, r.lasting),
+			steadyhttp.WithBreakerWindow(r.window), steadyhttp.WithBreakerOpenFor(r.openFor), steadyhttp.WithAttemptTimeout(r.attemptTimeout),
+		}
+		if s.chance(50) {
+			options = append(options, steadyhttp.WithObserver(run.observe))
+		} else {
+			run.changes = nil
+		}
+		run.transport = newTransport(t, quiet{run.base}, options...)
+		for !s.done() {
+			run.step()
+			run.compare()
+		}
+		run.recover()
+	})
+}
+
+func (run *breakerRun) now() time.Duration { return time.Since(run.epoch) }
+
+func (run *breakerRun) observe(_ context.Context, event steadyhttp.Event) {
+	if event.Kind == steadyhttp.EventBreaker {
+		run.mu.Lock()
+		defer run.mu.Unlock()
+		run.changes[event.Origin] = append(run.changes[event.Origin], fmt.Sprint(event.From, " to ", event.To))
+	}
+}
+
+// base keeps an attempt until the schedule ends it, or its context does.
+func (run *breakerRun) base(r *http.Request) (*http.Response, error) {
+	call := r.Context().Value(modelCallKey{}).(*modelCall)
+	run.mu.Lock()
+	call.arrived = true
+	run.mu.Unlock()
+	givenUp := r.Context().Done()
+	if call.stubborn {
+		givenUp = nil
+	}
+	select {
+	case how := <-call.answer:
+		return how.play()
+	case <-givenUp:
+		return nil, context.Cause(r.Context())
+	}
+}
+
+func (run *breakerRun) model(origin string) *breakerModel {
+	if run.models[origin] == nil {
+		run.models[origin] = &breakerModel{rules: run.rules}
+	}
+	return run.models[origin]
+}
+
+func (run *breakerRun) step() {
+	s := run.schedule
+	switch s.pick(10) {
+	case 0, 1, 2:
+		run.start(choose(s, 1, 1, 1, 1, 2, 7))
+	case 3, 4, 5:
+		run.end(run.one(), choose(s, endings...))
+	case 6:
+		run.endAll(choose(s, resets, answersWell))
+	case 7:
+		if call := run.one(); call != nil {
+			run.cancel(call)
+		}
+	default:
+		run.sleep(run.drawTime())
+	}
+}
+
+func (run *breakerRun) one() *modelCall {
+	if len(run.pending) == 0 {
+		return nil
+	}
+	return run.pending[run.schedule.pick(len(run.pending))]
+}
+
+// drawTime prefers the moments around which something changes.
+func (run *breakerRun) drawTime() time.Duration {
+	times := []time.Duration{run.rules.lasting, time.Millisecond, 100 * time.Millisecond, time.Second, run.rules.window, run.rules.openFor, time.Hour, 1000 * 24 * time.Hour}
+	for _, origin := range slices.Sorted(maps.Keys(run.models)) {
+		model := run.models[origin]
+		if model.state == steadyhttp.BreakerOpen {
+			times = append(times, model.retryAt-run.now()-1, model.retryAt-run.now())
+		}
+		if model.probe != nil {
+			lease := model.probe.start + run.rules.lease() - run.now()
+			times = append(times, lease-1, lease)
+		}
+	}
+	return max(0, choose(run.schedule, times...))
+}
+
+// start starts calls at the same moment, all alike.
+func (run *breakerRun) start(calls int) {
+	s := run.schedule
+	origin := choose(s, "a", "a", "a", "b")
+	patience := choose(s, 0, 0, 0, 300*time.Millisecond, 1500*time.Millisecond)
+	stubborn, canceled := s.chance(20), s.chance(5) && calls == 1 // of several the first one makes room for the next
+	started := make([]*modelCall, calls)
+	for i := range started {
+		started[i] = run.newCall(origin, patience, stubborn)
+		if canceled {
+			started[i].cancel()
+		}
+		go run.send(started[i])
+	}
+	run.wait()
+	run.arrive(started)
+}
+
+func (run *breakerRun) newCall(origin string, patience time.Duration, stubborn bool) *modelCall {
+	call := &modelCall{origin: origin, start: run.now(), stubborn: stubborn, answer: make(chan ending, 1)}
+	call.ctx, call.cancel = context.WithCancel(context.WithValue(context.Background(), modelCallKey{}, call))
+	if patience > 0 {
+		call.deadline = run.now() + patience
+		call.ctx, call.cancel = context.WithTimeout(call.ctx, patience)
+	}
+	return call
+}
+
+func (run *breakerRun) send(call *modelCall) {
+	var response *http.Response
+	var err error
+	defer func() {
+		_ = recover()
+		run.mu.Lock()
+		defer run.mu.Unlock()
+		call.over, call.response, call.err = true, response, err
+	}()
+	r := (&http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "https", Host: call.origin}, Header: http.Header{}}).WithContext(call.ctx)
+	response, err = run.transport.RoundTrip(r)
+}
+
+// arrive compares who came through with the model, which does not care for the order of calls that are
+// alike.
+func (run *breakerRun) arrive(started []*modelCall) {
+	inOrder := slices.SortedStableFunc(slices.Values(started), func(a, b *modelCall) int {
+		return cmp.Compare(rank(a), rank(b))
+	})
+	for _, call := range inOrder {
+		admitted := run.model(call.origin).admits(call, run.now())
+		run.note("%s: call %p, patience %v, stubborn %v: admitted %v", call.origin, call, call.deadline, call.stubborn, admitted)
+		require.Equal(run.t, admitted, call.arrived, "whether a call to %s is sent at %v", call.origin, run.now())
+		switch {
+		case admitted && !call.over:
+			run.pending = append(run.pending, call)
+		case admitted:
+			run.settle(call, ending{name: "canceled before", err: context.Canceled})
+		case call.ctx.Err() == nil:
+			run.rejected(call)
+		default:
+			require.ErrorIs(run.t, call.err, context.Canceled)
+		}
+	}
+}
+
+func rank(call *modelCall) int {
+	if call.arrived {
+		return 0
+	}
+	return 1
+}
+
+func (run *breakerRun) rejected(call *modelCall) {
+	var rejection *steadyhttp.CircuitOpenError
+	require.ErrorAs(run.t, call.err, &rejection)
+	retryAt := time.Time{}
+	if model := run.model(call.origin); model.state == steadyhttp.BreakerOpen {
+		retryAt = run.epoch.Add(model.retryAt)
+	}
+	require.True(run.t, retryAt.Equal(rejection.RetryAt), "%v, want %v", rejection.RetryAt, retryAt)
+}
+
+// end ends a call by what its base does.
+func (run *breakerRun) end(call *modelCall, how ending) {
+	if call == nil {
+		return
+	}
+	call.answer <- how
+	run.wait()
+	require.True(run.t, call.over, "a call that was answered is over")
+	run.settle(call, how)
+}
+
+// endAll ends at the same moment all calls for which the order does not matter.
+func (run *breakerRun) endAll(how ending) {
+	var ended []*modelCall
+	for _, call := range run.pending {
+		if run.judge(call, how).silence == 0 {
+			ended = append(ended, call)
+			call.answer <- how
+		}
+	}
+	run.wait()
+	for _, call := range ended {
+		run.settle(call, how)
+	}
+}
+
+func (run *breakerRun) cancel(call *modelCall) {
+	call.cancel()
+	run.wait()
+	if call.over {
+		run.settle(call, ending{name: "canceled", err: context.Canceled})
+	}
+}
+
+// sleep lets time pass, and takes note of the calls whose time is over meanwhile.
+func (run *breakerRun) sleep(d time.Duration) {
+	until := run.now() + d
+	for {
+		next := until
+		for _, call := range run.pending {
+			if !call.stubborn {
+				next = min(next, call.ends(run.rules))
+			}
+		}
+		run.pass(max(0, next-run.now()))
+		run.settleAll()
+		if next == until {
+			return
+		}
+	}
+}
+
+// ends is when the call ends of itself.
+func (c *modelCall) ends(rules breakerRules) time.Duration {
+	end := time.Duration(1<<63 - 1)
+	if c.deadline > 0 {
+		end = c.deadline
+	}
+	if rules.attemptTimeout > 0 {
+		end = min(end, c.start+rules.attemptTimeout)
+	}
+	return end
+}
+
+func (run *breakerRun) settleAll() {
+	for _, call := range slices.Clone(run.pending) {
+		if call.over {
+			run.settle(call, ending{name: "out of time", health: ill, silent: true, err: context.DeadlineExceeded})
+		}
+	}
+}
+
+// settle tells the model of an outcome.
+func (run *breakerRun) settle(call *modelCall, how ending) {
+	run.pending = slices.DeleteFunc(run.pending, func(other *modelCall) bool { return other == call })
+	outcome := run.judge(call, how)
+	run.note("%s: call %p ends with %s: health %d, silence %v", call.origin, call, how.name, outcome.health, outcome.silence)
+	if run.model(call.origin).ends(call, outcome) {
+		run.opened(run.model(call.origin), outcome)
+	}
+	if how.leave == nil {
+		require.NotEqual(run.t, call.response == nil, call.err == nil, "exactly one of response and error")
+	}
+	call.cancel()
+}
+
+// judge says what an outcome tells. A response is one, whatever happened besides, unless the attempt's
+// time was over; of errors the caller's own reasons come first.
+func (run *breakerRun) judge(call *modelCall, how ending) told {
+	now := run.now()
+	outcome := told{health: how.health, start: call.start, at: now}
+	took := now - call.start
+	timedOut := run.rules.attemptTimeout > 0 && took >= run.rules.attemptTimeout
+	if how.leave != nil || how.status != 0 && !timedOut {
+		return outcome
+	}
+	switch {
+	case call.ctx.Err() == context.Canceled:
+		outcome.health = nothing
+	case call.ctx.Err() != nil:
+		outcome.health = nothing
+		if took >= time.Second {
+			outcome.health = ill
+		}
+	case timedOut:
+		outcome.health = ill
+	}
+	if outcome.health == ill && (how.silent || timedOut) {
+		outcome.silence = took
+	}
+	return outcome
+}
+
+// opened learns from the breaker for how long it is open, which is spread, and checks the bounds. What a
+// failed probe has waited counts towards it, but a quarter remains.
+func (run *breakerRun) opened(model *breakerModel, last told) {
+	waited := time.Duration(0)
+	if strings.HasPrefix(model.changes[len(model.changes)-1], "half_open") {
+		waited = last.at - last.start
+	}
+	earliest, latest := run.rules.openFor*8/10, run.rules.openFor*12/10
+	status := run.status(model)
+	if status.State != steadyhttp.BreakerOpen {
+		return // compare tells
+	}
+	model.retryAt = status.RetryAt.Sub(run.epoch)
+	open := model.retryAt - last.at
+	require.GreaterOrEqual(run.t, open, max(earliest-waited, earliest/4), "open time after a probe of %v", waited)
+	require.LessOrEqual(run.t, open, max(latest-waited, latest/4), "open time after a probe of %v", waited)
+}
+
+func (run *breakerRun) status(model *breakerModel) steadyhttp.BreakerStatus {
+	for _, status := range run.transport.Breakers() {
+		if run.models[strings.TrimSuffix(strings.TrimPrefix(status.Origin, "https://"), ":443")] == model {
+			return status
+		}
+	}
+	return steadyhttp.BreakerStatus{}
+}
+
+// compare checks that breakers and models agree in all that can be seen.
+func (run *breakerRun) compare() {
+	statuses := run.transport.Breakers()
+	require.Len(run.t, statuses, len(run.models))
+	for i, origin := range slices.Sorted(maps.Keys(run.models)) {
+		model := run.models[origin]
+		requests, failures := model.counted(run.now())
+		want := steadyhttp.BreakerStatus{Origin: "https://" + origin + ":443", State: model.state, Requests: uint32(requests), Failures: uint32(failures)}
+		if model.state == steadyhttp.BreakerOpen {
+			want.RetryAt = statuses[i].RetryAt
+		}
+		require.Equal(run.t, want, statuses[i], "at %v", run.now())
+		if run.changes != nil {
+			require.Equal(run.t, model.changes, run.changes[want.Origin])
+		}
+	}
+}
+
+// recover ends all calls, and shows that no permit is lost: whatever happened, a breaker whose origin is
+// well again closes.
+func (run *breakerRun) recover() {
+	for len(run.pending) > 0 {
+		run.end(run.pending[0], resets)
+		run.compare()
+	}
+	run.sleep(2 * time.Minute)
+	for range 2 {
+		for _, origin := range slices.Sorted(maps.Keys(run.models)) {
+			call := run.newCall(origin, 0, false)
+			go run.send(call)
+			run.wait()
+			run.arrive([]*modelCall{call})
+			require.True(run.t, call.arrived, "a call to an origin that was left alone is sent")
+			run.end(call, answersWell)
+			run.compare()
+			require.Equal(run.t, steadyhttp.BreakerClosed, run.models[origin].state)
+		}
+	}
+}
+
+func TestBreakerDoesAsItsModel(t *testing.T) {
+	t.Parallel()
+	explore(t, 500, 300, playBreaker)
+}
+
+func FuzzBreakerModel(f *testing.F) {
+	f.Add([]byte("a breaker"))
+	f.Fuzz(playBreaker)
+}
+
+// The model found that such an attempt counted as one that had ended when its time was over.
+func TestAnswerThatComesAfterItsTimeIsCountedWhenItCame(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		deaf := function(func(*http.Request) (*http.Response, error) {
+			time.Sleep(time.Hour)
+			return answersWell.play()
+		})
+		transport := newTransport(t, scripted(fail(errReset), deaf), single(
+			steadyhttp.WithAttemptTimeout(time.Second), steadyhttp.WithBreakerConsecutive(3, time.Minute))...)
+		sendMany(t, transport, 2)
+		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport), "after a failure and an hour of silence")
+	})
+}
