@@ -193,7 +193,7 @@ var (
 	answersWell = ending{name: "200", health: well, status: 200}
 	resets      = ending{name: "reset", health: ill, err: errReset}
 
-	endings = []ending{
+	endings = []ending{ // the first two may come all at once
 		answersWell, resets,
 		{name: "301", health: well, status: 301},
 		{name: "404", health: well, status: 404},
@@ -243,6 +243,9 @@ type breakerRun struct {
 	t         *testing.T
 	schedule  *schedule
 	rules     breakerRules
+	endings   []ending
+	patience  []time.Duration // 0 is endless
+	stubborn  int             // how many of a hundred calls a base does not give up with their contexts
 	transport *steadyhttp.Transport
 	models    map[string]*breakerModel
 	epoch     time.Time
@@ -296,13 +299,36 @@ func drawBreakerRules(s *schedule) breakerRules {
 	return rules
 }
 
+// strictest rules open a breaker at the first failure.
+var strictest = breakerRules{rate: 0.01, minRequests: 1, failures: 1, window: time.Minute, openFor: time.Hour}
+
 func playBreaker(t *testing.T, bytes []byte) {
+	s := &schedule{bytes}
+	run := &breakerRun{
+		schedule: s, rules: drawBreakerRules(s), endings: endings,
+		patience: []time.Duration{0, 0, 0, 300 * time.Millisecond, 1500 * time.Millisecond}, stubborn: 20,
+	}
+	run.play(t)
+}
+
+// playHealthy has calls that end in every way in which they can at a server that is well.
+func playHealthy(t *testing.T, bytes []byte) {
+	fine := slices.DeleteFunc(slices.Clone(endings), func(e ending) bool { return e.health == ill })
+	run := &breakerRun{
+		schedule: &schedule{bytes}, rules: strictest, endings: fine,
+		patience: []time.Duration{0, 0, time.Millisecond, time.Second - 1},
+	}
+	run.play(t)
+	for origin, model := range run.models {
+		require.Empty(t, model.changes, origin)
+	}
+}
+
+func (run *breakerRun) play(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &schedule{bytes}
-		run := &breakerRun{
-			t: t, schedule: s, rules: drawBreakerRules(s),
-			models: map[string]*breakerModel{}, epoch: time.Now(), changes: map[string][]string{},
-		}
+		s := run.schedule
+		run.t, run.epoch = t, time.Now()
+		run.models, run.changes = map[string]*breakerModel{}, map[string][]string{}
 		run.mu.Lock()
 		defer run.close()
 		r := run.rules
@@ -365,9 +391,9 @@ func (run *breakerRun) step() {
 	case 0, 1, 2:
 		run.start(choose(s, 1, 1, 1, 1, 2, 7))
 	case 3, 4, 5:
-		run.end(run.one(), choose(s, endings...))
+		run.end(run.one(), choose(s, run.endings...))
 	case 6:
-		run.endAll(choose(s, resets, answersWell))
+		run.endAll(choose(s, run.endings[0], run.endings[1]))
 	case 7:
 		if call := run.one(); call != nil {
 			run.cancel(call)
@@ -404,8 +430,8 @@ func (run *breakerRun) drawTime() time.Duration {
 func (run *breakerRun) start(calls int) {
 	s := run.schedule
 	origin := choose(s, "a", "a", "a", "b")
-	patience := choose(s, 0, 0, 0, 300*time.Millisecond, 1500*time.Millisecond)
-	stubborn, canceled := s.chance(20), s.chance(5) && calls == 1 // of several the first one makes room for the next
+	patience := choose(s, run.patience...)
+	stubborn, canceled := s.chance(run.stubborn), s.chance(5) && calls == 1 // of several the first one makes room for the next
 	started := make([]*modelCall, calls)
 	for i := range started {
 		started[i] = run.newCall(origin, patience, stubborn)
@@ -643,7 +669,7 @@ func (run *breakerRun) compare() {
 // well again closes.
 func (run *breakerRun) recover() {
 	for len(run.pending) > 0 {
-		run.end(run.pending[0], resets)
+		run.end(run.pending[0], run.endings[1])
 		run.compare()
 	}
 	run.sleep(2 * time.Minute)
@@ -664,6 +690,11 @@ func (run *breakerRun) recover() {
 func TestBreakerDoesAsItsModel(t *testing.T) {
 	t.Parallel()
 	explore(t, 500, 300, playBreaker)
+}
+
+func TestBreakerNeverOpensForAHealthyServer(t *testing.T) {
+	t.Parallel()
+	explore(t, 500, 300, playHealthy)
 }
 
 func FuzzBreakerModel(f *testing.F) {
