@@ -303,7 +303,7 @@ func drawBreakerRules(s *schedule) breakerRules {
 var strictest = breakerRules{rate: 0.01, minRequests: 1, failures: 1, window: time.Minute, openFor: time.Hour}
 
 func playBreaker(t *testing.T, bytes []byte) {
-	s := &schedule{bytes}
+	s := newSchedule(bytes)
 	run := &breakerRun{
 		schedule: s, rules: drawBreakerRules(s), endings: endings,
 		patience: []time.Duration{0, 0, 0, 300 * time.Millisecond, 1500 * time.Millisecond}, stubborn: 20,
@@ -315,7 +315,7 @@ func playBreaker(t *testing.T, bytes []byte) {
 func playHealthy(t *testing.T, bytes []byte) {
 	fine := slices.DeleteFunc(slices.Clone(endings), func(e ending) bool { return e.health == ill })
 	run := &breakerRun{
-		schedule: &schedule{bytes}, rules: strictest, endings: fine,
+		schedule: newSchedule(bytes), rules: strictest, endings: fine,
 		patience: []time.Duration{0, 0, time.Millisecond, time.Second - 1},
 	}
 	run.play(t)
@@ -412,7 +412,7 @@ func (run *breakerRun) one() *modelCall {
 
 // drawTime prefers the moments around which something changes.
 func (run *breakerRun) drawTime() time.Duration {
-	times := []time.Duration{run.rules.lasting, time.Millisecond, 100 * time.Millisecond, time.Second, run.rules.window, run.rules.openFor, time.Hour, 1000 * 24 * time.Hour}
+	times := []time.Duration{run.rules.lasting, time.Millisecond, 100 * time.Millisecond, time.Second, run.rules.window, run.rules.openFor, time.Hour, 30 * 24 * time.Hour}
 	for _, origin := range slices.Sorted(maps.Keys(run.models)) {
 		model := run.models[origin]
 		if model.state == steadyhttp.BreakerOpen {

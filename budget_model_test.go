@@ -93,7 +93,7 @@ type budgetRun struct {
 
 func playBudget(t *testing.T, bytes []byte) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &schedule{bytes}
+		s := newSchedule(bytes)
 		run := &budgetRun{t: t, schedule: s, models: map[string]*budgetModel{}, epoch: time.Now(), rules: budgetModel{ratio: 0.2, burst: 5}}
 		options := []steadyhttp.Option{
 			steadyhttp.WithoutBreaker(), steadyhttp.WithMaxAttempts(2),
@@ -145,7 +145,7 @@ func (run *budgetRun) step() {
 	case 4, 5:
 		run.succeed(choose(s, 1, 5, 30, 100))
 	default:
-		time.Sleep(choose(s, 100*time.Millisecond, 999*time.Millisecond, time.Second, 3*time.Second, 9*time.Second, 10*time.Second, time.Hour, 1000*24*time.Hour))
+		time.Sleep(choose(s, 100*time.Millisecond, 999*time.Millisecond, time.Second, 3*time.Second, 9*time.Second, 10*time.Second, time.Hour, 30*24*time.Hour))
 	}
 }
 

@@ -13,6 +13,9 @@ import (
 // choice is the first.
 type schedule struct{ rest []byte }
 
+// newSchedule leaves out what would last for ever: a bubble's clock ends in 2262.
+func newSchedule(bytes []byte) *schedule { return &schedule{bytes[:min(len(bytes), 1000)]} }
+
 func (s *schedule) done() bool { return len(s.rest) == 0 }
 
 // pick chooses a number below n.
