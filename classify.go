@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -300,10 +301,18 @@ func (streamError) Error() string { return "HTTP/2 stream error" }
 // act on the request (§8.7).
 const refusedStream = 7
 
-// isWireError reports whether err can only have come from a connection.
+// isWireError reports whether err can only have come from a connection. A *url.Error, which http.Client puts
+// around every error, has a net.Error's methods and says nothing of its own.
 func isWireError(err error) bool {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return true
+	}
 	var network net.Error
-	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	if !errors.As(err, &network) {
+		return false
+	}
+	client, ok := network.(*url.Error)
+	return !ok || isWireError(client.Err)
 }
 
 // unsendable reports whether net/http refuses to send this request (http.Transport.roundTrip). Its
