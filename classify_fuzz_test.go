@@ -194,24 +194,31 @@ func byStatus(code int) steadyhttp.Class {
 	}
 }
 
+func playOutcome(t *testing.T, bytes []byte) {
+	s := newSchedule(bytes)
+	r, sendable := drawRequest(s)
+	if s.chance(40) {
+		response := drawResponse(s)
+		require.Equal(t, byStatus(response.StatusCode), steadyhttp.Classify(r, response, nil))
+		require.Equal(t, byStatus(response.StatusCode), steadyhttp.Classify(r, response, errReset), "a response decides alone")
+		checkRetries(t, r, response, nil)
+		return
+	}
+	require.Equal(t, steadyhttp.Unclassified, steadyhttp.Classify(r, nil, nil))
+	tree := &errorTree{schedule: s}
+	err := tree.grow(4)
+	checkErrorClass(t, r, err, tree, sendable)
+	checkRetries(t, r, nil, err)
+}
+
+func TestAnyOutcomeHasAClassAndTheRetriesOfIt(t *testing.T) {
+	t.Parallel()
+	explore(t, 5000, 100, playOutcome)
+}
+
 func FuzzClassify(f *testing.F) {
 	f.Add([]byte("an outcome"))
-	f.Fuzz(func(t *testing.T, bytes []byte) {
-		s := newSchedule(bytes)
-		r, sendable := drawRequest(s)
-		if s.chance(40) {
-			response := drawResponse(s)
-			require.Equal(t, byStatus(response.StatusCode), steadyhttp.Classify(r, response, nil))
-			require.Equal(t, byStatus(response.StatusCode), steadyhttp.Classify(r, response, errReset), "a response decides alone")
-			fuzzRetries(t, r, response, nil)
-			return
-		}
-		require.Equal(t, steadyhttp.Unclassified, steadyhttp.Classify(r, nil, nil))
-		tree := &errorTree{schedule: s}
-		err := tree.grow(4)
-		checkErrorClass(t, r, err, tree, sendable)
-		fuzzRetries(t, r, nil, err)
-	})
+	f.Fuzz(playOutcome)
 }
 
 func checkErrorClass(t *testing.T, r *http.Request, err error, tree *errorTree, sendable bool) {
@@ -233,8 +240,8 @@ func checkErrorClass(t *testing.T, r *http.Request, err error, tree *errorTree, 
 	}
 }
 
-// fuzzRetries sends the request where this is the first outcome, and a 200 the next.
-func fuzzRetries(t *testing.T, r *http.Request, response *http.Response, err error) {
+// checkRetries sends the request where this is the first outcome, and a 200 the next.
+func checkRetries(t *testing.T, r *http.Request, response *http.Response, err error) {
 	t.Helper()
 	sent := 0
 	base := quiet{func(*http.Request) (*http.Response, error) {

@@ -1,0 +1,213 @@
+package steadyhttp_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+// word takes eight bytes as a number.
+func (s *schedule) word() uint64 {
+	var word [8]byte
+	copy(word[:], s.rest)
+	s.rest = s.rest[min(8, len(s.rest)):]
+	return binary.LittleEndian.Uint64(word[:])
+}
+
+func (s *schedule) number() int {
+	return choose(s, 1, 0, -1, 2, 3, 10, math.MaxInt, math.MinInt, math.MaxInt32, math.MaxInt32+1, math.MaxUint32+1, int(s.word()))
+}
+
+func (s *schedule) fraction() float64 {
+	return choose(s, 0.5, 0, 1, -0.1, math.Nextafter(1, 2), math.SmallestNonzeroFloat64, math.NaN(), math.Inf(1), math.Inf(-1), math.Float64frombits(s.word()))
+}
+
+func (s *schedule) duration() time.Duration {
+	return choose(s, time.Second, 0, 1, -1, time.Millisecond, 10*time.Millisecond-1, time.Minute, time.Hour, 30*24*time.Hour, math.MaxInt64, math.MaxInt64-1, math.MinInt64, time.Duration(s.word()))
+}
+
+// An optionsDraw is a set of options with arbitrary values, and what their comments say of those.
+type optionsDraw struct {
+	s       *schedule
+	options []steadyhttp.Option
+	wrong   [][2]any // option and value
+
+	rate, failures, without bool // of the breaker
+}
+
+func (d *optionsDraw) add(option steadyhttp.Option) { d.options = append(d.options, option) }
+
+// want notes a value that breaks its option's rule.
+func (d *optionsDraw) want(holds bool, option string, value any) {
+	if !holds {
+		d.wrong = append(d.wrong, [2]any{option, value})
+	}
+}
+
+func (d *optionsDraw) draw() {
+	s := d.s
+	n, m, f, a, b := s.number(), s.number(), s.fraction(), s.duration(), s.duration()
+	switch s.pick(20) {
+	case 0:
+		d.add(steadyhttp.WithMaxAttempts(n))
+		d.want(n >= 1, "WithMaxAttempts", n)
+	case 1:
+		d.add(steadyhttp.WithBackoff(a, b))
+		d.want(a > 0, "WithBackoff", a)
+		d.want(b >= a, "WithBackoff", b)
+	case 2:
+		d.add(steadyhttp.WithMaxRetryAfter(a))
+		d.want(a >= 0, "WithMaxRetryAfter", a)
+	case 3:
+		d.add(steadyhttp.WithTimeout(a))
+		d.want(a >= 0, "WithTimeout", a)
+	case 4:
+		d.add(steadyhttp.WithAttemptTimeout(a))
+		d.want(a >= 0, "WithAttemptTimeout", a)
+	case 5:
+		d.add(steadyhttp.WithRetryBudget(f, n))
+		d.want(f >= 0 && f <= 1, "WithRetryBudget", f)
+		d.want(n >= 1, "WithRetryBudget", n)
+	case 6:
+		d.add(steadyhttp.WithReplayBuffer(int64(n)))
+		d.want(n >= 0, "WithReplayBuffer", n)
+	case 7:
+		d.add(steadyhttp.WithBreakerFailureRate(f, n))
+		d.want(f >= 0 && f <= 1, "WithBreakerFailureRate", f)
+		d.want(n >= 1 && n <= math.MaxInt32, "WithBreakerFailureRate", n)
+		d.rate = f > 0
+	case 8:
+		d.add(steadyhttp.WithBreakerConsecutive(m, a))
+		d.want(m >= 0 && m <= math.MaxInt32, "WithBreakerConsecutive", m)
+		d.want(a >= 0, "WithBreakerConsecutive", a)
+		d.failures = uint32(m) > 0
+	case 9:
+		d.add(steadyhttp.WithBreakerWindow(a))
+		d.want(a >= 10*time.Millisecond, "WithBreakerWindow", a)
+	case 10:
+		d.add(steadyhttp.WithBreakerOpenFor(a))
+		d.want(a >= time.Millisecond, "WithBreakerOpenFor", a)
+	case 11:
+		d.add(steadyhttp.WithOriginLimit(n))
+		d.want(n >= 1, "WithOriginLimit", n)
+	default:
+		d.drawRest()
+	}
+}
+
+// drawRest is of the options without numbers.
+func (d *optionsDraw) drawRest() {
+	var (
+		classify steadyhttp.Classifier
+		observe  func(context.Context, steadyhttp.Event)
+		key      func(*http.Request) string
+		policy   func() backoff.BackOff
+	)
+	given := d.s.chance(60)
+	if given {
+		classify = func(*http.Request, *http.Response, error) steadyhttp.Class { return 200 }
+		observe = func(context.Context, steadyhttp.Event) {}
+		key = func(*http.Request) string { return "key" }
+		policy = func() backoff.BackOff { return backoff.NewConstantBackOff(time.Minute) }
+	}
+	switch d.s.pick(9) {
+	case 0:
+		d.add(steadyhttp.WithClassifier(classify))
+		d.want(given, "WithClassifier", "nil")
+	case 1:
+		d.add(steadyhttp.WithObserver(observe))
+		d.want(given, "WithObserver", "nil")
+	case 2:
+		d.add(steadyhttp.WithOriginKey(key))
+		d.want(given, "WithOriginKey", "nil")
+	case 3:
+		d.add(steadyhttp.WithBackoffPolicy(policy))
+		d.want(given, "WithBackoffPolicy", "nil")
+	case 4:
+		d.add(steadyhttp.WithoutBreaker())
+		d.without = true
+	case 5:
+		d.add(steadyhttp.WithoutRetryBudget())
+	case 6:
+		d.add(steadyhttp.WithRetryNonIdempotent())
+	case 7:
+		d.add(steadyhttp.WithIdempotencyKeys())
+	default:
+		d.add(nil)
+		d.want(false, fmt.Sprintf("option %d", len(d.options)), "nil")
+	}
+}
+
+func playOptions(t *testing.T, bytes []byte) {
+	d := &optionsDraw{s: newSchedule(bytes), rate: true, failures: true}
+	for range d.s.pick(6) + 1 {
+		d.draw()
+	}
+	d.want(d.without || d.rate || d.failures, "WithBreakerConsecutive", "both 0")
+	synctest.Test(t, d.check)
+}
+
+func TestAnyOptionsAreRefusedByNameOrWork(t *testing.T) {
+	t.Parallel()
+	explore(t, 1000, 100, playOptions)
+}
+
+func FuzzOptions(f *testing.F) {
+	f.Add([]byte("options"))
+	f.Fuzz(playOptions)
+}
+
+// check: either an error names each value that is wrong, or a call ends in time.
+func (d *optionsDraw) check(t *testing.T) {
+	sent := 0
+	base := quiet{func(*http.Request) (*http.Response, error) {
+		time.Sleep(time.Millisecond)
+		sent++
+		return choose(d.s, endings[:9]...).play()
+	}}
+	client, err := steadyhttp.Wrap(&http.Client{Transport: base}, d.options...)
+	if len(d.wrong) > 0 {
+		require.Error(t, err)
+		require.Nil(t, client)
+		for _, wrong := range d.wrong {
+			require.ErrorContains(t, err, fmt.Sprint(wrong[0]))
+			require.ErrorContains(t, err, fmt.Sprint(wrong[1]))
+		}
+		return
+	}
+	require.NoError(t, err)
+	transport := client.Transport.(*steadyhttp.Transport)
+	require.NotEmpty(t, transport.String())
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodGet} {
+		before := sent
+		d.call(t, client, method)
+		transport.Breakers()
+		require.Positive(t, sent, "the first call is sent")
+		require.LessOrEqual(t, sent-before, 10_000)
+		time.Sleep(time.Hour)
+	}
+}
+
+// call bounds a call by its deadline, since a wait may be as long as the options say.
+func (d *optionsDraw) call(t *testing.T, client *http.Client, method string) {
+	const patience = time.Hour
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	start := time.Now()
+	response, err := client.Do(request(t, ctx, method, ""))
+	require.LessOrEqual(t, time.Since(start), patience+50*time.Millisecond)
+	require.NotEqual(t, response == nil, err == nil)
+	if response != nil {
+		require.NoError(t, response.Body.Close())
+	}
+}
