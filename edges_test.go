@@ -704,6 +704,7 @@ func TestRequestWithAControlCharacterIsRefusedBeforeItIsSent(t *testing.T) {
 			} else {
 				server.Start()
 			}
+			t.Cleanup(server.Close)
 			t.Cleanup(server.CloseClientConnections)
 			transport := newTransport(t, server.Client().Transport, steadyhttp.WithBackoff(time.Millisecond, time.Millisecond))
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

@@ -87,6 +87,7 @@ func (q quiet) RoundTrip(r *http.Request) (*http.Response, error) { return q.ans
 
 func newTransport(t *testing.T, base http.RoundTripper, options ...steadyhttp.Option) *steadyhttp.Transport {
 	t.Helper()
+	label(t.Name()) // for what the test starts
 	transport, err := steadyhttp.NewTransport(base, options...)
 	require.NoError(t, err)
 	return transport

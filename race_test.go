@@ -1,0 +1,5 @@
+//go:build race
+
+package steadyhttp_test
+
+func init() { underRace = true }
