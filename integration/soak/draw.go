@@ -45,7 +45,7 @@ func (d draw) size() int {
 	if d.percent(3) {
 		return d.IntN(1 << 19)
 	}
-	return d.IntN(1 << 13)
+	return d.IntN(1 << 15)
 }
 
 // oneOf draws from a list in which each is as likely as its weight says.
