@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"sync"
 	"time"
 )
@@ -96,42 +95,4 @@ func (l *ledger) settle(order uint64) (processed int) {
 		processed = e.processed
 	})
 	return processed
-}
-
-// faults are what was found.
-type faults struct {
-	mu    sync.Mutex
-	found []string
-}
-
-// enough faults are kept to see what is wrong.
-const enough = 50
-
-func (f *faults) add(format string, arguments ...any) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.found) < enough {
-		f.found = append(f.found, fmt.Sprintf(format, arguments...))
-	}
-}
-
-func (f *faults) list() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.found
-}
-
-// A tally counts what happened, by name.
-type tally struct {
-	mu     sync.Mutex
-	counts map[string]int
-}
-
-func (t *tally) count(name string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.counts == nil {
-		t.counts = make(map[string]int)
-	}
-	t.counts[name]++
 }

@@ -16,12 +16,15 @@ import (
 	"time"
 )
 
+// patience is what a loaded machine is given.
+const patience = time.Minute
+
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == stationFlag {
 		must(runStation(os.Args[2:], os.Stdin, os.Stdout))
 		return
 	}
-	s := settings{settling: 20 * time.Second}
+	s := settings{slack: patience, settling: patience}
 	flag.DurationVar(&s.duration, "duration", 10*time.Minute, "how long to run")
 	flag.Uint64Var(&s.seed, "seed", 0, "what to draw from; 0 means any")
 	flag.IntVar(&s.callers, "callers", 128, "how many goroutines call")

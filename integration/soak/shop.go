@@ -149,10 +149,10 @@ func failAfter(status int) func(*visit) {
 	}
 }
 
-// deny answers with a status and a body that nobody needs, which stalls at times.
+// deny answers with a status and a body that stalls at times.
 func (v *visit) deny(status int) {
+	content := v.begin()
 	v.w.WriteHeader(status)
-	content := v.noise(v.size())
 	_, _ = v.w.Write(content[:len(content)/2])
 	if v.percent(20) {
 		v.w.(http.Flusher).Flush()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -45,17 +43,17 @@ const (
 	outage = "outage"
 )
 
-// A station is the process in which the networks are.
+// A station is the process in which the networks are. It runs until its input ends.
 type station struct {
 	command  *exec.Cmd
-	orders   io.WriteCloser
+	input    io.WriteCloser
 	networks []*network
 }
 
 // A network is what lies between callers and one shop. Its weather is drawn from the seed.
 type network struct {
 	draw      draw
-	station   *station
+	cut       func()            // drops all connections, at the shop's end
 	addresses map[string]string // of the proxy for each weather
 	weather   atomic.Value      // a string of the climate
 	open      atomic.Int64      // connections
@@ -71,8 +69,9 @@ func startStation(seed uint64, targets []string) (*station, error) {
 		return nil, err
 	}
 	s := &station{command: exec.Command(self, append([]string{stationFlag}, targets...)...)}
+	s.command.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // it has no report to wait for
 	s.command.Stderr = os.Stderr
-	if s.orders, err = s.command.StdinPipe(); err != nil {
+	if s.input, err = s.command.StdinPipe(); err != nil {
 		return nil, err
 	}
 	answers, err := s.command.StdoutPipe()
@@ -84,31 +83,32 @@ func startStation(seed uint64, targets []string) (*station, error) {
 	}
 	var addresses []map[string]string
 	if err := json.NewDecoder(answers).Decode(&addresses); err != nil {
-		return nil, fmt.Errorf("what the station says: %w", err)
+		return nil, fmt.Errorf("what the station says: %w; it ended with: %w", err, s.close())
 	}
 	for i := range targets {
-		n := &network{draw: drawFrom(seed, weathers, uint64(i)), station: s, addresses: addresses[i]}
+		n := &network{draw: drawFrom(seed, weathers, uint64(i)), addresses: addresses[i]}
 		n.weather.Store(fine)
 		s.networks = append(s.networks, n)
 	}
 	return s, nil
 }
 
-// close ends the station: it runs until its input ends.
+// close ends the station, by force if it must.
 func (s *station) close() error {
-	_ = s.orders.Close()
+	_ = s.input.Close()
+	defer time.AfterFunc(patience, func() { _ = s.command.Process.Kill() }).Stop()
 	return s.command.Wait()
 }
 
 // change lets one weather follow another, until it is told to stop. An outage begins by cutting what there is.
-func (n *network) change(number int, stop <-chan struct{}) {
+func (n *network) change(stop <-chan struct{}) {
 	for {
 		weather := oneOf(n.draw, climate)
 		n.weather.Store(weather)
 		longest := 2 * time.Second
 		if weather == outage {
 			longest = 600 * time.Millisecond
-			_, _ = fmt.Fprintln(n.station.orders, number)
+			n.cut()
 		}
 		select {
 		case <-stop:
@@ -146,33 +146,28 @@ func (c *countedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// runStation is the station's main: it tells its addresses, and cuts the connections to a server when it reads
-// its number, until there is nothing more to read.
-func runStation(targets []string, orders io.Reader, answers io.Writer) error {
+// runStation is the station's main: it tells its addresses, and stays until there is nothing to read.
+func runStation(targets []string, input io.Reader, answers io.Writer) error {
 	zerolog.SetGlobalLevel(zerolog.Disabled) // some toxics have a logger of their own
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	var proxies []map[string]*toxiproxy.Proxy
 	var addresses []map[string]string
 	for _, target := range targets {
-		before, err := startProxies(server, target)
+		proxies, err := startProxies(server, target)
 		if err != nil {
 			return err
 		}
-		listen := make(map[string]string)
-		for weather, proxy := range before {
-			listen[weather] = proxy.Listen
-		}
-		proxies, addresses = append(proxies, before), append(addresses, listen)
+		addresses = append(addresses, proxies)
 	}
 	if err := json.NewEncoder(answers).Encode(addresses); err != nil {
 		return err
 	}
-	return cut(proxies, orders)
+	_, err := io.Copy(io.Discard, input)
+	return err
 }
 
-// startProxies starts one for each weather.
-func startProxies(server *toxiproxy.ApiServer, target string) (map[string]*toxiproxy.Proxy, error) {
-	proxies := make(map[string]*toxiproxy.Proxy)
+// startProxies starts one for each weather, and returns their addresses.
+func startProxies(server *toxiproxy.ApiServer, target string) (map[string]string, error) {
+	addresses := make(map[string]string)
 	for _, c := range climate {
 		if c.choice == outage {
 			continue
@@ -181,7 +176,7 @@ func startProxies(server *toxiproxy.ApiServer, target string) (map[string]*toxip
 		if err := proxy.Start(); err != nil {
 			return nil, err
 		}
-		proxies[c.choice] = proxy
+		addresses[c.choice] = proxy.Listen
 		if c.choice == fine {
 			continue
 		}
@@ -189,23 +184,5 @@ func startProxies(server *toxiproxy.ApiServer, target string) (map[string]*toxip
 			return nil, err
 		}
 	}
-	return proxies, nil
-}
-
-// cut drops the connections of the proxies whose number it reads.
-func cut(proxies []map[string]*toxiproxy.Proxy, numbers io.Reader) error {
-	lines := bufio.NewScanner(numbers)
-	for lines.Scan() {
-		number, err := strconv.Atoi(lines.Text())
-		if err != nil {
-			return err
-		}
-		for _, proxy := range proxies[number] {
-			proxy.Stop()
-			if err := proxy.Start(); err != nil {
-				return err
-			}
-		}
-	}
-	return lines.Err()
+	return addresses, nil
 }
