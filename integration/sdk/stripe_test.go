@@ -51,6 +51,15 @@ func TestStripeCreatesOnceByItsKey(t *testing.T) {
 	assert.NotContains(t, created, "")
 }
 
+func TestStripeDoesNotRetryWhatWasRetried(t *testing.T) {
+	t.Parallel()
+	at := serve(t, fail(http.StatusServiceUnavailable))
+	ctx, assertStatuses := reported(t)
+	_, err := newStripe(at.steady(t), "sk_test").V1Customers.Retrieve(ctx, "cus_7", nil)
+	require.Error(t, err)
+	assertStatuses(503, 503, 503, 503)
+}
+
 func TestStripeDeclineIsNotAskedForAgain(t *testing.T) {
 	t.Parallel()
 	at := serve(t, fail(http.StatusPaymentRequired))
