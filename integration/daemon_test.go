@@ -33,7 +33,7 @@ func launch(t *testing.T, directory, name string, arguments ...string) *daemon {
 		group:   filepath.Join(directory, "process-group"),
 		exited:  make(chan struct{}),
 	}
-	d.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	d.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM} // should the test be killed
 	d.command.Stdout, d.command.Stderr = t.Output(), t.Output()
 	require.NoError(t, d.command.Start())
 	require.NoError(t, os.WriteFile(d.group, []byte(strconv.Itoa(d.command.Process.Pid)), 0o600))
