@@ -36,7 +36,7 @@ func (t *tally) print() {
 	}
 }
 
-// expected is what happens among plenty of orders, else they tested less than they should.
+// expected is what happens on the way to plenty of good answers, else they tested less than they should.
 var expected = []string{
 	"status: 200", "status: 429", "status: 503", "body: whole", "body: cut off",
 	"attempt: success", "attempt: client_fault", "attempt: throttled", "attempt: transient", "attempt: unprocessed",
@@ -46,12 +46,12 @@ var expected = []string{
 	"error: circuit open", "error: cancelled", "error: attempt timeout", "breaker: open", "breaker: half_open", "breaker: closed",
 }
 
-const plenty = 10_000
+const plenty = 4_000
 
-// suffices checks that enough has happened. How many orders there are is up to the machine.
+// suffices checks that enough has happened. How many answers there are is up to the machine.
 func (t *tally) suffices(found *faults) {
-	if orders := t.of("orders"); orders < plenty {
-		fmt.Printf("%d orders are too few to meet with everything; %d are enough\n", orders, plenty)
+	if good := t.of("body: whole"); good < plenty {
+		fmt.Printf("%d good answers are too few to meet with everything; %d are enough\n", good, plenty)
 		return
 	}
 	for _, name := range expected {
