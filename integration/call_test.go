@@ -75,12 +75,14 @@ type delivery struct {
 	content []byte
 	err     error // of RoundTrip
 	readErr error // of the response's body
+	ended   time.Time
 }
 
 // deliver sends an order, and reads the answer to its end.
-func deliver(ctx context.Context, transport http.RoundTripper, o order) delivery {
+func deliver(ctx context.Context, transport http.RoundTripper, o order) (d delivery) {
 	ctx, report := steadyhttp.WithReport(ctx)
-	d := delivery{order: o, Report: report}
+	d = delivery{order: o, Report: report}
+	defer func() { d.ended = time.Now() }()
 	request, err := o.request(ctx)
 	if err != nil {
 		d.err = err
@@ -135,14 +137,14 @@ func (d delivery) assertClasses(t *testing.T, stopped steadyhttp.StopReason, cla
 	assert.Equal(t, stopped, d.Stopped, "stopped for %v", d.Stopped)
 }
 
-// assertLimitsObeyed checks that every attempt but the last was refused with a 429 and a Retry-After of 1, which
-// was waited for, and returns how many they were.
-func (d delivery) assertLimitsObeyed(t *testing.T) int {
+// assertLimitsObeyed checks that every attempt but the last was refused with a 429, and waited for as long as that
+// asked, and returns how many they were.
+func (d delivery) assertLimitsObeyed(t *testing.T, asked time.Duration) int {
 	t.Helper()
 	refusals := d.Attempts[:len(d.Attempts)-1]
 	for _, refused := range refusals {
 		assert.Equal(t, http.StatusTooManyRequests, refused.StatusCode)
-		assert.GreaterOrEqual(t, refused.Wait, time.Second, "what Retry-After asks for")
+		assert.GreaterOrEqual(t, refused.Wait, asked, "what Retry-After asks for")
 	}
 	return len(refusals)
 }
