@@ -124,9 +124,9 @@ func TestHaproxyBeforeASlowServerIsA504UntilItIsFaster(t *testing.T) {
 func TestHaproxyRateLimitIsWaitedOut(t *testing.T) {
 	t.Parallel()
 	const limiting = `default_backend shop
-	stick-table type ip size 1k expire 1m store http_req_rate(900ms)
+	stick-table type ip size 1k expire 1m store http_req_rate(2900ms)
 	http-request track-sc0 src
-	http-request return status 429 hdr Retry-After 1 if { sc_http_req_rate(0) gt 2 }`
+	http-request return status 429 hdr Retry-After 3 if { sc_http_req_rate(0) gt 2 }`
 	eachProtocol(t, func(t *testing.T, p protocol) {
 		shop := deploy(t)
 		server := startHaproxy(t, shop.address, "default_backend shop", limiting)
@@ -136,7 +136,7 @@ func TestHaproxyRateLimitIsWaitedOut(t *testing.T) {
 		}
 		ordered := deliver(t.Context(), transport, newOrder(http.MethodPost, p.url(server.endpoint, "/"), 1000))
 		ordered.assertAnswered(t)
-		assert.Positive(t, ordered.assertLimitsObeyed(t), "refusals")
+		assert.Positive(t, ordered.assertLimitsObeyed(t, 3*time.Second), "refusals")
 		assert.Equal(t, 1, shop.times(ordered.id))
 	})
 }

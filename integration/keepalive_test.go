@@ -107,7 +107,7 @@ func TestKeepAliveRacesFailNoPostThatHasAKey(t *testing.T) {
 func TestKeepAliveRacesFailNoPostIfTheClientLetsGoFirst(t *testing.T) {
 	t.Parallel()
 	const shortKeepAlive = `
-	keepalive_timeout 500ms;
+	keepalive_timeout 2s;
 	keepalive_requests 3;` + forwarding
 	shop := deploy(t)
 	server := startNginx(t, shop.address, shortKeepAlive)
@@ -115,7 +115,7 @@ func TestKeepAliveRacesFailNoPostIfTheClientLetsGoFirst(t *testing.T) {
 	base.IdleConnTimeout = 100 * time.Millisecond
 	load := &race{
 		transport: steady(t, base), url: "http://" + server.Plain, workers: 32,
-		idle:     func() time.Duration { return rand.N(600 * time.Millisecond) },
+		idle:     func() time.Duration { return rand.N(2400 * time.Millisecond) },
 		lossless: true,
 	}
 	load.assertNothingFails(t, shop)

@@ -101,7 +101,7 @@ func onRetry(act func()) steadyhttp.Option {
 func TestNginxRateLimitIsWaitedOut(t *testing.T) {
 	t.Parallel()
 	const limiting = `
-	limit_req_zone $binary_remote_addr zone=all:1m rate=2r/s;
+	limit_req_zone $binary_remote_addr zone=all:1m rate=40r/m; # one in 1.5 s
 	server {` + listening + `
 		location / {
 			limit_req zone=all;
@@ -119,14 +119,14 @@ func TestNginxRateLimitIsWaitedOut(t *testing.T) {
 		server := startNginx(t, shop.address, limiting)
 		transport := steady(t, p.base())
 		limited := 0
-		for i := range 4 {
+		for i := range 3 {
 			method := []string{http.MethodPost, http.MethodGet}[i%2]
 			d := deliver(t.Context(), transport, newOrder(method, p.url(server.endpoint, "/"), 1000))
 			d.assertAnswered(t)
 			assert.Equal(t, 1, shop.times(d.id))
-			limited += d.assertLimitsObeyed(t)
+			limited += d.assertLimitsObeyed(t, time.Second)
 		}
-		assert.GreaterOrEqual(t, limited, 2, "calls that came too soon")
+		assert.Positive(t, limited, "refusals of calls that came too soon")
 	})
 }
 

@@ -91,7 +91,7 @@ func TestWebSocketThroughTheReverseProxyOutlivesTheAttemptTimeout(t *testing.T) 
 	t.Parallel()
 	for name, options := range map[string][]steadyhttp.Option{
 		"default policy":       nil,
-		"with attempt timeout": {steadyhttp.WithAttemptTimeout(time.Second)},
+		"with attempt timeout": {steadyhttp.WithAttemptTimeout(2 * time.Second)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -108,7 +108,7 @@ func TestWebSocketThroughTheReverseProxyOutlivesTheAttemptTimeout(t *testing.T) 
 				_, echo, err := conn.Read(ctx)
 				require.NoError(t, err)
 				assert.Equal(t, checksum(message), checksum(echo))
-				time.Sleep(500 * time.Millisecond)
+				time.Sleep(time.Second)
 			}
 			require.NoError(t, conn.Close(websocket.StatusNormalClosure, ""))
 		})
@@ -117,7 +117,7 @@ func TestWebSocketThroughTheReverseProxyOutlivesTheAttemptTimeout(t *testing.T) 
 
 func TestWebSocketDialedThroughTheTransportIsWritable(t *testing.T) {
 	t.Parallel()
-	transport := steady(t, protocols[0].base(), steadyhttp.WithAttemptTimeout(time.Second))
+	transport := steady(t, protocols[0].base(), steadyhttp.WithAttemptTimeout(patience))
 	conn, response, err := websocket.Dial(t.Context(), echoing(t).URL, &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
 	require.NoError(t, err)
 	assert.Equal(t, http.StatusSwitchingProtocols, response.StatusCode)

@@ -28,13 +28,13 @@ const streaming = `server {` + listening + `
 		}
 	}`
 
-// TestServerSentEventsArriveForAsLongAsTheyAreSent calls through nginx, with an attempt timeout of a second.
+// TestServerSentEventsArriveForAsLongAsTheyAreSent calls through nginx, with an attempt timeout that is over long before them.
 func TestServerSentEventsArriveForAsLongAsTheyAreSent(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, p protocol) {
 		shop := deploy(t)
 		server := startNginx(t, shop.address, streaming)
-		transport := steady(t, p.base(), steadyhttp.WithAttemptTimeout(time.Second))
+		transport := steady(t, p.base(), steadyhttp.WithAttemptTimeout(5*time.Second))
 		assertEvents(t, transport, shop, p.url(server.endpoint, "/"))
 	})
 }
@@ -42,7 +42,7 @@ func TestServerSentEventsArriveForAsLongAsTheyAreSent(t *testing.T) {
 func TestServerSentEventsArriveThroughTheReverseProxy(t *testing.T) {
 	t.Parallel()
 	shop := deploy(t)
-	transport := steady(t, protocols[0].base(), steadyhttp.WithAttemptTimeout(time.Second))
+	transport := steady(t, protocols[0].base(), steadyhttp.WithAttemptTimeout(5*time.Second))
 	assertEvents(t, http.DefaultTransport, shop, reverseProxy(t, transport, "http://"+shop.address).URL)
 }
 
