@@ -3,7 +3,9 @@ package steadyhttp_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"runtime"
@@ -12,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -908,5 +911,152 @@ func TestSlowProbeThatFailsHasWaitedAlready(t *testing.T) {
 			require.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
 			assert.InDelta(t, want, time.Until(breaker(t, transport).RetryAt), float64(200*time.Millisecond))
 		}
+	})
+}
+
+func TestProbeThatPanicsIsNotJudgedByTheAttemptBeforeIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(503), function(func(*http.Request) (*http.Response, error) { panic("boom") }))
+		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutive(1, 0), constantly(2*time.Second))
+		assert.PanicsWithValue(t, "boom", func() { sendMany(t, transport, 1) })
+		server.AssertAttempts(t, 2)
+		assert.Equal(t, steadyhttp.BreakerHalfOpen, state(t, transport))
+	})
+}
+
+func TestOpenTimeIsSpreadToBothSides(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		longer := 0
+		for range 200 {
+			transport, _ := opened(t, status(200))
+			if time.Until(breaker(t, transport).RetryAt) > time.Second {
+				longer++
+			}
+		}
+		assert.InDelta(t, 100, longer, 50)
+	})
+}
+
+func TestClosedBreakerBeginsANewRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport, server := opened(t, status(200))
+		time.Sleep(2 * time.Second)
+		sendMany(t, transport, 1) // the probe
+		require.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		server.Play(status(503))
+		sendMany(t, transport, 2)
+		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+	})
+}
+
+func TestOutcomeFromBeforeTheOutageIsNotCountedAfterIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		steps := []step{after(time.Minute, status(503))}
+		for range 10 {
+			steps = append(steps, status(503))
+		}
+		transport := newTransport(t, scripted(append(steps, status(200))...), single()...)
+		var group sync.WaitGroup
+		group.Go(func() { sendMany(t, transport, 1) })
+		synctest.Wait()
+		sendMany(t, transport, 10)
+		time.Sleep(2 * time.Second)
+		sendMany(t, transport, 1) // the probe
+		require.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		group.Wait()
+		assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin}, breaker(t, transport))
+	})
+}
+
+func TestBreakerEventsAreToldOneAtATimeAndAllOfThem(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var seen []string
+		note := func(what string) {
+			mu.Lock()
+			defer mu.Unlock()
+			seen = append(seen, what)
+		}
+		transport, group := (*steadyhttp.Transport)(nil), sync.WaitGroup{}
+		steps := make([]step, 10)
+		for i := range steps {
+			steps[i] = status(503)
+		}
+		transport = newTransport(t, scripted(append(steps, status(200))...), single(steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
+			if e.Kind != steadyhttp.EventBreaker {
+				return
+			}
+			note(e.To.String())
+			time.Sleep(2 * time.Second)
+			note("told")
+		}))...)
+		group.Go(func() { sendMany(t, transport, 10) })
+		time.Sleep(1500 * time.Millisecond)
+		sendMany(t, transport, 1) // half-open and closed, while the first event is still being told
+		group.Wait()
+		assert.Equal(t, []string{"open", "told", "half_open", "told", "closed", "told"}, seen)
+	})
+}
+
+func TestWaitThatOutlastsTheOpenTimeIsWorthwhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var transport *steadyhttp.Transport
+		asked := 0
+		server := scripted(status(503), status(200))
+		transport = newTransport(t, server, steadyhttp.WithBreakerConsecutive(1, 0), steadyhttp.WithBackoffPolicy(func() backoff.BackOff {
+			return policy(func() time.Duration {
+				asked++
+				return time.Until(breaker(t, transport).RetryAt) // not a nanosecond longer
+			})
+		}))
+		code, err := send(t, transport)
+		require.NoError(t, err)
+		assert.Equal(t, 200, code)
+		assert.Equal(t, 1, asked)
+	})
+}
+
+func TestProbesLeaseDoesNotOverflow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport, _ := opened(t, after(time.Second, status(200)), steadyhttp.WithAttemptTimeout(1<<63-1))
+		time.Sleep(2 * time.Second)
+		sendMany(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+	})
+}
+
+func TestLongestOpenTimeDoesNotOverflow(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		transport := newTransport(t, scripted(status(503)), single(steadyhttp.WithBreakerConsecutive(1, 0), steadyhttp.WithBreakerOpenFor(math.MaxInt64))...)
+		sendMany(t, transport, 1)
+		assert.True(t, breaker(t, transport).RetryAt.After(time.Now()))
+	}
+}
+
+func TestBreakerEventsCarryTheContextOfTheCallThatBroughtThemAbout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		type key struct{}
+		var seen []string
+		transport := newTransport(t, scripted(status(503), status(200)), single(steadyhttp.WithBreakerConsecutive(1, 0),
+			steadyhttp.WithObserver(func(ctx context.Context, e steadyhttp.Event) {
+				if e.Kind == steadyhttp.EventBreaker {
+					seen = append(seen, fmt.Sprint(e.To, " by ", ctx.Value(key{})))
+				}
+			}))...)
+		for _, caller := range []string{"first", "second"} {
+			_, err := transport.RoundTrip(request(t, context.WithValue(t.Context(), key{}, caller), http.MethodGet, ""))
+			require.NoError(t, err)
+			time.Sleep(2 * time.Second)
+		}
+		assert.Equal(t, []string{"open by first", "half_open by second", "closed by second"}, seen)
 	})
 }

@@ -1,6 +1,7 @@
 package steadyhttp_test
 
 import (
+	"context"
 	"net/http"
 	"sync"
 	"testing"
@@ -162,4 +163,31 @@ func TestThrottledRetriesDrawOnTheBudget(t *testing.T) {
 		options: unbroken(), request: payload(http.MethodPost), steps: []step{status(429, "Retry-After", "0")},
 		attempts: 6, status: 429, stopped: steadyhttp.StopBudget,
 	}.run(t)
+}
+
+func TestBudgetPaysForNoRetryThatTheDeadlineForbids(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(503))
+		transport := newTransport(t, server, steadyhttp.WithoutBreaker(), steadyhttp.WithRetryBudget(0, 1), steadyhttp.WithMaxAttempts(2))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+		require.NoError(t, err)
+		assert.Equal(t, 1, retries(t, transport, server))
+	})
+}
+
+func TestBudgetPaysForNoRetryThatTheBreakerForbids(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(503), status(429, "Retry-After", "0"), status(200))
+		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutive(1, 0), steadyhttp.WithRetryBudget(0, 1))
+		sendMany(t, transport, 1)
+		require.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+		time.Sleep(2 * time.Second)
+		code, err := send(t, transport)
+		require.NoError(t, err)
+		assert.Equal(t, 200, code)
+	})
 }

@@ -75,14 +75,6 @@ func Classify(req *http.Request, resp *http.Response, err error) Class {
 	return classify(req, resp, err, 0)
 }
 
-// evidence is what the attempt itself showed, for errors whose type does not tell.
-type evidence uint8
-
-const (
-	bodyFailed     evidence = 1 << iota // reading the request's body failed
-	neverConnected                      // a connection was asked for, and none was ever got
-)
-
 func classify(request *http.Request, response *http.Response, err error, seen evidence) Class {
 	if response != nil {
 		return classifyStatus(response.StatusCode)
@@ -139,15 +131,16 @@ func classifyError(request *http.Request, err error, seen evidence) Class {
 }
 
 func classifyContext(request *http.Request) Class {
-	switch {
-	case request == nil:
+	if request == nil {
 		return Unclassified
-	case expired(request.Context()):
+	}
+	switch why := ended(request); {
+	case why == nil:
+		return Unclassified
+	case errors.Is(why, context.DeadlineExceeded):
 		return Transient
-	case request.Context().Err() != nil, canceled(request):
-		return Canceled
 	default:
-		return Unclassified
+		return Canceled
 	}
 }
 
@@ -169,31 +162,6 @@ func classifyOurs(err error) Class {
 	default:
 		return Unclassified
 	}
-}
-
-// expired reports whether the deadline is past, which a dialer can notice before the context does.
-func expired(ctx context.Context) bool {
-	if err := ctx.Err(); err != nil {
-		return errors.Is(err, context.DeadlineExceeded)
-	}
-	deadline, ok := ctx.Deadline()
-	return ok && !time.Now().Before(deadline)
-}
-
-// canceled reports whether the caller gave up by [http.Request.Cancel], which http.Client.Timeout
-// still uses over any RoundTripper but net/http's own.
-func canceled(request *http.Request) bool {
-	select {
-	case <-cancelOf(request):
-		return true
-	default:
-		return false
-	}
-}
-
-func cancelOf(request *http.Request) <-chan struct{} {
-	//lint:ignore SA1019 http.Client.Timeout (setRequestCancel) cancels by it.
-	return request.Cancel
 }
 
 // isPermanent finds the failures that are the same tomorrow.
@@ -314,126 +282,6 @@ func isWireError(err error) bool {
 	client, ok := network.(*url.Error)
 	return !ok || isWireError(client.Err)
 }
-
-// unsendable reports whether net/http refuses to send this request (http.Transport.roundTrip). Its
-// errors for that have no types, so the request itself is looked at, once sending it has failed.
-func unsendable(request *http.Request) bool {
-	if request == nil {
-		return false
-	}
-	return request.Header == nil || request.Body == nil && request.ContentLength > 0 ||
-		request.Method != "" && !isToken(request.Method) || !validTarget(request) ||
-		!validFields(request.Header) || !validFields(request.Trailer) || !validTrailer(request.Trailer) ||
-		!validOverHTTP2(request.Header)
-}
-
-// validTarget also refuses a Host that HTTP/1 would leave out (http.Request.write), since HTTP/2 does not send it.
-func validTarget(request *http.Request) bool {
-	target := request.URL
-	return target != nil && checkURL(target) == nil && (target.Scheme == "http" || target.Scheme == "https") &&
-		target.Host != "" && !strings.Contains(request.Host, " ") && !hasControl(request.Host)
-}
-
-// validOverHTTP2 refuses the fields that only an HTTP/1 connection has (RFC 9113 §8.2.2), as net/http's HTTP/2
-// does. A WebSocket is opened over HTTP/1 (http.Request.requiresHTTP1).
-func validOverHTTP2(header http.Header) bool {
-	if strings.EqualFold(header.Get("Upgrade"), "websocket") {
-		return true
-	}
-	return onlySays(header["Upgrade"], "chunked") && onlySays(header["Transfer-Encoding"], "chunked") &&
-		onlySays(header["Connection"], "close", "keep-alive")
-}
-
-// onlySays reports whether there is at most one line, with nothing else in it than one of these values.
-func onlySays(lines []string, values ...string) bool {
-	if len(lines) == 0 {
-		return true
-	}
-	allowed := func(value string) bool { return strings.EqualFold(lines[0], value) }
-	return len(lines) == 1 && (lines[0] == "" || slices.ContainsFunc(values, allowed))
-}
-
-// validTrailer refuses the fields that frame the message (http.Request.write).
-func validTrailer(trailer http.Header) bool {
-	for name := range trailer {
-		switch http.CanonicalHeaderKey(name) {
-		case "Transfer-Encoding", "Trailer", "Content-Length":
-			return false
-		}
-	}
-	return true
-}
-
-func validFields(header http.Header) bool {
-	for name, values := range header {
-		if !isToken(name) || slices.ContainsFunc(values, hasControl) {
-			return false
-		}
-	}
-	return true
-}
-
-// isToken is RFC 9110 §5.6.2's token.
-func isToken(text string) bool {
-	const punctuation = "!#$%&'*+-.^_`|~"
-	notInToken := func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' ||
-			strings.ContainsRune(punctuation, r))
-	}
-	return text != "" && !strings.ContainsFunc(text, notInToken)
-}
-
-// hasControl reports whether a field value has an octet that RFC 9110 §5.5 forbids.
-func hasControl(value string) bool {
-	for i := range len(value) {
-		if octet := value[i]; octet < ' ' && octet != '\t' || octet == 0x7f {
-			return true
-		}
-	}
-	return false
-}
-
-// A verdict is what an outcome tells about the health of its origin.
-type verdict uint8
-
-const (
-	neutral verdict = iota // tells nothing: the breaker does not count it
-	healthy
-	failing
-)
-
-// impatience is how long an attempt must have waited for the caller's own deadline to count against
-// the server: a caller's impatience is no outage.
-const impatience = time.Second
-
-// judge decides what an outcome tells about its origin.
-func (x *exchange) judge() verdict {
-	switch x.class {
-	case Success, ClientFault:
-		return healthy
-	case Permanent:
-		if x.response != nil {
-			return healthy
-		}
-		return neutral
-	case Transient:
-		if x.response == nil && expired(x.request.Context()) && !x.outlastedPatience() {
-			return neutral
-		}
-		return failing
-	case Unprocessed:
-		if isLocalExhaustion(x.err) {
-			return neutral
-		}
-		return failing
-	default: // Throttled, Canceled
-		return neutral
-	}
-}
-
-// outlastedPatience reports whether the attempt took so long that the server is to blame. An attempt under
-// a deadline that was not announced is not timed, and nobody is.
-func (x *exchange) outlastedPatience() bool { return x.timed && x.took() >= impatience }
 
 // classifying is the layer that gives every outcome its class, once, and its verdict.
 func classifying(classifier Classifier) layer {

@@ -339,3 +339,19 @@ func TestClassesHaveNames(t *testing.T) {
 	assert.Equal(t, []string{"unclassified", "success", "client_fault", "throttled", "transient", "unprocessed", "permanent", "canceled"}, names)
 	assert.Equal(t, "8", (steadyhttp.Canceled + 1).String())
 }
+
+func TestIdempotencyKeyWithoutAValueCounts(t *testing.T) {
+	t.Parallel()
+	play{request: payload(http.MethodPost, "Idempotency-Key", ""), steps: []step{status(500), status(200)},
+		attempts: 2, status: 200, stopped: steadyhttp.StopSuccess}.run(t)
+}
+
+func TestLargestRetryAfterLineMayComeFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(503, "Retry-After", "4", "Retry-After", "1"), status(200))
+		_, err := newTransport(t, server).RoundTrip(get(t))
+		require.NoError(t, err)
+		assert.GreaterOrEqual(t, server.Waits()[0], 4*time.Second)
+	})
+}

@@ -1,6 +1,7 @@
 package steadyhttp_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -171,36 +172,6 @@ type closer struct {
 
 func (c *closer) CloseIdleConnections() { c.closed++ }
 
-func TestCloseIdleConnectionsIsForwarded(t *testing.T) {
-	t.Parallel()
-	base := &closer{Transport: scripted(status(200))}
-	client := &http.Client{Transport: newTransport(t, base)}
-	client.CloseIdleConnections()
-	assert.Equal(t, 1, base.closed)
-	newTransport(t, scripted(status(200))).CloseIdleConnections() // a base that cannot
-}
-
-func TestWrapCopiesTheClient(t *testing.T) {
-	t.Parallel()
-	server := scripted(status(200))
-	original := &http.Client{Transport: server, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
-	wrapped, err := steadyhttp.Wrap(original)
-	require.NoError(t, err)
-	assert.Same(t, server, original.Transport, "the argument is not touched")
-	assert.IsType(t, &steadyhttp.Transport{}, wrapped.Transport)
-	assert.Equal(t, time.Minute, wrapped.Timeout)
-	assert.NotNil(t, wrapped.CheckRedirect)
-
-	wrapped, err = steadyhttp.Wrap(original, steadyhttp.WithTimeout(time.Second))
-	require.NoError(t, err)
-	assert.Equal(t, time.Second, wrapped.Timeout)
-	assert.Equal(t, time.Minute, original.Timeout)
-
-	wrapped, err = steadyhttp.Wrap(nil)
-	require.NoError(t, err)
-	assert.IsType(t, &steadyhttp.Transport{}, wrapped.Transport)
-}
-
 // noop is a base that does nothing, so that what is measured is ours.
 type noop struct{ response *http.Response }
 
@@ -332,5 +303,28 @@ func BenchmarkRejection(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		_, _ = transport.RoundTrip(r)
+	}
+}
+
+func TestBodyThatTheBaseClosesTwiceIsClosedOnce(t *testing.T) {
+	t.Parallel()
+	source := text("payload")
+	r := get(t)
+	r.Method, r.Body, r.ContentLength = http.MethodPut, source, -1
+	_, err := newTransport(t, quiet{func(r *http.Request) (*http.Response, error) {
+		_ = r.Body.Close()
+		_ = r.Body.Close()
+		return status(200).RoundTrip(r)
+	}}).RoundTrip(r)
+	require.NoError(t, err)
+	assert.Equal(t, 1, source.closes())
+}
+
+func TestSuccessWithABufferAllocatesNothing(t *testing.T) {
+	transport := newTransport(t, always(200))
+	for _, source := range []io.Reader{bytes.NewBufferString("payload"), bytes.NewReader([]byte("payload"))} {
+		r, err := http.NewRequest(http.MethodPut, target, source)
+		require.NoError(t, err)
+		assert.Zero(t, testing.AllocsPerRun(100, func() { _, _ = transport.RoundTrip(r) }), "%T", source)
 	}
 }

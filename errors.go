@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -93,50 +91,6 @@ func counted(attempts int) string {
 	return strconv.Itoa(attempts) + " attempts"
 }
 
-// causeText is the error's text on one line, and without the query and userinfo of any URL in it: a base
-// transport names its target, or calls another service, for a token say, and returns a *url.Error. Some of
-// the words are a peer's: the reason that a proxy gives (http.Transport.dialConn), names in a certificate.
-func causeText(err error) string {
-	text := absoluteURL.ReplaceAllStringFunc(redactAll(err.Error(), err), redactAddress)
-	return printable(strings.ReplaceAll(text, "\n", "; "))
-}
-
-// absoluteURL finds URLs in a text, as far as they have no space or quote in them, and without the text's
-// punctuation behind them. Those of a *url.Error are known exactly, and taken out before.
-var absoluteURL = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"]*[^\s".,:;)]`)
-
-// redactAll takes the URLs out of the text that the errors in the tree put there.
-func redactAll(text string, err error) string {
-	if failed, ok := err.(*url.Error); ok {
-		text = redactText(text, failed.URL)
-	}
-	switch wrapper := err.(type) {
-	case interface{ Unwrap() error }:
-		if inner := wrapper.Unwrap(); inner != nil {
-			text = redactAll(text, inner)
-		}
-	case interface{ Unwrap() []error }:
-		for _, inner := range wrapper.Unwrap() {
-			text = redactAll(text, inner)
-		}
-	}
-	return text
-}
-
-func redactText(text, address string) string {
-	shown := redactAddress(address)
-	quoted := strings.Trim(strconv.Quote(address), `"`)
-	return strings.ReplaceAll(strings.ReplaceAll(text, quoted, shown), address, shown)
-}
-
-func redactAddress(address string) string {
-	target, err := url.Parse(address)
-	if err != nil {
-		return "(unreadable URL)"
-	}
-	return redact(target)
-}
-
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
@@ -151,17 +105,6 @@ func isTimeout(err error) bool {
 // Temporary reports whether sending the request later may work.
 func (e *Error) Temporary() bool {
 	return e.Class == Transient || e.Class == Unprocessed || e.Class == Throttled
-}
-
-// redact leaves out of a URL all that may be secret.
-func redact(target *url.URL) string { return bare(target).String() }
-
-// bare is a URL without userinfo, query and fragment. Of none it makes an empty one.
-func bare(target *url.URL) *url.URL {
-	if target == nil {
-		return &url.URL{}
-	}
-	return &url.URL{Scheme: target.Scheme, Host: target.Host, Path: target.Path, RawPath: target.RawPath}
 }
 
 // methodOf is the method as it is sent: net/http takes an empty one for GET.
@@ -183,32 +126,4 @@ func (e *attemptTimeoutError) Temporary() bool { return true }
 
 func (e *attemptTimeoutError) Is(target error) bool {
 	return target == ErrAttemptTimeout || target == context.DeadlineExceeded
-}
-
-// An ending joins why a call ended before its next attempt with what the last attempt had come to.
-// [errors.Is] finds each of them.
-type ending struct {
-	why   error // a breaker's rejection, or the context's cause
-	ended error // the context's error; nil for a rejection
-	last  error // nil if there was a response
-}
-
-func (e *ending) Error() string {
-	if e.last == nil {
-		return e.why.Error()
-	}
-	return fmt.Sprintf("%v (last attempt: %v)", e.why, e.last)
-}
-
-// Timeout reports whether it was the deadline that ended the call.
-func (e *ending) Timeout() bool { return errors.Is(e.ended, context.DeadlineExceeded) }
-
-func (e *ending) Unwrap() []error {
-	joined := make([]error, 0, 3)
-	for _, err := range []error{e.why, e.ended, e.last} {
-		if err != nil {
-			joined = append(joined, err)
-		}
-	}
-	return joined
 }

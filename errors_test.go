@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"testing"
@@ -92,21 +90,6 @@ func TestURLErrorStillKnowsATimeout(t *testing.T) {
 	})
 }
 
-func TestDeadlineThatEndsAWaitIsATimeout(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancelCause(t.Context())
-		time.AfterFunc(time.Second, func() { cancel(context.DeadlineExceeded) })
-		_, err := newTransport(t, scripted(status(503)), steadyhttp.WithBackoff(10*time.Second, time.Minute)).RoundTrip(request(t, ctx, http.MethodGet, ""))
-		var failed *steadyhttp.Error
-		require.ErrorAs(t, err, &failed)
-		assert.Equal(t, steadyhttp.StopCanceled, failed.Stopped, "ctx.Err() decides, not the cause")
-		assert.ErrorIs(t, err, context.Canceled)
-		assert.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.ErrorContains(t, err, "last status 503")
-	})
-}
-
 // surprise is a context that ends without having announced a deadline.
 type surprise struct {
 	context.Context
@@ -121,20 +104,6 @@ func (s surprise) Err() error {
 	default:
 		return nil
 	}
-}
-
-func TestUnannouncedDeadlineEndsAWaitAsADeadline(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		ctx := surprise{t.Context(), make(chan struct{})}
-		time.AfterFunc(time.Second, func() { close(ctx.done) })
-		_, err := newTransport(t, scripted(status(503)), steadyhttp.WithBackoff(10*time.Second, time.Minute)).RoundTrip(request(t, ctx, http.MethodGet, ""))
-		var failed *steadyhttp.Error
-		require.ErrorAs(t, err, &failed)
-		assert.Equal(t, steadyhttp.StopDeadline, failed.Stopped)
-		assert.True(t, failed.Timeout())
-		assert.ErrorIs(t, err, context.DeadlineExceeded)
-	})
 }
 
 func TestCircuitOpenErrorNamesOriginAndTime(t *testing.T) {
@@ -156,70 +125,10 @@ func TestErrorWithoutACauseHasAText(t *testing.T) {
 	assert.NoError(t, errors.Unwrap(err))
 }
 
-func TestSecretsInTheErrorsOfAnotherCallStayOutToo(t *testing.T) {
+func TestErrorIsTemporaryByItsClass(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		for _, address := range []string{"https://user:hunter2@auth.example.com/token?client_secret=hunter2", "https://auth.example.com/%zz?hunter2\""} {
-			nested := &url.Error{Op: "Post", URL: address, Err: &url.Error{Op: "Get", URL: address, Err: errReset}}
-			_, err := newTransport(t, scripted(fail(fmt.Errorf("no token: %w", nested)))).RoundTrip(post(t))
-			var failed *steadyhttp.Error
-			require.ErrorAs(t, err, &failed)
-			assert.NotContains(t, failed.Error(), "hunter2")
-			assert.Contains(t, failed.Error(), "connection reset by a test")
-		}
-	})
-}
-
-func TestSecretsInAURLThatAnErrorMerelyMentionsStayOutToo(t *testing.T) {
-	t.Parallel()
-	for said, shown := range map[string]string{
-		"dialing https://user:hunter2@api.example.com/a?token=hunter2: refused": "dialing https://api.example.com/a: refused",
-		"proxy socks5://user:hunter2@10.0.0.1:1080 failed":                      "proxy socks5://10.0.0.1:1080 failed",
-		"no route to https://api.example.com/a/b: refused":                      "no route to https://api.example.com/a/b: refused",
-		"bad https://api.example.com/%zz?hunter2 and ftp://x/y#hunter2":         "bad (unreadable URL) and ftp://x/y",
-		"open for https://[::1]:443: later (see https://a/?hunter2), or never":  "open for https://[::1]:443: later (see https://a/), or never",
-		"said HTTP/1.1 // 10:30": "said HTTP/1.1 // 10:30",
-	} {
-		err := &steadyhttp.Error{Method: "GET", URL: target, Attempts: 2, Stopped: steadyhttp.StopBudget, Err: errors.New(said)}
-		assert.EqualError(t, err, "steadyhttp: GET "+target+" failed after 2 attempts (budget): "+shown)
+	for class := steadyhttp.Unclassified; class <= steadyhttp.Canceled; class++ {
+		want := class == steadyhttp.Transient || class == steadyhttp.Unprocessed || class == steadyhttp.Throttled
+		assert.Equal(t, want, (&steadyhttp.Error{Class: class}).Temporary(), class)
 	}
-}
-
-func TestErrorIsOneLine(t *testing.T) {
-	t.Parallel()
-	_, err := newTransport(t, scripted(fail(errors.Join(errReset, io.EOF)))).RoundTrip(post(t))
-	assert.NotContains(t, err.Error(), "\n")
-	assert.Contains(t, err.Error(), "test; EOF")
-}
-
-// A proxy's reason, a name in a certificate and an origin's key are other people's words.
-func TestErrorHoldsNothingThatSteersATerminal(t *testing.T) {
-	t.Parallel()
-	const nasty = "a\r\x1b[31mb\u2028c\u202ed\tß"
-	for _, err := range []error{
-		&steadyhttp.Error{Method: "GET", URL: target, Attempts: 2, Err: errors.New(nasty)},
-		&steadyhttp.Error{Method: "GET", URL: target, Attempts: 2, Err: &steadyhttp.CircuitOpenError{Origin: nasty}},
-		&steadyhttp.CircuitOpenError{Origin: nasty},
-		&steadyhttp.CircuitOpenError{Origin: nasty, RetryAt: time.Now()},
-	} {
-		assert.Contains(t, err.Error(), "a  [31mb c d ß")
-	}
-	for _, byHand := range []error{
-		&steadyhttp.Error{Method: "GE\n\x1bT", URL: "htt\n\x1bp://a", Attempts: 2},
-		&steadyhttp.ResponseError{Method: "GE\n\x1bT", URL: "htt\n\x1bp://a", Attempts: 2},
-	} {
-		assert.Contains(t, byHand.Error(), "steadyhttp: GE  T htt  p://a ")
-	}
-}
-
-func TestErrorAfterAnInterruptedWaitTellsTheLastAttemptToo(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(time.Second, cancel)
-		r := request(t, ctx, http.MethodGet, "")
-		r.Method = "" // GET, to net/http
-		_, err := newTransport(t, scripted(fail(errReset)), steadyhttp.WithBackoff(10*time.Second, time.Minute)).RoundTrip(r)
-		assert.EqualError(t, err, "steadyhttp: GET "+target+" failed after 1 attempt (canceled): context canceled (last attempt: connection reset by a test)")
-	})
 }

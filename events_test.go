@@ -181,3 +181,25 @@ func TestGiveUpAfterAWaitStillTellsTheLastStatus(t *testing.T) {
 		assert.Equal(t, 503, last.StatusCode)
 	})
 }
+
+func TestGiveUpAfterARejectedResendTellsOfTheLastAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var last steadyhttp.Event
+		transport := newTransport(t, scripted(status(503)), steadyhttp.WithBreakerConsecutive(2, 0), steadyhttp.WithBreakerOpenFor(time.Minute),
+			steadyhttp.WithBackoff(10*time.Second, 20*time.Second), steadyhttp.WithObserver(
+				func(_ context.Context, e steadyhttp.Event) {
+					mu.Lock()
+					defer mu.Unlock()
+					last = e
+				}))
+		time.AfterFunc(time.Second, func() { sendMany(t, transport, 1) })
+		_, err := transport.RoundTrip(get(t))
+		require.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
+		mu.Lock()
+		defer mu.Unlock()
+		assert.Equal(t, steadyhttp.EventGiveUp, last.Kind)
+		assert.Equal(t, 503, last.StatusCode)
+	})
+}

@@ -120,3 +120,17 @@ func TestLimitsMayBeExtreme(t *testing.T) {
 	assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
 	server.AssertAttempts(t, 2)
 }
+
+func TestLaterBudgetOptionCounts(t *testing.T) {
+	t.Parallel()
+	play{options: unbroken(steadyhttp.WithoutRetryBudget(), steadyhttp.WithRetryBudget(0, 2)), steps: []step{status(503)},
+		attempts: 3, status: 503, stopped: steadyhttp.StopBudget}.run(t)
+}
+
+func TestEveryInvalidArgumentIsNamed(t *testing.T) {
+	t.Parallel()
+	_, err := steadyhttp.NewTransport((*http.Transport)(nil), steadyhttp.WithMaxAttempts(0), steadyhttp.WithRetryBudget(-1, 0))
+	for _, want := range []string{"WithMaxAttempts: 0", "WithRetryBudget: -1", "WithRetryBudget: 0", "nil *http.Transport"} {
+		assert.ErrorContains(t, err, want)
+	}
+}

@@ -20,9 +20,9 @@ type origin struct {
 	breaker *breaker // nil: none
 	budget  *budget  // nil: unlimited
 
-	calls  atomic.Int64 // under way; far below zero once the origin is forgotten
-	used   atomic.Bool  // since the registry last looked for one to forget
-	steady atomic.Bool  // whether the last attempt brought a response
+	calls   atomic.Int64 // under way; far below zero once the origin is forgotten
+	used    atomic.Bool  // since the registry last looked for one to forget
+	answers atomic.Bool  // whether the last attempt brought a response
 }
 
 // enter counts a call in, unless the origin is forgotten.
@@ -54,14 +54,11 @@ func (o *origin) forget(now time.Duration) bool {
 	return false
 }
 
-// settled reports whether the last attempt brought a response.
-func (o *origin) settled() bool { return o.steady.Load() }
-
-// reached notes whether an attempt brought a response. It writes only what is news, so that calls in
+// note keeps whether an attempt brought a response. It writes only what is news, so that calls in
 // parallel do not fight for the cache line.
-func (o *origin) reached(answered bool) {
-	if o.steady.Load() != answered {
-		o.steady.Store(answered)
+func (o *origin) note(answered bool) {
+	if o.answers.Load() != answered {
+		o.answers.Store(answered)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -247,4 +248,133 @@ func TestFullRegistryOfHealthyOriginsMakesRoomAtOnce(t *testing.T) {
 	}
 	visit(t, transport, "new.example.com")
 	assert.Contains(t, states(transport), "https://new.example.com:443")
+}
+
+func TestOriginIsForgottenOnceItsBudgetIsFullAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(503))
+		transport := newTransport(t, server, steadyhttp.WithOriginLimit(1), steadyhttp.WithMaxAttempts(1000),
+			steadyhttp.WithBackoff(1, 1), steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutive(1000, 0))
+		sendMany(t, transport, 1)
+		server.Play(status(200))
+		time.Sleep(49 * time.Second)
+		visit(t, transport, "other.example.com")
+		require.Contains(t, states(transport), origin)
+		time.Sleep(time.Second)
+		visit(t, transport, "other.example.com")
+		assert.NotContains(t, states(transport), origin)
+	})
+}
+
+func TestOftenUsedOriginIsNeverForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, status(200), steadyhttp.WithOriginLimit(3))
+		for i := range 100 {
+			visit(t, transport, "often.example.com")
+			visit(t, transport, fmt.Sprintf("once-%d.example.com", i))
+		}
+		for _, b := range transport.Breakers() {
+			if b.Origin == "https://often.example.com:443" {
+				assert.GreaterOrEqual(t, b.Requests, uint32(95), "forgotten at most when the registry first fills")
+				return
+			}
+		}
+		t.Error("forgotten")
+	})
+}
+
+func TestManyFirstCallsToAnOriginShareOneBreaker(t *testing.T) {
+	t.Parallel()
+	transport := newTransport(t, status(200), steadyhttp.WithOriginLimit(1<<20))
+	const hosts, callers = 500, 8
+	for i := range hosts {
+		start := make(chan struct{})
+		var group sync.WaitGroup
+		for range callers {
+			group.Go(func() {
+				<-start
+				visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
+			})
+		}
+		close(start)
+		group.Wait()
+	}
+	assert.Len(t, transport.Breakers(), hosts)
+}
+
+func TestTheOneOriginThatCanBeForgottenIsFound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, function(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Host == "clean.example.com" || r.URL.Host == "new.example.com" {
+				return status(200).RoundTrip(r)
+			}
+			return status(503).RoundTrip(r)
+		}), single(steadyhttp.WithOriginLimit(100), steadyhttp.WithBreakerConsecutive(1, 0))...)
+		for i := range 99 {
+			visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
+		}
+		visit(t, transport, "clean.example.com")
+		visit(t, transport, "new.example.com")
+		assert.Contains(t, states(transport), "https://new.example.com:443")
+		assert.NotContains(t, states(transport), "https://clean.example.com:443")
+	})
+}
+
+func TestSchemeIsSpelledAnyWay(t *testing.T) {
+	t.Parallel()
+	transport := newTransport(t, scripted(status(200)))
+	r := get(t)
+	r.URL.Scheme = "HTTPS" // url.Parse would not leave it so
+	_, err := transport.RoundTrip(r)
+	require.NoError(t, err)
+	assert.Equal(t, origin, breaker(t, transport).Origin)
+}
+
+func TestManyCallersMeetNewOriginsAtOnce(t *testing.T) {
+	t.Parallel()
+	const callers, hosts = 8, 500
+	transport := newTransport(t, status(200), steadyhttp.WithOriginLimit(callers*hosts))
+	var group sync.WaitGroup
+	for caller := range callers {
+		group.Go(func() {
+			for i := range hosts {
+				visit(t, transport, fmt.Sprintf("host-%d-%d.example.com", caller, i))
+			}
+		})
+	}
+	group.Wait()
+	assert.Len(t, transport.Breakers(), callers*hosts)
+}
+
+func TestHostsThatDiedLongAgoDoNotDisarmTheTransport(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, fail(dial(syscall.ECONNREFUSED)), steadyhttp.WithOriginLimit(16))
+		for i := range 16 { // one call each, with the defaults, and none ever again
+			visit(t, transport, fmt.Sprintf("dead-%d.example.com", i))
+		}
+		time.Sleep(24 * time.Hour)
+		for range 20 {
+			visit(t, transport, "down.example.com")
+		}
+		assert.Equal(t, steadyhttp.BreakerOpen, states(transport)["https://down.example.com:443"])
+	})
+}
+
+func TestOpenBreakerFitsIntoAKibibyte(t *testing.T) { // not parallel: the heap is everybody's
+	const origins = 20_000
+	transport := newTransport(t, status(503), single(steadyhttp.WithOriginLimit(origins), steadyhttp.WithBreakerConsecutive(1, 0))...)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range origins {
+		visit(t, transport, fmt.Sprintf("%s-%d.example.com", strings.Repeat("x", 48), i))
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	assert.LessOrEqual(t, (after.HeapAlloc-before.HeapAlloc)/origins, uint64(1<<10), "bytes an origin")
+	runtime.KeepAlive(transport)
 }

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 )
 
 // ResponseError is a response that is no [Success], as an error: it tells whose fault it is, and by
@@ -132,28 +131,6 @@ func (e *ResponseError) LogValue() slog.Value {
 // statusText leaves a code without a name alone.
 func statusText(code int) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", code, http.StatusText(code)))
-}
-
-// lineLimit bounds what is repeated of a text that a server wrote.
-const lineLimit = 256
-
-// line makes a text of somebody else's fit for a log: printable, bounded and trimmed.
-func line(text string) string {
-	if len(text) > lineLimit {
-		text = strings.ToValidUTF8(text[:lineLimit], "") + "…"
-	}
-	return strings.TrimSpace(printable(text))
-}
-
-// printable is a text on one line, with a space for all that steers a terminal or turns the direction of
-// writing.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, text)
 }
 
 // requestIDs are the fields by which servers name an exchange, the commonest first.

@@ -1,11 +1,7 @@
 package steadyhttp
 
 import (
-	"context"
-	"errors"
-	"io"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -74,7 +70,7 @@ func (c *call) prepare() (err error) {
 	if err := checkURL(c.request.URL); err != nil {
 		return err
 	}
-	if c.attempts != 0 { // of another call, which this one is made within
+	if c.sent != 0 { // of another call, which this one is made within
 		c.original = c.original.WithContext(c.marked(c.original.Context(), 0, Unclassified))
 		c.request = c.original
 	}
@@ -346,82 +342,5 @@ func (c *call) failure(reason StopReason) *Error {
 	return &Error{
 		Method: methodOf(c.original), URL: redact(c.original.URL), Attempts: c.attempt,
 		Class: c.class, StatusCode: c.lastStatus, Stopped: reason, Err: c.err,
-	}
-}
-
-// ended says how the caller's patience ended, or nil. Over http.Client.Timeout both the deadline and
-// Cancel tell, in either order.
-func ended(request *http.Request) error {
-	ctx := request.Context()
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case expired(ctx):
-		return context.DeadlineExceeded
-	case canceled(request):
-		return context.Canceled
-	default:
-		return nil
-	}
-}
-
-func reasonFor(ended error) StopReason {
-	if errors.Is(ended, context.DeadlineExceeded) {
-		return StopDeadline
-	}
-	return StopCanceled
-}
-
-// causeOf is what the caller gave as the reason.
-func causeOf(request *http.Request, ended error) error {
-	if cause := context.Cause(request.Context()); cause != nil {
-		return cause
-	}
-	return ended
-}
-
-const (
-	drainLimit = 64 << 10
-	drainTime  = 50 * time.Millisecond
-)
-
-// discard reads a body that nobody wants to its end, so that its connection is used again, and closes
-// it; but it does not read for ever, nor longer than the caller waits. A body that stalls is closed
-// under the reader, which net/http's bodies allow, by a goroutine, since an HTTP/2 body's Close can wait
-// for a stuck request body (golang/go#48908). Should the body panic, so does the call: nobody could recover
-// it in a goroutine of ours.
-func discard(request *http.Request, body io.ReadCloser) {
-	var once sync.Once
-	shut := func() { once.Do(func() { _ = body.Close() }) }
-	closed := make(chan any, 2) // what there was to recover from, or nil
-	aside := func(step func()) {
-		defer func() { closed <- recover() }()
-		step()
-	}
-	go aside(func() {
-		defer shut()
-		_, _ = io.CopyN(io.Discard, body, drainLimit)
-	})
-	limit, stop := context.WithTimeout(context.Background(), drainTime)
-	defer stop()
-	select {
-	case reason := <-closed:
-		repanic(reason)
-		return
-	case <-limit.Done():
-	case <-request.Context().Done():
-	case <-cancelOf(request):
-	}
-	go aside(shut)
-	select {
-	case reason := <-closed:
-		repanic(reason)
-	case <-limit.Done():
-	}
-}
-
-func repanic(reason any) {
-	if reason != nil {
-		panic(reason)
 	}
 }

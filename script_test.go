@@ -8,7 +8,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -109,3 +112,98 @@ func request(t *testing.T, ctx context.Context, method, content string) *http.Re
 func get(t *testing.T) *http.Request { return request(t, t.Context(), http.MethodGet, "") }
 
 func post(t *testing.T) *http.Request { return request(t, t.Context(), http.MethodPost, "payload") }
+
+func constantly(d time.Duration) steadyhttp.Option {
+	return steadyhttp.WithBackoffPolicy(func() backoff.BackOff { return backoff.NewConstantBackOff(d) })
+}
+
+// A play is a script, and what must come of it.
+type play struct {
+	name     string
+	options  []steadyhttp.Option
+	request  func(*testing.T, context.Context) *http.Request // nil: a GET
+	steps    []step
+	attempts int
+	status   int // 0: an error
+	stopped  steadyhttp.StopReason
+}
+
+func (p play) run(t *testing.T) {
+	server := scripted(p.steps...)
+	transport := newTransport(t, server, append([]steadyhttp.Option{steadyhttp.WithoutBreaker()}, p.options...)...)
+	ctx, report := steadyhttp.WithReport(t.Context())
+	make := p.request
+	if make == nil {
+		make = method(http.MethodGet)
+	}
+	response, err := transport.RoundTrip(make(t, ctx))
+
+	assert.Len(t, server.Attempts(), p.attempts, "attempts at the server")
+	assert.Len(t, report.Attempts, p.attempts, "attempts in the report")
+	assert.Equal(t, p.stopped, report.Stopped)
+	if p.status == 0 {
+		require.Error(t, err)
+		assert.Nil(t, response)
+		assertClosedOnce(t, server, nil)
+		return
+	}
+	require.NoError(t, err)
+	assert.Equal(t, p.status, response.StatusCode)
+	assert.Equal(t, p.attempts, steadyhttp.Attempts(response))
+	content, err := io.ReadAll(response.Body)
+	assert.NoError(t, err)
+	assert.Equal(t, http.StatusText(p.status), string(content), "the body must be unread")
+	assertClosedOnce(t, server, response)
+}
+
+func runPlays(t *testing.T, plays []play) {
+	for _, p := range plays {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, p.run)
+		})
+	}
+}
+
+func method(name string) func(*testing.T, context.Context) *http.Request {
+	return func(t *testing.T, ctx context.Context) *http.Request { return request(t, ctx, name, "") }
+}
+
+func payload(name string, header ...string) func(*testing.T, context.Context) *http.Request {
+	return func(t *testing.T, ctx context.Context) *http.Request {
+		r := request(t, ctx, name, "payload")
+		for i := 0; i+1 < len(header); i += 2 {
+			r.Header[header[i]] = []string{header[i+1]}
+		}
+		return r
+	}
+}
+
+// stream is a body that cannot be replayed.
+func stream(name string, marks ...func(context.Context) context.Context) func(*testing.T, context.Context) *http.Request {
+	return func(t *testing.T, ctx context.Context) *http.Request {
+		for _, mark := range marks {
+			ctx = mark(ctx)
+		}
+		r := request(t, ctx, name, "payload")
+		r.GetBody = nil
+		return r
+	}
+}
+
+func marked(name string, marks ...func(context.Context) context.Context) func(*testing.T, context.Context) *http.Request {
+	return func(t *testing.T, ctx context.Context) *http.Request {
+		for _, mark := range marks {
+			ctx = mark(ctx)
+		}
+		return request(t, ctx, name, "payload")
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+type panickingReader struct{}
+
+func (panickingReader) Read([]byte) (int, error) { panic("a test's") }

@@ -226,3 +226,29 @@ func TestAttemptTimeoutBoundsAnAttemptWhoseBodyBlocks(t *testing.T) {
 	assert.ErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
 	assert.Equal(t, steadyhttp.Transient, report.Attempts[0].Class)
 }
+
+func TestClosingTheBodyReleasesTheAttemptFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		base := function(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: waitingBody{r.Context()}}, nil
+		})
+		response, err := newTransport(t, base, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(get(t))
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+	})
+}
+
+func TestAttemptTimeoutDuringADialIsAnAttemptTimeout(t *testing.T) {
+	t.Parallel()
+	runPlays(t, []play{{
+		name: "POST", request: payload(http.MethodPost), options: []steadyhttp.Option{steadyhttp.WithAttemptTimeout(time.Second)},
+		steps: []step{unconnected(hang)}, attempts: 1, stopped: steadyhttp.StopUnsafeMethod,
+	}})
+}
+
+// A waitingBody's Close waits for the end of the request, as HTTP/2's can.
+type waitingBody struct{ ctx context.Context }
+
+func (waitingBody) Read([]byte) (int, error) { return 0, io.EOF }
+func (b waitingBody) Close() error           { <-b.ctx.Done(); return nil }

@@ -177,3 +177,70 @@ func TestSecretsInABasesErrorsStayOutOfErrorsAndLogs(t *testing.T) {
 		assert.Contains(t, seen.String(), "sending to http://api.example.com/things failed")
 	})
 }
+
+func TestQueriesOfTwoNestedCallsStayOutOfTheError(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		nested := func(secret string) error {
+			return &url.Error{Op: "Post", URL: "https://auth.example.com/token?secret=" + secret, Err: errReset}
+		}
+		_, err := newTransport(t, scripted(fail(errors.Join(nested("hunter2"), nested("hunter3"))))).RoundTrip(get(t))
+		assert.NotContains(t, err.Error(), "hunter")
+	})
+}
+
+func TestSecretsInTheErrorsOfAnotherCallStayOutToo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, address := range []string{"https://user:hunter2@auth.example.com/token?client_secret=hunter2", "https://auth.example.com/%zz?hunter2\""} {
+			nested := &url.Error{Op: "Post", URL: address, Err: &url.Error{Op: "Get", URL: address, Err: errReset}}
+			_, err := newTransport(t, scripted(fail(fmt.Errorf("no token: %w", nested)))).RoundTrip(post(t))
+			var failed *steadyhttp.Error
+			require.ErrorAs(t, err, &failed)
+			assert.NotContains(t, failed.Error(), "hunter2")
+			assert.Contains(t, failed.Error(), "connection reset by a test")
+		}
+	})
+}
+
+func TestSecretsInAURLThatAnErrorMerelyMentionsStayOutToo(t *testing.T) {
+	t.Parallel()
+	for said, shown := range map[string]string{
+		"dialing https://user:hunter2@api.example.com/a?token=hunter2: refused": "dialing https://api.example.com/a: refused",
+		"proxy socks5://user:hunter2@10.0.0.1:1080 failed":                      "proxy socks5://10.0.0.1:1080 failed",
+		"no route to https://api.example.com/a/b: refused":                      "no route to https://api.example.com/a/b: refused",
+		"bad https://api.example.com/%zz?hunter2 and ftp://x/y#hunter2":         "bad (unreadable URL) and ftp://x/y",
+		"open for https://[::1]:443: later (see https://a/?hunter2), or never":  "open for https://[::1]:443: later (see https://a/), or never",
+		"said HTTP/1.1 // 10:30": "said HTTP/1.1 // 10:30",
+	} {
+		err := &steadyhttp.Error{Method: "GET", URL: target, Attempts: 2, Stopped: steadyhttp.StopBudget, Err: errors.New(said)}
+		assert.EqualError(t, err, "steadyhttp: GET "+target+" failed after 2 attempts (budget): "+shown)
+	}
+}
+
+func TestErrorIsOneLine(t *testing.T) {
+	t.Parallel()
+	_, err := newTransport(t, scripted(fail(errors.Join(errReset, io.EOF)))).RoundTrip(post(t))
+	assert.NotContains(t, err.Error(), "\n")
+	assert.Contains(t, err.Error(), "test; EOF")
+}
+
+// A proxy's reason, a name in a certificate and an origin's key are other people's words.
+func TestErrorHoldsNothingThatSteersATerminal(t *testing.T) {
+	t.Parallel()
+	const nasty = "a\r\x1b[31mb\u2028c\u202ed\tß"
+	for _, err := range []error{
+		&steadyhttp.Error{Method: "GET", URL: target, Attempts: 2, Err: errors.New(nasty)},
+		&steadyhttp.Error{Method: "GET", URL: target, Attempts: 2, Err: &steadyhttp.CircuitOpenError{Origin: nasty}},
+		&steadyhttp.CircuitOpenError{Origin: nasty},
+		&steadyhttp.CircuitOpenError{Origin: nasty, RetryAt: time.Now()},
+	} {
+		assert.Contains(t, err.Error(), "a  [31mb c d ß")
+	}
+	for _, byHand := range []error{
+		&steadyhttp.Error{Method: "GE\n\x1bT", URL: "htt\n\x1bp://a", Attempts: 2},
+		&steadyhttp.ResponseError{Method: "GE\n\x1bT", URL: "htt\n\x1bp://a", Attempts: 2},
+	} {
+		assert.Contains(t, byHand.Error(), "steadyhttp: GE  T htt  p://a ")
+	}
+}

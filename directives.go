@@ -11,7 +11,7 @@ type directives struct {
 	idempotent bool
 	noRetry    bool
 	reporters  []*reporter
-	attempts   int   // in the context of a request that is sent: which one it is; of a response's: how many led to it
+	sent       int   // in the context of a request that is sent: which attempt it is; of a response's: how many led to it
 	overruled  Class // of a response that a Classifier judged otherwise than by its status
 }
 
@@ -32,8 +32,8 @@ func (d directives) in(ctx context.Context) context.Context {
 }
 
 // marked returns the caller's context with what the Transport notes for those below and above it.
-func (d directives) marked(ctx context.Context, attempts int, overruled Class) context.Context {
-	d.attempts, d.overruled = attempts, overruled
+func (d directives) marked(ctx context.Context, sent int, overruled Class) context.Context {
+	d.sent, d.overruled = sent, overruled
 	return d.in(ctx)
 }
 
@@ -81,5 +81,5 @@ func Attempts(resp *http.Response) int {
 	if resp.Request == nil {
 		return 1
 	}
-	return max(1, directivesOf(resp.Request.Context()).attempts)
+	return max(1, directivesOf(resp.Request.Context()).sent)
 }

@@ -1,0 +1,275 @@
+package steadyhttp_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadyhttp/steadyhttp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestEveryAttemptSendsTheWholeBody(t *testing.T) {
+	t.Parallel()
+	for name, make := range map[string]func(*testing.T, context.Context) *http.Request{
+		"from GetBody":           payload(http.MethodPut),
+		"from the replay buffer": stream(http.MethodPut),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := scripted(status(503), status(503), status(200))
+				transport := newTransport(t, server, steadyhttp.WithReplayBuffer(7))
+				original := make(t, t.Context())
+				_, err := transport.RoundTrip(original)
+				require.NoError(t, err)
+				for i, sent := range server.Attempts() {
+					assert.Equal(t, "payload", string(sent.Body), "attempt %d", i+1)
+					assert.Equal(t, original.ContentLength, sent.Request.ContentLength, "attempt %d", i+1)
+				}
+			})
+		})
+	}
+}
+
+func TestResendIsAShallowCopySoThatTrailersSurvive(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(503), status(200))
+		original := request(t, t.Context(), http.MethodPut, "payload")
+		original.Trailer = http.Header{"Checksum": nil}
+		_, err := newTransport(t, server).RoundTrip(original)
+		require.NoError(t, err)
+		original.Trailer.Set("Checksum", "set while the body was read")
+		assert.NotSame(t, original, server.Attempts()[1].Request)
+		assert.Equal(t, original.Trailer, server.Attempts()[1].Request.Trailer)
+	})
+}
+
+func TestBodyLongerThanTheReplayBufferIsStreamedWhole(t *testing.T) {
+	t.Parallel()
+	server := scripted(status(200))
+	transport := newTransport(t, server, steadyhttp.WithReplayBuffer(10))
+	long := strings.Repeat("0123456789", 1000)
+	for name, length := range map[string]int64{"known length": int64(len(long)), "unknown length": -1} {
+		r := get(t)
+		source := text(long)
+		r.Method, r.Body, r.ContentLength = http.MethodPut, source, length
+		_, err := transport.RoundTrip(r)
+		require.NoError(t, err, name)
+		assert.Equal(t, long, string(server.Attempts()[len(server.Attempts())-1].Body), name)
+		assert.Equal(t, 1, source.closes(), name)
+	}
+}
+
+func TestReplayBufferHoldsABodyOfExactlyItsSize(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(503), status(200))
+		source := text("payload")
+		r := request(t, t.Context(), http.MethodPut, "")
+		r.Body, r.ContentLength = source, -1
+		_, err := newTransport(t, server, steadyhttp.WithReplayBuffer(7)).RoundTrip(r)
+		require.NoError(t, err)
+		server.AssertAttempts(t, 2)
+		assert.Equal(t, 1, source.closes())
+	})
+}
+
+func TestUnboundedReplayBufferStillSendsTheBody(t *testing.T) {
+	t.Parallel()
+	server := scripted(status(200))
+	r := stream(http.MethodPut)(t, t.Context())
+	_, err := newTransport(t, server, steadyhttp.WithReplayBuffer(math.MaxInt64)).RoundTrip(r)
+	require.NoError(t, err)
+	assert.Equal(t, "payload", string(server.Attempts()[0].Body))
+}
+
+func TestBodyThatFailsInTheReplayBufferIsNotSent(t *testing.T) {
+	t.Parallel()
+	errDisk := errors.New("disk on fire")
+	server := scripted(status(200))
+	source := &body{Reader: io.MultiReader(strings.NewReader("pay"), failing{errDisk})}
+	r := request(t, t.Context(), http.MethodPut, "")
+	r.Body, r.ContentLength = source, -1
+	ctx, report := steadyhttp.WithReport(t.Context())
+	response, err := newTransport(t, server, steadyhttp.WithReplayBuffer(7)).RoundTrip(r.WithContext(ctx))
+	assert.Nil(t, response)
+	assert.Equal(t, errDisk, err, "unwrapped")
+	server.AssertAttempts(t, 0)
+	assert.Equal(t, 1, source.closes())
+	assert.Empty(t, report.Attempts)
+	assert.Equal(t, steadyhttp.StopNotRetryable, report.Stopped)
+}
+
+func TestFailingGetBodyReturnsTheResponse(t *testing.T) {
+	t.Parallel()
+	for name, getBody := range map[string]func() (io.ReadCloser, error){
+		"an error": func() (io.ReadCloser, error) { return nil, errors.New("gone") },
+		"nothing":  func() (io.ReadCloser, error) { return nil, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play{
+				request: func(t *testing.T, ctx context.Context) *http.Request {
+					r := request(t, ctx, http.MethodPut, "payload")
+					r.GetBody = getBody
+					return r
+				},
+				steps: []step{status(503)}, attempts: 1, status: 503, stopped: steadyhttp.StopBody,
+			}.run(t)
+		})
+	}
+}
+
+func TestReplayBufferKeepsToTheCallersDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		ctx, report := steadyhttp.WithReport(ctx)
+		reader, writer := io.Pipe() // that nobody writes to
+		r := request(t, ctx, http.MethodPut, "")
+		r.Body, r.ContentLength = reader, -1
+		start := time.Now()
+		_, err := newTransport(t, scripted(hang), steadyhttp.WithReplayBuffer(1024)).RoundTrip(r)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, time.Second, time.Since(start))
+		assert.Equal(t, steadyhttp.StopDeadline, report.Stopped)
+		_, err = writer.Write([]byte("x"))
+		assert.ErrorIs(t, err, io.ErrClosedPipe)
+	})
+}
+
+func TestIdempotencyKeyIsTheSameOnEveryAttemptAndNotTheCallers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(503), status(503), status(200))
+		transport := newTransport(t, server, steadyhttp.WithIdempotencyKeys())
+		first := post(t)
+		_, err := transport.RoundTrip(first)
+		require.NoError(t, err)
+		key := server.Attempts()[0].Request.Header.Get("Idempotency-Key")
+		assert.NotEmpty(t, key)
+		for _, sent := range server.Attempts() {
+			assert.Equal(t, key, sent.Request.Header.Get("Idempotency-Key"))
+		}
+		assert.NotContains(t, first.Header, "Idempotency-Key", "the caller's request is not modified")
+
+		_, err = transport.RoundTrip(post(t))
+		require.NoError(t, err)
+		assert.NotEqual(t, key, server.Attempts()[3].Request.Header.Get("Idempotency-Key"), "another call, another key")
+	})
+}
+
+func TestIdempotencyKeyIsAddedOnlyWhereItIsMissing(t *testing.T) {
+	t.Parallel()
+	server := scripted(status(200))
+	transport := newTransport(t, server, steadyhttp.WithIdempotencyKeys())
+	for _, c := range []struct {
+		method, name, value, want string
+	}{
+		{http.MethodPost, "Idempotency-Key", "mine", "mine"},
+		{http.MethodPost, "X-Idempotency-Key", "mine", ""},
+		{http.MethodGet, "Accept", "text/plain", ""},
+		{http.MethodPut, "Accept", "text/plain", ""},
+	} {
+		r := request(t, t.Context(), c.method, "payload")
+		r.Header.Set(c.name, c.value)
+		_, err := transport.RoundTrip(r)
+		require.NoError(t, err)
+		assert.Equal(t, c.want, server.Attempts()[len(server.Attempts())-1].Request.Header.Get("Idempotency-Key"), "%s with %s", c.method, c.name)
+	}
+	r := post(t)
+	r.Header = nil
+	_, err := transport.RoundTrip(r)
+	require.NoError(t, err)
+	assert.Nil(t, r.Header)
+}
+
+func TestKeyInOtherLettersIsAKey(t *testing.T) {
+	t.Parallel()
+	server := scripted(status(200))
+	r := post(t)
+	r.Header["idempotency-key"] = []string{"mine"}
+	_, err := newTransport(t, server, steadyhttp.WithIdempotencyKeys()).RoundTrip(r)
+	require.NoError(t, err)
+	assert.NotContains(t, server.Attempts()[0].Request.Header, "Idempotency-Key", "or two of them go out")
+}
+
+func TestPatchGetsAnIdempotencyKeyToo(t *testing.T) {
+	t.Parallel()
+	server := scripted(status(200))
+	_, err := newTransport(t, server, steadyhttp.WithIdempotencyKeys()).RoundTrip(request(t, t.Context(), http.MethodPatch, "payload"))
+	require.NoError(t, err)
+	assert.NotEmpty(t, server.Attempts()[0].Request.Header.Get("Idempotency-Key"))
+}
+
+func TestBodyThatFailsInTheReplayBufferIsPermanent(t *testing.T) {
+	t.Parallel()
+	var seen []steadyhttp.Event
+	r := request(t, t.Context(), http.MethodPut, "")
+	r.Body, r.ContentLength = &body{Reader: failing{errReset}}, -1
+	_, err := newTransport(t, scripted(status(200)), steadyhttp.WithReplayBuffer(7), steadyhttp.WithObserver(
+		func(_ context.Context, e steadyhttp.Event) { seen = append(seen, e) })).RoundTrip(r)
+	require.Error(t, err)
+	require.Len(t, seen, 1)
+	assert.Equal(t, steadyhttp.Permanent, seen[0].Class)
+}
+
+func TestCallerWhoGivesUpWhileTheBodyIsBufferedIsToldSo(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	ctx, report := steadyhttp.WithReport(ctx)
+	r := request(t, ctx, http.MethodPut, "")
+	r.Body, r.ContentLength = &body{Reader: readFunc(func([]byte) (int, error) {
+		cancel()
+		return 0, errors.New("the upload was aborted")
+	})}, -1
+	_, err := newTransport(t, scripted(status(200)), steadyhttp.WithReplayBuffer(7)).RoundTrip(r)
+	require.Error(t, err)
+	assert.Equal(t, steadyhttp.StopCanceled, report.Stopped)
+}
+
+type readFunc func([]byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+
+func TestOpenBreakerDoesNotWaitForABodyToBuffer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, scripted(fail(errReset)), steadyhttp.WithBreakerConsecutive(1, 0), steadyhttp.WithReplayBuffer(1024))
+		_, err := transport.RoundTrip(get(t))
+		require.ErrorIs(t, err, errReset)
+		reader, writer := io.Pipe() // that nobody writes to
+		r := request(t, t.Context(), http.MethodPut, "")
+		r.Body, r.ContentLength = reader, -1
+		_, err = transport.RoundTrip(r)
+		assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
+		_, err = writer.Write([]byte("late"))
+		assert.ErrorIs(t, err, io.ErrClosedPipe, "the body is closed")
+	})
+}
+
+func TestBodyThatPanicsInTheReplayBufferIsClosedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		source := &body{Reader: panickingReader{}}
+		r := request(t, ctx, http.MethodPut, "")
+		r.Body, r.ContentLength = source, -1
+		transport := newTransport(t, scripted(status(200)), steadyhttp.WithReplayBuffer(7))
+		assert.Panics(t, func() { _, _ = transport.RoundTrip(r) })
+		cancel()
+		synctest.Wait()
+		assert.Equal(t, 1, source.closes())
+	})
+}

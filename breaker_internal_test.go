@@ -1,0 +1,75 @@
+package steadyhttp
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// gobreaker counts every call of done, also the second one for the same request.
+func TestProbeThatReportsTwiceIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	for _, first := range []verdict{neutral, healthy, failing} {
+		synctest.Test(t, func(t *testing.T) {
+			policy := defaults().breaker
+			policy.epoch, policy.lease = time.Now(), time.Minute
+			b := newBreaker("a", &policy)
+			b.decide(t.Context(), failing)
+			time.Sleep(2 * policy.openFor)
+			b.wake(t.Context())
+			now := time.Since(policy.epoch)
+			granted, rejection := b.admit(now)
+			assert.Nil(t, rejection)
+			b.count(t.Context(), granted, &outcome{verdict: first, start: now, at: now})
+			after := b.state()
+			assert.False(t, b.count(t.Context(), granted, &outcome{verdict: failing, start: now, at: now}))
+			assert.False(t, b.count(t.Context(), granted, &outcome{verdict: healthy, start: now, at: now}))
+			assert.Equal(t, after, b.state())
+		})
+	}
+}
+
+func TestTripsAtExactlyTheRate(t *testing.T) {
+	t.Parallel()
+	policy := breakerPolicy{rate: 0.57, minRequests: 100}
+	assert.True(t, policy.trips(tally{requests: 100, failures: 57}, 0, 0), "no truncation at 57 %%")
+	assert.False(t, policy.trips(tally{requests: 100, failures: 56}, 0, 0))
+	assert.False(t, policy.trips(tally{requests: 99, failures: 99}, 0, 0))
+	assert.False(t, policy.trips(tally{}, 100, time.Hour), "a rule that is off")
+}
+
+func TestTripsAtExactlyTheRun(t *testing.T) {
+	t.Parallel()
+	policy := breakerPolicy{failures: 3, lasting: time.Second}
+	assert.True(t, policy.trips(tally{}, 3, time.Second))
+	assert.False(t, policy.trips(tally{}, 2, time.Hour))
+	assert.False(t, policy.trips(tally{}, 3, time.Second-1))
+	assert.False(t, policy.trips(tally{requests: 1000, failures: 1000}, 1, 0), "a rule that is off")
+}
+
+func TestSlowFailureWeighsTwo(t *testing.T) {
+	t.Parallel()
+	policy := breakerPolicy{lasting: time.Second}
+	assert.Equal(t, uint32(2), policy.weight(time.Second))
+	assert.Equal(t, uint32(1), policy.weight(time.Second-1))
+	policy.lasting = 0
+	assert.Equal(t, uint32(1), policy.weight(time.Hour), "nothing is slow where no time is asked for")
+}
+
+func TestOpenTimeCountsFromTheStartOfAFailedProbe(t *testing.T) {
+	t.Parallel()
+	policy := breakerPolicy{openFor: time.Second}
+	for range 1000 {
+		for _, c := range []struct{ waited, least, most time.Duration }{
+			{0, 800 * time.Millisecond, 1200 * time.Millisecond},
+			{300 * time.Millisecond, 500 * time.Millisecond, 900 * time.Millisecond},
+			{time.Hour, 200 * time.Millisecond, 300 * time.Millisecond},
+		} {
+			open := policy.openTime(c.waited)
+			assert.GreaterOrEqual(t, open, c.least)
+			assert.LessOrEqual(t, open, c.most)
+		}
+	}
+}

@@ -1,0 +1,29 @@
+package steadyhttp
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestBudgetIsNotFilledTwiceByACallThatComesLate(t *testing.T) {
+	t.Parallel()
+	b := newBudget(&budgetPolicy{burst: 1}, 0)
+	assert.True(t, b.spend(0))
+	assert.False(t, b.spend(9*time.Second))
+	assert.False(t, b.spend(time.Second))
+	assert.False(t, b.spend(9500*time.Millisecond))
+	assert.True(t, b.spend(10100*time.Millisecond))
+}
+
+func TestTokensStayWithinTheirBounds(t *testing.T) {
+	t.Parallel()
+	policy := budgetPolicy{ratio: 0.2, burst: 5}
+	assert.InDelta(t, 1.2, policy.refill(0, 6, 0, 6), 1e-9)
+	assert.InDelta(t, 1, policy.refill(0, 0, 10*time.Second, 0), 1e-9)
+	assert.InDelta(t, 5, policy.refill(0, 1000, 0, 0), 1e-9)
+	assert.InDelta(t, 30, policy.refill(0, 1000, 0, 100), 1e-9)
+	assert.InDelta(t, 2, policy.refill(2, 0, -time.Hour, 0), 1e-9, "a clock that steps back takes nothing")
+	assert.InDelta(t, 5, policy.refill(30, 0, 0, 0), 1e-9, "what traffic no longer warrants is lost")
+}

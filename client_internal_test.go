@@ -1,0 +1,15 @@
+package steadyhttp
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestBuiltInTransportWaitsForAHeaderUnlessTheAttemptTimeoutDoes(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, 30*time.Second, pooledTransport(0).(*http.Transport).ResponseHeaderTimeout)
+	assert.Zero(t, pooledTransport(time.Minute).(*http.Transport).ResponseHeaderTimeout)
+}

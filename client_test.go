@@ -1,0 +1,41 @@
+package steadyhttp_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/steadyhttp/steadyhttp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestWrapCopiesTheClient(t *testing.T) {
+	t.Parallel()
+	server := scripted(status(200))
+	original := &http.Client{Transport: server, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
+	wrapped, err := steadyhttp.Wrap(original)
+	require.NoError(t, err)
+	assert.Same(t, server, original.Transport, "the argument is not touched")
+	assert.IsType(t, &steadyhttp.Transport{}, wrapped.Transport)
+	assert.Equal(t, time.Minute, wrapped.Timeout)
+	assert.NotNil(t, wrapped.CheckRedirect)
+
+	wrapped, err = steadyhttp.Wrap(original, steadyhttp.WithTimeout(time.Second))
+	require.NoError(t, err)
+	assert.Equal(t, time.Second, wrapped.Timeout)
+	assert.Equal(t, time.Minute, original.Timeout)
+
+	wrapped, err = steadyhttp.Wrap(nil)
+	require.NoError(t, err)
+	assert.IsType(t, &steadyhttp.Transport{}, wrapped.Transport)
+}
+
+func TestCloseIdleConnectionsIsForwarded(t *testing.T) {
+	t.Parallel()
+	base := &closer{Transport: scripted(status(200))}
+	client := &http.Client{Transport: newTransport(t, base)}
+	client.CloseIdleConnections()
+	assert.Equal(t, 1, base.closed)
+	newTransport(t, scripted(status(200))).CloseIdleConnections() // a base that cannot
+}

@@ -1,0 +1,97 @@
+package steadyhttp_test
+
+import (
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadyhttp/steadyhttp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestResponseOfAResendKeepsWhatTheCallerSaid(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(503), status(200), status(503), status(200))
+		transport := newTransport(t, server)
+		first, err := transport.RoundTrip(request(t, steadyhttp.Idempotent(t.Context()), http.MethodPost, "payload"))
+		require.NoError(t, err)
+		second, err := transport.RoundTrip(request(t, first.Request.Context(), http.MethodPost, "payload"))
+		require.NoError(t, err)
+		assert.Equal(t, 200, second.StatusCode)
+	})
+}
+
+func TestSiblingReportsDoNotShareTheirList(t *testing.T) {
+	t.Parallel()
+	transport := newTransport(t, scripted(status(200)))
+	ctx := t.Context()
+	for range 3 {
+		ctx, _ = steadyhttp.WithReport(ctx)
+	}
+	one, first := steadyhttp.WithReport(ctx)
+	_, second := steadyhttp.WithReport(ctx)
+	_, err := transport.RoundTrip(request(t, one, http.MethodGet, ""))
+	require.NoError(t, err)
+	assert.Len(t, first.Attempts, 1)
+	assert.Empty(t, second.Attempts)
+}
+
+func TestAttemptsIsOneForAResponseThatCameAtOnce(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, 0, steadyhttp.Attempts(nil))
+	assert.Equal(t, 1, steadyhttp.Attempts(&http.Response{}))
+	response, err := newTransport(t, scripted(status(200))).RoundTrip(get(t))
+	require.NoError(t, err)
+	assert.Equal(t, 1, steadyhttp.Attempts(response))
+}
+
+func TestAttemptsOfAnotherCallInTheContextDoNotCount(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		first, err := newTransport(t, scripted(status(503), status(503), status(200))).RoundTrip(get(t))
+		require.NoError(t, err)
+		require.Equal(t, 3, steadyhttp.Attempts(first))
+		second, err := newTransport(t, scripted(status(200))).RoundTrip(request(t, first.Request.Context(), http.MethodGet, ""))
+		require.NoError(t, err)
+		assert.Equal(t, 1, steadyhttp.Attempts(second))
+	})
+}
+
+func TestBaseFindsWhichAttemptItIsGiven(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := scripted(status(503), fail(errReset), status(200))
+		_, err := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Minute)).RoundTrip(get(t))
+		require.NoError(t, err)
+		for i, sent := range server.Attempts() {
+			assert.Equal(t, i+1, steadyhttp.Attempts(&http.Response{Request: sent.Request}))
+		}
+	})
+}
+
+// A base transport that calls another service with the request's context, for a token say, makes a call
+// of its own.
+func TestCallWithinAnAttemptCountsItsOwnAttempts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		inner := scripted(status(503), status(200))
+		tokens := newTransport(t, inner)
+		withToken := function(func(r *http.Request) (*http.Response, error) {
+			response, err := tokens.RoundTrip(request(t, r.Context(), http.MethodGet, ""))
+			require.NoError(t, err)
+			require.NoError(t, response.Body.Close())
+			return status(503).RoundTrip(r)
+		})
+		response, err := newTransport(t, scripted(withToken), steadyhttp.WithMaxAttempts(2)).RoundTrip(get(t))
+		require.NoError(t, err)
+		assert.Equal(t, 2, steadyhttp.Attempts(response))
+		var counted []int
+		for _, sent := range inner.Attempts() {
+			counted = append(counted, steadyhttp.Attempts(&http.Response{Request: sent.Request}))
+		}
+		assert.Equal(t, []int{1, 2, 1}, counted, "503, 200, and 200 for the second attempt")
+	})
+}

@@ -1,0 +1,160 @@
+package steadyhttp_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/steadyhttp/steadyhttp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestStalledBodyOfADroppedResponseStallsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		stalled := newStalledBody()
+		server := scripted(function(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 503, Header: http.Header{}, Body: stalled}, nil
+		}), status(200))
+		_, err := newTransport(t, server).RoundTrip(get(t))
+		require.NoError(t, err)
+		assert.LessOrEqual(t, server.Waits()[0], 500*time.Millisecond)
+		<-stalled.closed
+	})
+}
+
+func TestBodyOfADroppedResponseThatPanicsCanBeRecovered(t *testing.T) {
+	t.Parallel()
+	for name, dropped := range map[string]io.ReadCloser{
+		"Read":  &body{Reader: panickingReader{}},
+		"Close": panickingCloser{strings.NewReader("")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := scripted(function(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: 503, Header: http.Header{}, Body: dropped}, nil
+			}), status(200))
+			resent := text("payload")
+			r := request(t, t.Context(), http.MethodPut, "payload")
+			r.GetBody = func() (io.ReadCloser, error) { return resent, nil }
+			transport := newTransport(t, server)
+			assert.PanicsWithValue(t, "a test's", func() { _, _ = transport.RoundTrip(r) })
+			assert.Equal(t, 1, resent.closes())
+			if read, ok := dropped.(*body); ok {
+				assert.Equal(t, 1, read.closes())
+			}
+			server.AssertAttempts(t, 1)
+		})
+	}
+}
+
+type panickingCloser struct{ io.Reader }
+
+func (panickingCloser) Close() error { panic("a test's") }
+
+func TestDrainIsPartOfTheWaitThatMustEndBeforeTheDeadline(t *testing.T) {
+	t.Parallel()
+	for _, wait := range []time.Duration{time.Millisecond, 970 * time.Millisecond} {
+		for deadline, sent := range map[time.Duration]int{40 * time.Millisecond: 1, time.Second: 2} {
+			if deadline < wait && wait > time.Millisecond {
+				continue
+			}
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), deadline)
+				defer cancel()
+				server := scripted(function(func(*http.Request) (*http.Response, error) {
+					return &http.Response{StatusCode: 503, Header: http.Header{}, Body: newStalledBody()}, nil
+				}), status(200))
+				response, err := newTransport(t, server, steadyhttp.WithBackoffPolicy(func() backoff.BackOff {
+					return backoff.NewConstantBackOff(wait)
+				})).RoundTrip(request(t, ctx, http.MethodGet, ""))
+				require.NoError(t, err, "wait %v, deadline %v", wait, deadline)
+				assert.Len(t, server.Attempts(), sent, "wait %v, deadline %v", wait, deadline)
+				require.NoError(t, response.Body.Close())
+			})
+		}
+	}
+}
+
+func TestCancelDuringTheDrainEndsTheCallAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		server := scripted(function(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 503, Header: http.Header{}, Body: newStalledBody()}, nil
+		}), status(200))
+		start := time.Now()
+		time.AfterFunc(time.Millisecond, cancel)
+		_, err := newTransport(t, server, steadyhttp.WithBackoff(time.Second, time.Minute)).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		require.ErrorIs(t, err, context.Canceled)
+		assert.Equal(t, time.Millisecond, time.Since(start))
+	})
+}
+
+// A stalledBody says nothing until it is closed.
+type stalledBody struct{ closed chan struct{} }
+
+func newStalledBody() *stalledBody { return &stalledBody{make(chan struct{})} }
+
+func (b *stalledBody) Read([]byte) (int, error) {
+	<-b.closed
+	return 0, io.ErrUnexpectedEOF
+}
+
+func (b *stalledBody) Close() error {
+	close(b.closed)
+	return nil
+}
+
+func TestEndlessBodyOfADroppedResponseIsReadOnlySoFar(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		endless := &endlessBody{}
+		server := scripted(function(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 503, Header: http.Header{}, Body: endless}, nil
+		}), status(200))
+		_, err := newTransport(t, server).RoundTrip(get(t))
+		require.NoError(t, err)
+		assert.LessOrEqual(t, endless.read, 64<<10)
+		assert.Equal(t, 1, endless.closed)
+	})
+}
+
+type endlessBody struct{ read, closed int }
+
+func (b *endlessBody) Read(p []byte) (int, error) {
+	b.read += len(p)
+	return len(p), nil
+}
+
+func (b *endlessBody) Close() error {
+	b.closed++
+	return nil
+}
+
+func TestBodyWhoseCloseBlocksHoldsUpNoRetry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		stuck := &stuckBody{make(chan struct{})}
+		server := scripted(function(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 503, Header: http.Header{}, Body: stuck}, nil
+		}), status(200))
+		time.AfterFunc(time.Hour, func() { close(stuck.released) })
+		_, err := newTransport(t, server).RoundTrip(get(t))
+		require.NoError(t, err)
+		assert.LessOrEqual(t, server.Waits()[0], 500*time.Millisecond)
+		<-stuck.released
+	})
+}
+
+// A stuckBody can be neither read nor closed.
+type stuckBody struct{ released chan struct{} }
+
+func (b *stuckBody) Read([]byte) (int, error) { <-b.released; return 0, io.EOF }
+func (b *stuckBody) Close() error             { <-b.released; return nil }

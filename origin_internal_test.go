@@ -1,0 +1,32 @@
+package steadyhttp
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestForgottenOriginStaysForgotten(t *testing.T) {
+	t.Parallel()
+	o := &origin{}
+	assert.True(t, o.forget(0))
+	assert.False(t, o.enter())
+	assert.EqualValues(t, forgotten, o.calls.Load())
+}
+
+func TestRegistryHoldsOnToNoURL(t *testing.T) {
+	t.Parallel()
+	c, err := newConfig(nil)
+	assert.NoError(t, err)
+	target, err := url.Parse("https://api.example.com/a-long-path")
+	assert.NoError(t, err)
+	o := newRegistry(&c.policy, time.Now()).enter(&http.Request{URL: target})
+	for _, kept := range []string{o.key.host, o.spelt.host} {
+		assert.Equal(t, target.Host, kept)
+		assert.NotSame(t, unsafe.StringData(target.Host), unsafe.StringData(kept))
+	}
+}

@@ -1,0 +1,85 @@
+package steadyhttp_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/steadyhttp/steadyhttp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestErrorsOfAConnectionAreNotTheRequests(t *testing.T) {
+	t.Parallel()
+	r := get(t)
+	r.Header["X"] = []string{"a\nb"}
+	for _, err := range []error{io.EOF, io.ErrUnexpectedEOF, &net.OpError{Op: "read", Err: syscall.ECONNRESET}} {
+		assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(r, nil, err), err)
+	}
+	r = get(t)
+	r.Method = ""
+	assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(r, nil, errors.New("?")))
+	assert.Equal(t, steadyhttp.Unprocessed, steadyhttp.Classify(nil, nil, &net.DNSError{IsTemporary: true}))
+}
+
+func TestRequestWithAControlCharacterIsRefusedBeforeItIsSent(t *testing.T) {
+	t.Parallel()
+	for name, secure := range map[string]bool{"HTTP/1": false, "HTTP/2": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var connections atomic.Int64
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+				if s == http.StateNew {
+					connections.Add(1)
+				}
+			}
+			if server.EnableHTTP2 = secure; secure {
+				server.StartTLS()
+			} else {
+				server.Start()
+			}
+			t.Cleanup(server.Close)
+			t.Cleanup(server.CloseClientConnections)
+			transport := newTransport(t, server.Client().Transport, steadyhttp.WithBackoff(time.Millisecond, time.Millisecond))
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, nil)
+			require.NoError(t, err)
+			r.URL.RawQuery = "q=a\nb" // as "q=" + input makes it
+			ctx, report := steadyhttp.WithReport(ctx)
+			_, err = transport.RoundTrip(r.WithContext(ctx))
+			require.Error(t, err)
+			assert.Equal(t, steadyhttp.StopNotRetryable, report.Stopped)
+			assert.LessOrEqual(t, connections.Load(), int64(1))
+			for _, b := range transport.Breakers() {
+				assert.Zero(t, b.Failures)
+			}
+		})
+	}
+}
+
+func TestRequestWithATabInItsURLIsPermanent(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(server.Close)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+	require.NoError(t, err)
+	r.URL.RawQuery = "q=a\tb"
+	base := &http.Transport{}
+	t.Cleanup(base.CloseIdleConnections)
+	transport := newTransport(t, base, single()...)
+	_, err = transport.RoundTrip(r)
+	require.Error(t, err)
+	for _, b := range transport.Breakers() {
+		assert.Zero(t, b.Failures)
+	}
+}

@@ -1,0 +1,144 @@
+package steadyhttp_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadyhttp/steadyhttp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestBodyThatWasReadToItsEndIsNotToBlame(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := get(t)
+		r.Method, r.Body, r.ContentLength = http.MethodPut, text("payload"), 7
+		r.GetBody = func() (io.ReadCloser, error) { return text("payload"), nil }
+		server := scripted(fail(errReset), status(200))
+		transport := newTransport(t, server)
+		response, err := transport.RoundTrip(r)
+		require.NoError(t, err)
+		assert.Equal(t, 2, steadyhttp.Attempts(response))
+		assert.Equal(t, uint32(1), breaker(t, transport).Failures)
+	})
+}
+
+func TestBodyThatIsClosedUnderItsReaderIsNotToBlame(t *testing.T) {
+	t.Parallel()
+	for _, said := range []error{io.ErrClosedPipe, io.EOF} {
+		synctest.Test(t, func(t *testing.T) {
+			r := get(t)
+			r.Method, r.Body, r.ContentLength = http.MethodPut, shutBody{newStalledBody(), said}, 10
+			ctx, report := steadyhttp.WithReport(t.Context())
+			transport := newTransport(t, quiet{func(r *http.Request) (*http.Response, error) {
+				read := make(chan struct{})
+				go func() {
+					defer close(read)
+					_, _ = r.Body.Read(make([]byte, 1))
+				}()
+				synctest.Wait()
+				_ = r.Body.Close() // the connection was reset
+				<-read
+				return nil, errReset
+			}})
+			_, err := transport.RoundTrip(r.WithContext(ctx))
+			require.ErrorIs(t, err, errReset)
+			assert.Equal(t, steadyhttp.Transient, report.Attempts[0].Class, said)
+			assert.Equal(t, uint32(1), breaker(t, transport).Failures)
+		})
+	}
+}
+
+func TestBodyThatIsNotAsLongAsItSaysIsPermanent(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	t.Cleanup(server.Close)
+	bodied := func(open func() io.ReadCloser, length int64) func(*http.Request) {
+		return func(r *http.Request) {
+			r.Body, r.ContentLength = open(), length
+			r.GetBody = func() (io.ReadCloser, error) { return open(), nil }
+		}
+	}
+	for name, spoil := range map[string]func(*http.Request){
+		"a length, but no body": func(r *http.Request) { r.ContentLength = 7 },
+		"a short stream":        bodied(func() io.ReadCloser { return text("short") }, 10),
+		"a long stream":         bodied(func() io.ReadCloser { return text("too long") }, 3),
+		"short, in memory":      bodied(func() io.ReadCloser { return io.NopCloser(strings.NewReader("short")) }, 10),
+		"an invalid trailer": func(r *http.Request) {
+			bodied(func() io.ReadCloser { return text("payload") }, -1)(r)
+			r.Trailer = http.Header{"Content-Length": nil}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base := &http.Transport{}
+			t.Cleanup(base.CloseIdleConnections)
+			assertPermanent(t, base, http.MethodPut, server.URL, spoil)
+		})
+	}
+}
+
+func assertPermanent(t *testing.T, base http.RoundTripper, method, address string, spoil func(*http.Request)) {
+	t.Helper()
+	transport := newTransport(t, base, steadyhttp.WithBackoff(time.Millisecond, time.Millisecond))
+	ctx, report := steadyhttp.WithReport(t.Context())
+	r, err := http.NewRequestWithContext(ctx, method, address, nil)
+	require.NoError(t, err)
+	spoil(r)
+	_, err = transport.RoundTrip(r)
+	require.Error(t, err)
+	require.Len(t, report.Attempts, 1, err)
+	assert.Equal(t, steadyhttp.Permanent, report.Attempts[0].Class, err)
+	assert.Zero(t, breaker(t, transport).Failures)
+}
+
+// unconnected asks for a connection as http.Transport does, and gets none.
+func unconnected(then step) step {
+	return function(func(r *http.Request) (*http.Response, error) {
+		if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.GetConn != nil {
+			trace.GetConn(r.URL.Host)
+		}
+		return then.RoundTrip(r)
+	})
+}
+
+func TestResendIsWatchedEvenIfTheServerAnsweredBefore(t *testing.T) {
+	t.Parallel()
+	runPlays(t, []play{{
+		name: "cut-off handshake after a 429", request: payload(http.MethodPost),
+		steps:    []step{status(429, "Retry-After", "0"), unconnected(fail(io.EOF)), status(200)},
+		attempts: 3, status: 200, stopped: steadyhttp.StopSuccess,
+	}})
+}
+
+func TestBodyThatFailsWithAnErrorOfOursIsStillTheCallers(t *testing.T) {
+	t.Parallel()
+	elsewhere := &steadyhttp.CircuitOpenError{Origin: "https://elsewhere.example.com:443"}
+	transport := newTransport(t, scripted(status(200)))
+	ctx, report := steadyhttp.WithReport(t.Context())
+	r := request(t, ctx, http.MethodPut, "")
+	r.Body, r.ContentLength = &body{Reader: failing{elsewhere}}, -1
+	r.GetBody = func() (io.ReadCloser, error) { return &body{Reader: failing{elsewhere}}, nil }
+	_, err := transport.RoundTrip(r)
+	assert.Equal(t, elsewhere, err)
+	assert.Len(t, report.Attempts, 1)
+	assert.Equal(t, steadyhttp.Permanent, report.Attempts[0].Class)
+	assert.Zero(t, breaker(t, transport).Failures)
+}
+
+// A shutBody says nothing until it is closed, and then this.
+type shutBody struct {
+	*stalledBody
+	said error
+}
+
+func (b shutBody) Read([]byte) (int, error) {
+	<-b.closed
+	return 0, b.said
+}
