@@ -1,6 +1,6 @@
 BENCH ?= .
 
-.PHONY: quickstart test check bench compare fleet fleet-plot integration soak cover fuzz
+.PHONY: quickstart test check bench compare fleet fleet-plot integration soak cover fuzz mutate api
 
 quickstart: ## shows what the client does, against a misbehaving server
 	go run ./examples/quickstart
@@ -14,7 +14,7 @@ check: ## runs all that CI runs
 bench: ## what a call costs through each library, six times in turn, by benchstat; takes some five minutes. BENCH=RoundTrip is less
 	cd bench && for run in 1 2 3 4 5 6; do \
 		go test -run '^$$' -bench '$(BENCH)' -benchtime 100ms . || exit 1; \
-	done >cost.out && go run golang.org/x/perf/cmd/benchstat@latest -table .name,/protocol,/call -row /library cost.out
+	done >cost.out && go tool -modfile=../tools/go.mod benchstat -table .name,/protocol,/call -row /library cost.out
 
 compare: ## what the peers do with the same misbehaving server
 	cd bench && go run ./compare
@@ -41,3 +41,12 @@ cover:
 fuzz:
 	go test -run '^$$' -fuzz FuzzRetryAfter -fuzztime 1m .
 	go test -run '^$$' -fuzz FuzzCheckResponse -fuzztime 1m .
+
+MUTATED ?= classify.go verdict.go witness.go retry.go backoff.go body.go patience.go timeout.go breaker.go window.go budget.go
+
+mutate: ## breaks the code in all small ways, and fails if no test notices; takes half an hour. MUTATED=budget.go is less
+	cd tools && go build -o ../mutate.out ./mutate
+	./mutate.out -known docs/proof.md $(MUTATED)
+
+api: ## writes down the public API, for review
+	bash api/dump
