@@ -60,6 +60,9 @@ type brood struct {
 	names       map[string]int
 }
 
+// here is the path by which the package's own types are known.
+const here = "here"
+
 // breed finds what can be changed in the files.
 func breed(files []string) (*brood, error) {
 	b := &brood{sources: map[string][]byte{}, edits: map[string][]edit{}, names: map[string]int{}}
@@ -81,7 +84,7 @@ func breed(files []string) (*brood, error) {
 	}
 	known := &types.Info{Types: map[ast.Expr]types.TypeAndValue{}}
 	checker := types.Config{Importer: importer.ForCompiler(set, "source", nil)}
-	if _, err := checker.Check(".", set, parsed, known); err != nil {
+	if _, err := checker.Check(here, set, parsed, known); err != nil {
 		return nil, err
 	}
 	for _, file := range parsed {
@@ -119,9 +122,7 @@ func (f *field) file(file *ast.File) {
 			f.function = functionName(declaration)
 			f.walk(declaration.Body)
 		case *ast.GenDecl:
-			if declaration.Tok == token.CONST {
-				f.constants(declaration)
-			}
+			f.values(declaration)
 		}
 	}
 }
@@ -136,6 +137,22 @@ func functionName(declaration *ast.FuncDecl) string {
 		receiver = pointer.X
 	}
 	return receiver.(*ast.Ident).Name + "." + name
+}
+
+// values looks at what is declared outside of functions.
+func (f *field) values(declaration *ast.GenDecl) {
+	switch declaration.Tok {
+	case token.CONST:
+		f.constants(declaration)
+	case token.VAR:
+		for _, spec := range declaration.Specs {
+			spec := spec.(*ast.ValueSpec)
+			for i, value := range spec.Values {
+				f.function = spec.Names[i].Name
+				f.walk(value)
+			}
+		}
+	}
 }
 
 // constants makes each numeric constant twice as large. A constant cannot hang on the environment.
@@ -154,9 +171,9 @@ func (f *field) constants(declaration *ast.GenDecl) {
 	}
 }
 
-// walk finds the mutants of a function's body. An outer one's edits come before an inner one's.
-func (f *field) walk(body *ast.BlockStmt) {
-	ast.Inspect(body, func(node ast.Node) bool {
+// walk finds the mutants below a node. An outer one's edits come before an inner one's.
+func (f *field) walk(root ast.Node) {
+	ast.Inspect(root, func(node ast.Node) bool {
 		if node == nil {
 			f.path = f.path[:len(f.path)-1]
 			return true
@@ -178,6 +195,9 @@ func (f *field) isFixed(node ast.Node) bool {
 	case *ast.ArrayType, *ast.StructType, *ast.FuncType, *ast.InterfaceType:
 		return true
 	case ast.Expr:
+		if pair, ok := f.parent(0).(*ast.KeyValueExpr); ok && pair.Key == node {
+			return true
+		}
 		clause, ok := f.parent(0).(*ast.CaseClause)
 		return ok && slices.Contains(clause.List, node) && !f.isTagless()
 	default:
@@ -199,6 +219,10 @@ func (f *field) isTagless() bool {
 }
 
 func (f *field) visit(node ast.Node) {
+	if text, ok := node.(ast.Expr); ok && f.isCompared(text) {
+		f.around(text, fmt.Sprintf("other(%d, ", f.mutant(text, "another text").id), ")")
+		return
+	}
 	switch node := node.(type) {
 	case ast.Stmt:
 		f.statement(node)
@@ -209,6 +233,21 @@ func (f *field) visit(node ast.Node) {
 		f.literal(node)
 	case ast.Expr:
 		f.condition(node)
+	}
+}
+
+// isCompared reports whether the node is a text that others are compared with: an operand, or one of a list.
+func (f *field) isCompared(node ast.Expr) bool {
+	if !f.isConstant(node) || !f.isOf(node, types.IsString) {
+		return false
+	}
+	switch parent := f.parent(0).(type) {
+	case *ast.BinaryExpr:
+		return parent.Op == token.EQL || parent.Op == token.NEQ
+	case *ast.CompositeLit:
+		return slices.Contains(parent.Elts, node)
+	default:
+		return false
 	}
 }
 
@@ -314,7 +353,12 @@ func (f *field) literal(node *ast.BasicLit) {
 	if parent, ok := f.parent(0).(ast.Expr); ok && f.isConstant(parent) {
 		return
 	}
-	kind := types.TypeString(f.types.Types[node].Type, nil)
+	kind := types.TypeString(f.types.Types[node].Type, func(other *types.Package) string {
+		if other.Path() == here {
+			return ""
+		}
+		return other.Path()
+	})
 	switch {
 	case kind == "time.Duration":
 		kind = "[aDuration]"
@@ -411,6 +455,13 @@ func is(id int) bool { return alive == id }
 
 type number interface {
 	~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64 | ~float32 | ~float64
+}
+
+func other[T ~string](id int, text T) T {
+	if is(id) {
+		return text + "?"
+	}
+	return text
 }
 
 func more[T number](id int, n T) T {

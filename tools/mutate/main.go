@@ -6,9 +6,11 @@
 // that survives is a missing test, or changes nothing: those that change nothing are listed in a file, with
 // the reason, and one that is not listed there makes the command fail.
 //
-// Run it in the package's folder:
+// Run it in the package's folder, with the names of files; or let it verify that the tests that a document names
+// notice the mutants which stand beside them:
 //
-//	go run ./tools/mutate -known docs/proof.md classify.go retry.go
+//	mutate -known docs/proof.md classify.go retry.go
+//	mutate -claims docs/proof.md *.go
 package main
 
 import (
@@ -34,6 +36,7 @@ const chosen = "MUTANT" // which mutant is alive
 
 // A settings is what the flags say.
 type settings struct {
+	claims  string
 	known   string
 	workers int
 	timeout time.Duration
@@ -45,6 +48,7 @@ type settings struct {
 
 func main() {
 	var s settings
+	flag.StringVar(&s.claims, "claims", "", "a `file` whose claims are verified, each test with each mutant, and nothing else")
 	flag.StringVar(&s.known, "known", "", "a `file` that names the mutants that change nothing")
 	flag.IntVar(&s.workers, "workers", 2, "how many mutants run at once")
 	flag.DurationVar(&s.timeout, "timeout", time.Minute, "after which a run counts as noticed")
@@ -66,6 +70,9 @@ func run(s settings) error {
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 	l := laboratory{settings: s, folder: folder}
+	if s.claims != "" {
+		return l.verify()
+	}
 	mutants, err := l.experiment()
 	if err != nil || s.list {
 		return err
@@ -155,10 +162,10 @@ func (l *laboratory) build(name string, replaced map[string][]byte) (binary stri
 }
 
 // pass runs the tests, and reports whether they pass.
-func (l *laboratory) pass(binary string, id int) (output []byte, ok bool) {
+func (l *laboratory) pass(binary string, id int, flags ...string) (output []byte, ok bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.timeout)
 	defer cancel()
-	command := exec.CommandContext(ctx, binary, "-test.failfast", "-test.short")
+	command := exec.CommandContext(ctx, binary, append(flags, "-test.failfast", "-test.short")...)
 	command.Env = append(os.Environ(), chosen+"="+strconv.Itoa(id))
 	var text bytes.Buffer
 	command.Stdout, command.Stderr = &text, &text
@@ -185,7 +192,7 @@ func (l *laboratory) examine(mutants []*mutant) {
 	workers.Wait()
 }
 
-func (l *laboratory) runOne(m *mutant) {
+func (l *laboratory) runOne(m *mutant, flags ...string) {
 	binary := l.binary
 	if m.replaced != nil {
 		var err error
@@ -196,7 +203,7 @@ func (l *laboratory) runOne(m *mutant) {
 		defer func() { _ = os.RemoveAll(filepath.Dir(binary)) }()
 	}
 	m.fate = noticed
-	if _, ok := l.pass(binary, m.id); ok {
+	if _, ok := l.pass(binary, m.id, flags...); ok {
 		m.fate = survived
 		fmt.Printf("survived: %s (%s:%d)\n", m.name(), m.file, m.line)
 	}
@@ -204,7 +211,7 @@ func (l *laboratory) runOne(m *mutant) {
 
 // judge sums up, and fails if a survivor is not known to change nothing.
 func (l *laboratory) judge(mutants []*mutant) error {
-	known, err := l.knownText()
+	known, err := readProof(l.known)
 	if err != nil {
 		return err
 	}
@@ -216,7 +223,7 @@ func (l *laboratory) judge(mutants []*mutant) error {
 			count = &score{file: m.file}
 			byFile[m.file] = count
 		}
-		equivalent := strings.Contains(known, "`"+m.name()+"`")
+		equivalent := known.equivalent[m.name()]
 		count.add(m, equivalent)
 		switch {
 		case m.fate == survived && !equivalent:
@@ -234,14 +241,6 @@ func (l *laboratory) judge(mutants []*mutant) error {
 		}
 	}
 	return errors.Join(problems...)
-}
-
-func (l *laboratory) knownText() (string, error) {
-	if l.known == "" {
-		return "", nil
-	}
-	text, err := os.ReadFile(l.known)
-	return string(text), err
 }
 
 // A score is what became of a file's mutants.

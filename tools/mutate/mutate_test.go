@@ -53,16 +53,16 @@ func TestSurvivorsHaveToBeKnown(t *testing.T) {
 	}
 	assert.ErrorContains(t, err, "less than 95 % noticed")
 
-	known := ""
+	known := equivalentHeading + "\n"
 	for _, name := range survivors {
-		known += "`" + name + "`\n"
+		known += "| `" + name + "` | for a reason |\n"
 	}
 	l.known = filepath.Join(t.TempDir(), "known.md")
 	require.NoError(t, os.WriteFile(l.known, []byte(known), 0o600))
 	assert.NoError(t, l.judge(mutants))
 
 	noticed := "sample.go Check: left out: n = -1"
-	require.NoError(t, os.WriteFile(l.known, []byte(known+"`"+noticed+"`"), 0o600))
+	require.NoError(t, os.WriteFile(l.known, []byte(known+"| `"+noticed+"` |"), 0o600))
 	assert.ErrorContains(t, l.judge(mutants), noticed+" is said to change nothing")
 }
 
@@ -81,4 +81,34 @@ func TestTestsThatFailWithoutAMutantAreAnError(t *testing.T) {
 	l.files = []string{"two.go"}
 	_, err = l.experiment()
 	assert.ErrorContains(t, err, "no mutants")
+}
+
+func TestClaimsAreVerified(t *testing.T) {
+	t.Chdir(filepath.Join("testdata", "sample"))
+	const negative = "| [`TestCheck`](sample_test.go) | `sample.go Check: left out: n = -1`, `sample.go limit: doubled: 10` |"
+	for name, test := range map[string]struct{ claims, err string }{
+		"true":                   {claimsHeading + "\n" + negative, ""},
+		"of the wrong test":      {claimsHeading + "\n" + "| `TestSum` | `sample.go Check: left out: n = -1` |", "do not notice sample.go Check"},
+		"of no test":             {claimsHeading + "\n" + "| `TestNone` | `sample.go Check: left out: n = -1` |", "no test TestNone"},
+		"of no mutant":           {claimsHeading + "\n" + "| `TestSum` | `sample.go Check: left out: n = -2` |", "no mutant sample.go"},
+		"half":                   {claimsHeading + "\n" + "| `TestSum` | nothing |", "names a test and a mutant"},
+		"none":                   {"nothing", "no claims found"},
+		"with a pipe in it":      {claimsHeading + "\n" + "| `TestCheck` | `sample.go Check: always true: n > limit \\|\\| n < 0` |", ""},
+		"under another heading":  {"## Others\n" + negative, "no claims found"},
+		"true, and another part": {claimsHeading + "\n" + negative + "\n## Others\n| `TestNone` |", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "proof.md")
+			require.NoError(t, os.WriteFile(file, []byte(test.claims), 0o600))
+			l := &laboratory{
+				settings: settings{claims: file, timeout: 10 * time.Second, files: []string{"sample.go"}},
+				folder:   t.TempDir(),
+			}
+			if err := l.verify(); test.err == "" {
+				assert.NoError(t, err)
+			} else {
+				assert.ErrorContains(t, err, test.err)
+			}
+		})
+	}
 }
