@@ -54,7 +54,7 @@ func (p *backoffPolicy) exponential() backoff.BackOff {
 func (p *backoffPolicy) next(waits backoff.BackOff, asked time.Duration) (time.Duration, bool) {
 	wait := waits.NextBackOff()
 	if wait < 0 { // backoff.Stop
-		return 0, false
+		return wait, false
 	}
 	if p.custom == nil {
 		wait = max(1, min(wait, p.longest))
@@ -72,7 +72,7 @@ func (p *backoffPolicy) patiently(wait, silence time.Duration) time.Duration {
 		return wait
 	}
 	silence = min(silence, longestSilence, p.ceiling())
-	return max(wait, silence+rand.N(silence/2+1))
+	return max(wait, silence+upTo(silence/2))
 }
 
 // latest bounds the jitter on top of a Retry-After.
@@ -80,9 +80,9 @@ const latest = 5 * time.Second
 
 // later spreads those who were told the same time, and never forward: Retry-After is a floor.
 func later(asked time.Duration) time.Duration {
-	if asked <= 0 {
-		return 0
-	}
-	jitter := rand.N(min(asked/2, latest) + 1)
+	jitter := upTo(min(asked/2, latest))
 	return asked + min(jitter, math.MaxInt64-asked)
 }
+
+// upTo is any time from 0 to the longest, both included.
+func upTo(longest time.Duration) time.Duration { return rand.N(longest + 1) }

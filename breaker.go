@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,7 +79,7 @@ func (p *breakerPolicy) weight(silence time.Duration) uint32 {
 func (p *breakerPolicy) openTime(waited time.Duration) time.Duration {
 	fifth := p.openFor / 5
 	earliest := p.openFor - fifth
-	whole := earliest + min(rand.N(2*fifth+1), math.MaxInt64-earliest)
+	whole := earliest + min(upTo(2*fifth), math.MaxInt64-earliest)
 	return max(whole-waited, whole/4)
 }
 

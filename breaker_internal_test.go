@@ -54,8 +54,18 @@ func TestSlowFailureWeighsTwo(t *testing.T) {
 	policy := breakerPolicy{lasting: time.Second}
 	assert.Equal(t, uint32(2), policy.weight(time.Second))
 	assert.Equal(t, uint32(1), policy.weight(time.Second-1))
+	policy.lasting = 1
+	assert.Equal(t, uint32(2), policy.weight(1))
 	policy.lasting = 0
 	assert.Equal(t, uint32(1), policy.weight(time.Hour), "nothing is slow where no time is asked for")
+}
+
+func TestOpenTimeReachesAFifthToBothSides(t *testing.T) {
+	t.Parallel()
+	policy := breakerPolicy{openFor: time.Second}
+	shortest, longest := spreadOf(func() time.Duration { return policy.openTime(0) })
+	assert.InDelta(t, 800*time.Millisecond, shortest, float64(20*time.Millisecond))
+	assert.InDelta(t, 1200*time.Millisecond, longest, float64(20*time.Millisecond))
 }
 
 func TestOpenTimeCountsFromTheStartOfAFailedProbe(t *testing.T) {

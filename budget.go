@@ -46,9 +46,7 @@ type budget struct {
 }
 
 func newBudget(policy *budgetPolicy, now time.Duration) *budget {
-	b := &budget{policy: policy, refilled: now, recent: newWindow(burstWindow)}
-	b.tokens = policy.capacity(0)
-	return b
+	return &budget{policy: policy, tokens: policy.burst, refilled: now, recent: newWindow(burstWindow)}
 }
 
 // earn counts a success.
@@ -85,7 +83,7 @@ func (b *budget) full(now time.Duration) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.refill(now)
-	return b.tokens >= b.policy.capacity(0)
+	return b.tokens >= b.policy.burst
 }
 
 func (b *budget) refill(now time.Duration) {

@@ -91,9 +91,7 @@ func FuzzRetryAfter(f *testing.F) {
 
 func TestJitterOnRetryAfterIsNeverNegative(t *testing.T) {
 	t.Parallel()
-	for _, asked := range []time.Duration{math.MinInt64, -1, 0} {
-		assert.Zero(t, later(asked))
-	}
+	assert.Zero(t, later(0))
 	for _, asked := range []time.Duration{1, 2, time.Second, time.Hour, math.MaxInt64 - 1, math.MaxInt64} {
 		for range 100 {
 			assert.GreaterOrEqual(t, later(asked), asked, fmt.Sprint(asked))

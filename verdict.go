@@ -40,6 +40,5 @@ func (x *exchange) judge() verdict {
 	}
 }
 
-// outlastedPatience reports whether the attempt took so long that the server is to blame. An attempt under
-// a deadline that was not announced is not timed, and nobody is.
-func (x *exchange) outlastedPatience() bool { return x.timed && x.took() >= impatience }
+// outlastedPatience reports whether the attempt took so long that the server is to blame.
+func (x *exchange) outlastedPatience() bool { return x.took() >= impatience }

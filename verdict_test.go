@@ -3,10 +3,12 @@ package steadyhttp_test
 import (
 	"context"
 	"net/http"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/steadyhttp/steadyhttp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -39,4 +41,62 @@ func TestDeadlineIsTimedEvenIfNobodyWatches(t *testing.T) {
 			assert.Equal(t, failures, breaker(t, transport).Failures, patience)
 		})
 	}
+}
+
+func TestCallersDeadlineCountsOnlyAfterASecond(t *testing.T) {
+	t.Parallel()
+	for patience, failures := range map[time.Duration]uint32{999 * time.Millisecond: 0, time.Second: 1, time.Minute: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			transport := newTransport(t, scripted(hang))
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			ctx, report := steadyhttp.WithReport(ctx)
+			_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+			assert.Equal(t, context.DeadlineExceeded, err, "the caller's own doing is not wrapped")
+			assert.Equal(t, failures, breaker(t, transport).Failures, patience)
+			assert.Equal(t, steadyhttp.StopDeadline, report.Stopped)
+			assert.Equal(t, steadyhttp.Transient, report.Attempts[0].Class)
+		})
+	}
+}
+
+func TestUnannouncedShortDeadlineIsNoOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, scripted(status(200), hang))
+		sendMany(t, transport, 1)
+		time.Sleep(time.Hour)
+		ctx := surprise{t.Context(), make(chan struct{})}
+		time.AfterFunc(10*time.Millisecond, func() { close(ctx.done) })
+		_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+		assert.Error(t, err)
+		assert.Zero(t, breaker(t, transport).Failures)
+	})
+}
+
+func TestUnannouncedDeadlineCountsOnceTheServerHadASecond(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, scripted(status(200), hang))
+		sendMany(t, transport, 1)
+		ctx := surprise{t.Context(), make(chan struct{})}
+		time.AfterFunc(time.Second, func() { close(ctx.done) })
+		_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+		assert.Error(t, err)
+		assert.EqualValues(t, 1, breaker(t, transport).Failures)
+	})
+}
+
+func TestLocalExhaustionIsNotTheServersFault(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, err := range []error{syscall.EADDRNOTAVAIL, syscall.EMFILE} {
+			server := scripted(fail(dial(err)), status(200))
+			transport := newTransport(t, server)
+			response, err := transport.RoundTrip(post(t))
+			require.NoError(t, err)
+			assert.Equal(t, 200, response.StatusCode)
+			assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin, Requests: 1}, breaker(t, transport))
+		}
+	})
 }

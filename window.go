@@ -17,7 +17,7 @@ type window struct {
 type tally struct{ requests, failures uint32 }
 
 func newWindow(span time.Duration) window {
-	return window{width: max(1, span/slots)}
+	return window{width: span / slots}
 }
 
 // current returns the slot of now, and forgets those that have left the window. A clock that steps

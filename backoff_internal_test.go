@@ -1,0 +1,51 @@
+package steadyhttp
+
+import (
+	"testing"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/stretchr/testify/assert"
+)
+
+// spreadOf returns the shortest and the longest of a thousand.
+func spreadOf(draw func() time.Duration) (shortest, longest time.Duration) {
+	shortest = draw()
+	for range 1000 {
+		drawn := draw()
+		shortest, longest = min(shortest, drawn), max(longest, drawn)
+	}
+	return shortest, longest
+}
+
+func TestUpToReachesBothEnds(t *testing.T) {
+	t.Parallel()
+	for _, end := range []time.Duration{0, 1} {
+		shortest, longest := spreadOf(func() time.Duration { return upTo(end) })
+		assert.Zero(t, shortest)
+		assert.Equal(t, end, longest)
+	}
+}
+
+func TestWaitAfterATimeoutIsSpreadOverHalfOfIt(t *testing.T) {
+	t.Parallel()
+	policy := backoffPolicy{initial: 1, longest: 10 * time.Second}
+	shortest, longest := spreadOf(func() time.Duration { return policy.patiently(1, 600*time.Millisecond) })
+	assert.InDelta(t, 600*time.Millisecond, shortest, float64(20*time.Millisecond))
+	assert.InDelta(t, 900*time.Millisecond, longest, float64(20*time.Millisecond))
+}
+
+func TestWaitOfAPolicyOfTheUsersIsNotLengthenedByATimeout(t *testing.T) {
+	t.Parallel()
+	policy := backoffPolicy{custom: func() backoff.BackOff { return nil }}
+	assert.Equal(t, time.Duration(5), policy.patiently(5, time.Second))
+}
+
+func TestJitterOnRetryAfterIsUpToHalfOfItAndFiveSeconds(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ asked, most time.Duration }{{4 * time.Second, 6 * time.Second}, {time.Hour, time.Hour + 5*time.Second}} {
+		shortest, longest := spreadOf(func() time.Duration { return later(c.asked) })
+		assert.InDelta(t, c.asked, shortest, float64(100*time.Millisecond))
+		assert.InDelta(t, c.most, longest, float64(100*time.Millisecond))
+	}
+}
