@@ -1,6 +1,6 @@
 BENCH ?= .
 
-.PHONY: quickstart test check bench compare fleet fleet-plot integration soak cover fuzz mutate api
+.PHONY: quickstart test check bench compare fleet fleet-plot integration soak cover fuzz mutate proof api
 
 quickstart: ## shows what the client does, against a misbehaving server
 	go run ./examples/quickstart
@@ -38,15 +38,22 @@ cover:
 	go test -race -coverprofile=cover.out .
 	go tool cover -func=cover.out
 
-fuzz:
-	go test -run '^$$' -fuzz FuzzRetryAfter -fuzztime 1m .
-	go test -run '^$$' -fuzz FuzzCheckResponse -fuzztime 1m .
+FUZZTIME ?= 1m
+
+fuzz: ## looks for inputs that nobody thought of, for FUZZTIME each
+	for target in $$(grep -ho '^func Fuzz[A-Za-z]*' *_test.go | cut -c6-); do \
+		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) . || exit 1; \
+	done
 
 MUTATED ?= classify.go verdict.go witness.go retry.go backoff.go body.go patience.go timeout.go breaker.go window.go budget.go
 
 mutate: ## breaks the code in all small ways, and fails if no test notices; takes half an hour. MUTATED=budget.go is less
 	cd tools && go build -o ../mutate.out ./mutate
 	./mutate.out -known docs/proof.md $(MUTATED)
+
+proof: ## breaks the code as docs/proof.md says, and sees the tests that it names fail
+	cd tools && go build -o ../mutate.out ./mutate
+	./mutate.out -claims docs/proof.md $$(ls *.go | grep -v _test)
 
 api: ## writes down the public API, for review
 	bash api/dump
