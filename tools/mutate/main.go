@@ -24,11 +24,13 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -69,7 +71,9 @@ func run(s settings) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
-	l := laboratory{settings: s, folder: folder}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	l := laboratory{ctx: ctx, settings: s, folder: folder}
 	if s.claims != "" {
 		return l.verify()
 	}
@@ -82,6 +86,7 @@ func run(s settings) error {
 
 // A laboratory runs the tests over mutants.
 type laboratory struct {
+	ctx context.Context // of the whole
 	settings
 	folder string
 	binary string // with all the mutants that need no build of their own
@@ -107,7 +112,7 @@ func (l *laboratory) experiment() ([]*mutant, error) {
 		return nil, err
 	}
 	l.examine(mutants)
-	return mutants, nil
+	return mutants, l.ctx.Err()
 }
 
 // prepare builds, and sees the tests pass while no mutant is alive.
@@ -163,7 +168,7 @@ func (l *laboratory) build(name string, replaced map[string][]byte) (binary stri
 
 // pass runs the tests, and reports whether they pass.
 func (l *laboratory) pass(binary string, id int, flags ...string) (output []byte, ok bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), l.timeout)
+	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
 	defer cancel()
 	command := exec.CommandContext(ctx, binary, append(flags, "-test.failfast", "-test.short")...)
 	command.Env = append(os.Environ(), chosen+"="+strconv.Itoa(id))
@@ -186,7 +191,9 @@ func (l *laboratory) examine(mutants []*mutant) {
 		})
 	}
 	for _, m := range mutants {
-		queue <- m
+		if l.ctx.Err() == nil {
+			queue <- m
+		}
 	}
 	close(queue)
 	workers.Wait()

@@ -24,6 +24,7 @@ func examined(t *testing.T, known string) (*laboratory, []*mutant) {
 	t.Helper()
 	t.Chdir(filepath.Join("testdata", "sample"))
 	l := &laboratory{
+		ctx:      t.Context(),
 		settings: settings{known: known, workers: 2, timeout: 10 * time.Second, least: 95, files: []string{"sample.go"}},
 		folder:   t.TempDir(),
 	}
@@ -75,7 +76,7 @@ func TestTestsThatFailWithoutAMutantAreAnError(t *testing.T) {
 	} {
 		require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
 	}
-	l := &laboratory{settings: settings{timeout: 10 * time.Second, files: []string{"one.go"}}, folder: t.TempDir()}
+	l := &laboratory{ctx: t.Context(), settings: settings{timeout: 10 * time.Second, files: []string{"one.go"}}, folder: t.TempDir()}
 	_, err := l.experiment()
 	assert.ErrorContains(t, err, "the tests fail without a mutant")
 	l.files = []string{"two.go"}
@@ -101,6 +102,7 @@ func TestClaimsAreVerified(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "proof.md")
 			require.NoError(t, os.WriteFile(file, []byte(test.claims), 0o600))
 			l := &laboratory{
+				ctx:      t.Context(),
 				settings: settings{claims: file, timeout: 10 * time.Second, files: []string{"sample.go"}},
 				folder:   t.TempDir(),
 			}
