@@ -71,6 +71,11 @@ func (h *haproxy) administer(t *testing.T, command string) {
 	require.Empty(t, strings.TrimSpace(string(answer)), command)
 }
 
+// twiceInWindow is the size of a body that fits twice into the 64 KiB which an HTTP/2 connection may have under way at
+// first. Debian 12's haproxy (2.6) never gives back what a body took of them that it refused, though RFC 9113 §5.1
+// asks for it: on that connection a larger body is not sent to its end, now or later.
+const twiceInWindow = 20_000
+
 func TestHaproxyWithoutAServerIsA503UntilThereIsOne(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, p protocol) {
@@ -82,7 +87,7 @@ func TestHaproxyWithoutAServerIsA503UntilThereIsOne(t *testing.T) {
 		ordered.assertStatuses(t, steadyhttp.StopUnsafeMethod, http.StatusServiceUnavailable)
 		assert.Zero(t, shop.times(ordered.id))
 
-		replaced := deliver(t.Context(), transport, newOrder(http.MethodPut, p.url(server.endpoint, "/"), 100_000))
+		replaced := deliver(t.Context(), transport, newOrder(http.MethodPut, p.url(server.endpoint, "/"), twiceInWindow))
 		replaced.assertAnswered(t)
 		assert.Len(t, replaced.Attempts, 2, "the first came to a 503, or to a reset: haproxy does not wait for the body")
 		assert.Equal(t, 1, shop.times(replaced.id))
