@@ -566,13 +566,14 @@ func (run *callRun) judgeEnd(call *chainCall) {
 	want := run.stops(call, len(call.sent)-1)
 	_, answered := run.came(last)
 	gaveUp := run.gaveUp(call)
+	cancelled := gaveUp && call.cancelled >= 0 && call.start+call.cancelled <= call.returned
 	rejected := errors.Is(call.err, steadyhttp.ErrCircuitOpen)
 	if call.response != nil {
 		require.True(run.t, answered, "a response that there was")
 		require.Equal(run.t, strconv.Itoa(len(call.sent)), call.response.Header.Get("X-Attempt"))
 		require.Equal(run.t, len(call.sent), steadyhttp.Attempts(call.response))
 	} else if answered {
-		require.True(run.t, gaveUp || rejected, "a response is not dropped for an error")
+		require.True(run.t, cancelled || rejected, "a response is not dropped for an error")
 	}
 	if want != 0 {
 		require.Equal(run.t, answered, call.response != nil, "the last outcome is what is returned")
@@ -582,6 +583,7 @@ func (run *callRun) judgeEnd(call *chainCall) {
 		want = run.reason(call, want)
 	}
 	if gaveUp && call.returned > last.end {
+		require.True(run.t, cancelled, "a wait that would outlast the deadline is not begun")
 		require.LessOrEqual(run.t, call.returned, max(last.end, run.gaveUpAt(call))+50*time.Millisecond, "a caller who gives up is let go")
 		require.ErrorIs(run.t, call.err, context.Cause(call.ctx))
 	}
