@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -32,7 +33,8 @@ type breakerModel struct {
 	state    steadyhttp.BreakerState
 	phase    int           // how many changes of state there were
 	outcomes []told        // of this phase, none of them neutral
-	retryAt  time.Duration // of an open one
+	retryAt  time.Duration // of an open one,
+	wall     time.Time     // and by the clock on the wall
 	probe    *modelCall    // of a half-open one; nil: none is out
 	changes  []string
 }
@@ -48,11 +50,17 @@ type breakerRules struct {
 }
 
 func (r breakerRules) lease() time.Duration {
-	if r.attemptTimeout > 0 {
+	switch {
+	case r.attemptTimeout == endlessly:
+		return endlessly
+	case r.attemptTimeout > 0:
 		return r.attemptTimeout + 100*time.Millisecond
+	default:
+		return time.Minute
 	}
-	return time.Minute
 }
+
+const endlessly = time.Duration(math.MaxInt64)
 
 // health is what an outcome tells of an origin.
 type health int
@@ -79,7 +87,7 @@ func (m *breakerModel) admits(call *modelCall, now time.Duration) bool {
 	switch {
 	case m.state == steadyhttp.BreakerOpen:
 		return false
-	case m.state == steadyhttp.BreakerHalfOpen && m.probe != nil && now < m.probe.start+m.rules.lease():
+	case m.state == steadyhttp.BreakerHalfOpen && m.probe != nil && now-m.probe.start < m.rules.lease():
 		return false
 	case m.state == steadyhttp.BreakerHalfOpen:
 		m.probe = call
@@ -112,7 +120,7 @@ func (m *breakerModel) probed(call *modelCall, outcome told) (opened bool) {
 		return false
 	}
 	m.probe = nil
-	if outcome.at >= call.start+m.rules.lease() {
+	if outcome.at-call.start >= m.rules.lease() {
 		return false
 	}
 	switch outcome.health {
@@ -290,8 +298,8 @@ func drawBreakerRules(s *schedule) breakerRules {
 	rules := breakerRules{
 		rate: choose(s, 0.5, 0, 0.1, 1), minRequests: choose(s, 4, 1, 10),
 		failures: choose(s, 3, 1, 0, 5), lasting: choose(s, 600*time.Millisecond, 0, 2*time.Second),
-		window: choose(s, 5*time.Second, 100*time.Millisecond, time.Minute), openFor: choose(s, time.Second, 10*time.Millisecond, time.Minute),
-		attemptTimeout: choose(s, 0, 0, 700*time.Millisecond, 3*time.Second),
+		window: choose(s, 5*time.Second, 100*time.Millisecond, time.Minute), openFor: choose(s, time.Second, time.Second, 10*time.Millisecond, time.Minute, endlessly),
+		attemptTimeout: choose(s, 0, 0, 700*time.Millisecond, 3*time.Second, endlessly),
 	}
 	if rules.rate == 0 && rules.failures == 0 {
 		rules.failures = 3
@@ -412,13 +420,13 @@ func (run *breakerRun) one() *modelCall {
 
 // drawTime prefers the moments around which something changes.
 func (run *breakerRun) drawTime() time.Duration {
-	times := []time.Duration{run.rules.lasting, time.Millisecond, 100 * time.Millisecond, time.Second, run.rules.window, run.rules.openFor, time.Hour, 30 * 24 * time.Hour}
+	times := []time.Duration{run.rules.lasting, time.Millisecond, 100 * time.Millisecond, time.Second, run.rules.window, min(run.rules.openFor, time.Hour), time.Hour, 30 * 24 * time.Hour}
 	for _, origin := range slices.Sorted(maps.Keys(run.models)) {
 		model := run.models[origin]
-		if model.state == steadyhttp.BreakerOpen {
+		if model.state == steadyhttp.BreakerOpen && run.rules.openFor < endlessly {
 			times = append(times, model.retryAt-run.now()-1, model.retryAt-run.now())
 		}
-		if model.probe != nil {
+		if model.probe != nil && run.rules.lease() < endlessly {
 			lease := model.probe.start + run.rules.lease() - run.now()
 			times = append(times, lease-1, lease)
 		}
@@ -502,7 +510,7 @@ func (run *breakerRun) rejected(call *modelCall) {
 	require.ErrorAs(run.t, call.err, &rejection)
 	retryAt := time.Time{}
 	if model := run.model(call.origin); model.state == steadyhttp.BreakerOpen {
-		retryAt = run.epoch.Add(model.retryAt)
+		retryAt = model.wall
 	}
 	require.True(run.t, retryAt.Equal(rejection.RetryAt), "%v, want %v", rejection.RetryAt, retryAt)
 }
@@ -561,11 +569,11 @@ func (run *breakerRun) sleep(d time.Duration) {
 
 // ends is when the call ends of itself.
 func (c *modelCall) ends(rules breakerRules) time.Duration {
-	end := time.Duration(1<<63 - 1)
+	end := endlessly
 	if c.deadline > 0 {
 		end = c.deadline
 	}
-	if rules.attemptTimeout > 0 {
+	if rules.attemptTimeout > 0 && rules.attemptTimeout < endlessly {
 		end = min(end, c.start+rules.attemptTimeout)
 	}
 	return end
@@ -627,13 +635,14 @@ func (run *breakerRun) opened(model *breakerModel, last told) {
 	if strings.HasPrefix(model.changes[len(model.changes)-1], "half_open") {
 		waited = last.at - last.start
 	}
-	earliest, latest := run.rules.openFor*8/10, run.rules.openFor*12/10
+	fifth := run.rules.openFor / 5
+	earliest, latest := run.rules.openFor-fifth, run.rules.openFor+min(fifth, endlessly-run.rules.openFor)
 	status := run.status(model)
 	if status.State != steadyhttp.BreakerOpen {
 		return // compare tells
 	}
-	model.retryAt = status.RetryAt.Sub(run.epoch)
-	open := model.retryAt - last.at
+	model.retryAt, model.wall = status.RetryAt.Sub(run.epoch), status.RetryAt
+	open := time.Until(status.RetryAt)
 	require.GreaterOrEqual(run.t, open, max(earliest-waited, earliest/4), "open time after a probe of %v", waited)
 	require.LessOrEqual(run.t, open, max(latest-waited, latest/4), "open time after a probe of %v", waited)
 }
@@ -671,6 +680,9 @@ func (run *breakerRun) recover() {
 	for len(run.pending) > 0 {
 		run.end(run.pending[0], run.endings[1])
 		run.compare()
+	}
+	if run.rules.openFor == endlessly {
+		return
 	}
 	run.sleep(2 * time.Minute)
 	for range 2 {

@@ -565,9 +565,15 @@ func (run *callRun) judgeEnd(call *chainCall) {
 	last := call.sent[len(call.sent)-1]
 	want := run.stops(call, len(call.sent)-1)
 	_, answered := run.came(last)
+	if late := run.rules.attemptTimeout > 0 && last.end-last.start >= run.rules.attemptTimeout; late && last.callerErr != nil {
+		require.ErrorIs(run.t, call.err, context.Cause(call.ctx), "the caller's reason counts")
+	}
 	gaveUp := run.gaveUp(call)
 	cancelled := gaveUp && call.cancelled >= 0 && call.start+call.cancelled <= call.returned
 	rejected := errors.Is(call.err, steadyhttp.ErrCircuitOpen)
+	if rejected {
+		require.False(run.t, run.alone(call), "a wait at whose end the breaker is sure to be open is not begun")
+	}
 	if call.response != nil {
 		require.True(run.t, answered, "a response that there was")
 		require.Equal(run.t, strconv.Itoa(len(call.sent)), call.response.Header.Get("X-Attempt"))
@@ -590,6 +596,13 @@ func (run *callRun) judgeEnd(call *chainCall) {
 	if call.report != nil {
 		require.Equal(run.t, want, call.report.Stopped)
 	}
+}
+
+// alone reports whether no other call could change anything meanwhile.
+func (run *callRun) alone(call *chainCall) bool {
+	return !slices.ContainsFunc(run.calls, func(other *chainCall) bool {
+		return other != call && other.origin == call.origin && other.start <= call.returned && other.returned >= call.start
+	})
 }
 
 // reason is the reported one where several would do.

@@ -168,7 +168,7 @@ func drawRequest(s *schedule) (r *http.Request, sendable bool) {
 }
 
 func drawResponse(s *schedule) *http.Response {
-	code := choose(s, 200, 404, 429, 500, 501, s.pick(256)*256+s.pick(256), -s.pick(256))
+	code := choose(s, 200, 429, 501, 400+s.pick(100), 100+2*s.pick(250)+s.pick(2), s.pick(256)*256+s.pick(256), -s.pick(256))
 	response := &http.Response{StatusCode: code, Header: http.Header{}, Body: http.NoBody}
 	for range s.pick(3) {
 		response.Header.Add(choose(s, "Retry-After", "Date", "X"), choose(s, "0", "1", "-1", "junk", "Sun, 06 Nov 1994 08:49:37 GMT", string(s.text())))
