@@ -53,7 +53,7 @@ func main() {
 	flag.StringVar(&s.claims, "claims", "", "a `file` whose claims are verified, each test with each mutant, and nothing else")
 	flag.StringVar(&s.known, "known", "", "a `file` that names the mutants that change nothing")
 	flag.IntVar(&s.workers, "workers", 2, "how many mutants run at once")
-	flag.DurationVar(&s.timeout, "timeout", time.Minute, "after which a run counts as noticed")
+	flag.DurationVar(&s.timeout, "timeout", 0, "after which a run counts as noticed; 0: five times as long as one without a mutant takes")
 	flag.StringVar(&s.only, "only", "", "run just the mutants whose name contains this")
 	flag.BoolVar(&s.list, "list", false, "name the mutants, and run none")
 	flag.Float64Var(&s.least, "least", 95, "`percent` of each file's mutants that have to be noticed")
@@ -126,8 +126,12 @@ func (l *laboratory) prepare(all *brood) error {
 		return err
 	}
 	l.binary = binary
+	start := time.Now()
 	if output, ok := l.pass(binary, 0); !ok {
 		return fmt.Errorf("the tests fail without a mutant:\n%s", output)
+	}
+	if l.timeout == 0 {
+		l.timeout = max(5*time.Second, 5*time.Since(start))
 	}
 	return nil
 }
@@ -168,8 +172,12 @@ func (l *laboratory) build(name string, replaced map[string][]byte) (binary stri
 
 // pass runs the tests, and reports whether they pass.
 func (l *laboratory) pass(binary string, id int, flags ...string) (output []byte, ok bool) {
-	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
-	defer cancel()
+	ctx := l.ctx
+	if l.timeout > 0 {
+		limited, cancel := context.WithTimeout(ctx, l.timeout)
+		defer cancel()
+		ctx = limited
+	}
 	command := exec.CommandContext(ctx, binary, append(flags, "-test.failfast", "-test.short")...)
 	command.Env = append(os.Environ(), chosen+"="+strconv.Itoa(id))
 	var text bytes.Buffer
