@@ -134,27 +134,22 @@ func stateIn(phase uint64) BreakerState { return BreakerState(phase & (1<<stateB
 
 func (b *breaker) state() BreakerState { return stateIn(b.phase.Load()) }
 
-// breaking is the layer that asks the origin's breaker before each attempt, and tells it the outcome;
-// nil without breakers.
-func breaking(policy *breakerPolicy) layer {
-	if policy == nil {
-		return nil
-	}
-	return func(next sender) sender {
-		return func(x *exchange) {
-			b := x.origin.breaker
-			if b == nil {
-				next(x)
-				return
-			}
-			phase := b.phase.Load()
-			if stateIn(phase) != BreakerClosed {
-				b.guard(next, x)
-				return
-			}
+// breaking is the layer that asks the origin's breaker, if it has one, before each attempt, and tells it
+// the outcome.
+func breaking(next sender) sender {
+	return func(x *exchange) {
+		b := x.origin.breaker
+		if b == nil {
 			next(x)
-			b.report(x, permit{phase: phase})
+			return
 		}
+		phase := b.phase.Load()
+		if stateIn(phase) != BreakerClosed {
+			b.guard(next, x)
+			return
+		}
+		next(x)
+		b.report(x, permit{phase: phase})
 	}
 }
 
@@ -177,12 +172,7 @@ func (b *breaker) guard(next sender, x *exchange) {
 // none of is neutral, and frees the probe's place.
 func (b *breaker) sendProbe(next sender, x *exchange, granted permit) {
 	x.timed = true
-	defer func() {
-		if x.at == 0 {
-			x.at = time.Since(b.policy.epoch)
-		}
-		b.report(x, granted)
-	}()
+	defer b.report(x, granted)
 	next(x)
 }
 

@@ -131,7 +131,7 @@ func newTransport(base http.RoundTripper, settings *config) *Transport {
 		exchanges: sync.Pool{New: func() any { return new(exchange) }},
 		send: chain(
 			retrying(policy),
-			breaking(policy.breaker),
+			breaking,
 			classifying(policy.classifier),
 			timing(policy.attemptTimeout),
 		)(sending(base, epoch)),
