@@ -176,13 +176,10 @@ func (b *breaker) sendProbe(next sender, x *exchange, granted permit) {
 	next(x)
 }
 
-// wake makes an open breaker half-open.
+// wake makes an open breaker half-open, unless another call just has.
 func (b *breaker) wake(cause context.Context) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.state() != BreakerOpen {
-		return
-	}
 	b.cause = cause
 	b.machine.State() // notices that gobreaker's own time is over, and calls enter
 	b.cause = nil

@@ -31,6 +31,23 @@ func TestProbeThatReportsTwiceIsCountedOnce(t *testing.T) {
 	}
 }
 
+func TestBreakerHoldsOnToNoCallsContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		policy := defaults().breaker
+		policy.epoch = time.Now()
+		b := newBreaker("a", &policy)
+		b.decide(t.Context(), failing)
+		assert.Nil(t, b.cause)
+		time.Sleep(2 * policy.openFor)
+		b.wake(t.Context())
+		assert.Equal(t, BreakerHalfOpen, b.state())
+		assert.Nil(t, b.cause)
+		b.wake(t.Context())
+		assert.Equal(t, BreakerHalfOpen, b.state(), "whoever comes second changes nothing")
+	})
+}
+
 func TestTripsAtExactlyTheRate(t *testing.T) {
 	t.Parallel()
 	policy := breakerPolicy{rate: 0.57, minRequests: 100}
