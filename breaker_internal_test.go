@@ -31,6 +31,16 @@ func TestProbeThatReportsTwiceIsCountedOnce(t *testing.T) {
 	}
 }
 
+func TestGobreakerIsNotAskedBeforeTheStateMayChange(t *testing.T) {
+	t.Parallel()
+	policy := defaults().breaker
+	b := newBreaker("a", &policy)
+	for _, found := range []verdict{healthy, failing, healthy} {
+		assert.False(t, b.count(t.Context(), permit{}, &outcome{verdict: found}))
+	}
+	assert.Nil(t, b.machine)
+}
+
 func TestBreakerHoldsOnToNoCallsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
