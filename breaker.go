@@ -103,7 +103,7 @@ type breaker struct {
 	waited    time.Duration     // by the probe that has just failed
 	probeAt   time.Duration     // when an open breaker may probe, since the epoch
 	retryAt   time.Time         // and by the wall clock
-	rejection *CircuitOpenError // of every call that is rejected in this phase; nil while closed
+	rejection *CircuitOpenError // of every call that is rejected in this phase
 	probe     probe
 	cause     context.Context // of the change that gobreaker is asked for
 	untold    []change
@@ -300,15 +300,12 @@ func (b *breaker) enter(from, to BreakerState) {
 	b.phase.Store(generation<<stateBits | uint64(to))
 	b.recent.clear()
 	b.run = 0
-	b.probe.running = false
-	b.retryAt, b.rejection = time.Time{}, nil
+	b.retryAt = time.Time{}
 	if to == BreakerOpen {
 		b.open(b.policy.openTime(b.waited))
 	}
 	b.waited = 0
-	if to != BreakerClosed {
-		b.rejection = &CircuitOpenError{Origin: b.origin, RetryAt: b.retryAt}
-	}
+	b.rejection = &CircuitOpenError{Origin: b.origin, RetryAt: b.retryAt}
 	if b.policy.observe != nil {
 		b.untold = append(b.untold, change{b.cause, Event{Kind: EventBreaker, Origin: b.origin, From: from, To: to}})
 	}
