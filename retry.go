@@ -74,8 +74,7 @@ func (c *call) prepare() (err error) {
 		c.original = c.original.WithContext(c.marked(c.original.Context(), 0, Unclassified))
 		c.request = c.original
 	}
-	_, bounded := c.request.Context().Deadline()
-	c.timed = bounded || c.policy.observe != nil || len(c.reporters) > 0
+	c.timed = c.policy.observe != nil || len(c.reporters) > 0
 	if c.policy.idempotencyKeys {
 		c.request = withIdempotencyKey(c.request)
 	}
