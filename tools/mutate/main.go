@@ -43,6 +43,7 @@ type settings struct {
 	workers int
 	timeout time.Duration
 	only    string
+	slow    string
 	list    bool
 	least   float64
 	files   []string
@@ -55,6 +56,7 @@ func main() {
 	flag.IntVar(&s.workers, "workers", 2, "how many mutants run at once")
 	flag.DurationVar(&s.timeout, "timeout", 0, "after which a run counts as noticed; 0: five times as long as one without a mutant takes")
 	flag.StringVar(&s.only, "only", "", "run just the mutants whose name contains this")
+	flag.StringVar(&s.slow, "slow", "", "tests that match this `regexp` run only over mutants that the others do not notice")
 	flag.BoolVar(&s.list, "list", false, "name the mutants, and run none")
 	flag.Float64Var(&s.least, "least", 95, "`percent` of each file's mutants that have to be noticed")
 	flag.Parse()
@@ -218,10 +220,21 @@ func (l *laboratory) runOne(m *mutant, flags ...string) {
 		defer func() { _ = os.RemoveAll(filepath.Dir(binary)) }()
 	}
 	m.fate = noticed
-	if _, ok := l.pass(binary, m.id, flags...); ok {
+	if l.survives(binary, m.id, flags) {
 		m.fate = survived
 		fmt.Printf("survived: %s (%s:%d)\n", m.name(), m.file, m.line)
 	}
+}
+
+func (l *laboratory) survives(binary string, id int, flags []string) bool {
+	if l.slow != "" && len(flags) == 0 {
+		if _, ok := l.pass(binary, id, "-test.skip="+l.slow); !ok {
+			return false
+		}
+		flags = []string{"-test.run=" + l.slow}
+	}
+	_, ok := l.pass(binary, id, flags...)
+	return ok
 }
 
 // judge sums up, and fails if a survivor is not known to change nothing.
