@@ -108,11 +108,11 @@ type caller struct {
 	sent uint64
 }
 
-// run calls until it is over, and until there were enough good answers.
-func (c *caller) run(over time.Time) {
+// run calls until the end, and for some time after it if there were too few good answers.
+func (c *caller) run(end time.Time) {
 	defer c.gone.Store(true)
 	c.label()
-	for c.ctx.Err() == nil && (time.Now().Before(over) || c.tally.of("body: whole") < c.answers) {
+	for c.goesOn(end) {
 		client := c.clients[c.draw.IntN(len(c.clients))]
 		o := drawOrder(c.draw, c.nextID())
 		if client.keys { // it is made safe
@@ -124,6 +124,14 @@ func (c *caller) run(over time.Time) {
 		c.errand.Store(nil)
 		time.Sleep(c.draw.between(0, 100*time.Millisecond))
 	}
+}
+
+func (c *caller) goesOn(end time.Time) bool {
+	left := time.Until(end)
+	if c.tally.of("body: whole") < c.answers {
+		left += patience
+	}
+	return left > 0 && c.ctx.Err() == nil
 }
 
 // nextID is the same in each run, whatever the others do, and so is what the shop does with it.

@@ -24,7 +24,7 @@ func main() {
 		must(runStation(os.Args[2:], os.Stdin, os.Stdout))
 		return
 	}
-	s := settings{slack: patience, settling: patience}
+	s := settings{answers: 100, slack: patience, settling: patience}
 	flag.DurationVar(&s.duration, "duration", 10*time.Minute, "how long to run")
 	flag.Uint64Var(&s.seed, "seed", 0, "what to draw from; 0 means any")
 	flag.IntVar(&s.callers, "callers", 128, "how many goroutines call")

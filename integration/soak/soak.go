@@ -22,7 +22,7 @@ type settings struct {
 	duration time.Duration
 	seed     uint64
 	callers  int
-	answers  int                 // at least so many good ones, however long they take
+	answers  int                 // at least so many good ones, even if it takes a little longer
 	slack    time.Duration       // what a loaded machine, and the clients' own timeouts, may add to a caller's patience
 	settling time.Duration       // how long callers may take to come back once cancelled, and everything to be as it was before
 	options  []steadyhttp.Option // for every client, on top of its own
@@ -92,7 +92,7 @@ func soak(s settings) []string {
 		f.run()
 		f.close()
 		f.tally.print()
-		f.tally.suffices(found)
+		f.tally.suffices(found, f.answers)
 	}()
 	before.compare(found, s.settling)
 	return found.list()
