@@ -389,7 +389,8 @@ func TestCloseEndsWhatHangsAndRefusesTheRest(t *testing.T) {
 			}()
 			cancelOnArrival(server, 1, server.Close)
 			assert.Error(t, <-done)
-			_, err := server.Client().Get(server.URL)
+			fresh := server.Client().Transport.(*http.Transport).Clone() // HTTP/2 may not have noticed yet that its connection is gone
+			_, err := (&http.Client{Transport: fresh}).Get(server.URL)
 			assert.ErrorIs(t, err, syscall.ECONNREFUSED)
 			server.Close() // once more
 		}
