@@ -80,6 +80,7 @@ func TestUnannouncedDeadlineEndsAWaitAsADeadline(t *testing.T) {
 		var failed *steadyhttp.Error
 		require.ErrorAs(t, err, &failed)
 		assert.Equal(t, steadyhttp.StopDeadline, failed.Stopped)
+		assert.Equal(t, steadyhttp.Transient, failed.Class, "that of the last attempt")
 		assert.True(t, failed.Timeout())
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 	})
@@ -94,6 +95,7 @@ func TestDeadlineThatEndsAWaitIsATimeout(t *testing.T) {
 		var failed *steadyhttp.Error
 		require.ErrorAs(t, err, &failed)
 		assert.Equal(t, steadyhttp.StopCanceled, failed.Stopped, "ctx.Err() decides, not the cause")
+		assert.Equal(t, steadyhttp.Canceled, failed.Class)
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.ErrorContains(t, err, "last status 503")

@@ -179,6 +179,18 @@ func TestFirstOfSeveralReasonsToStopIsTold(t *testing.T) {
 	})
 }
 
+func TestNoTimeIsSetAsideForABodyThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+		defer cancel()
+		server := scripted(fail(io.EOF), status(200))
+		response, err := newTransport(t, server, constantly(10*time.Millisecond)).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		require.NoError(t, err)
+		assert.Equal(t, 200, response.StatusCode)
+	})
+}
+
 func TestWaitThatEndsAtTheDeadlineIsNotBegun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
