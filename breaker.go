@@ -325,7 +325,7 @@ func (b *breaker) openFor(wait time.Duration) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.state() == BreakerOpen && b.probeAt-time.Since(b.policy.epoch) > wait
+	return b.probeAt-time.Since(b.policy.epoch) > wait
 }
 
 // stale is how long after its time an open breaker, which a call would have made half-open, is taken for
@@ -344,9 +344,9 @@ func (b *breaker) clean(now time.Duration) bool {
 	case BreakerClosed:
 		return b.recent.sum(now).failures == 0
 	case BreakerOpen:
-		return now > b.probeAt && now-b.probeAt > stale
+		return now-b.probeAt > stale
 	default:
-		return now > b.probe.until && now-b.probe.until > stale
+		return now-b.probe.until > stale
 	}
 }
 

@@ -31,6 +31,34 @@ func TestProbeThatReportsTwiceIsCountedOnce(t *testing.T) {
 	}
 }
 
+func TestBreakerIsForgottenAMinuteAfterItCouldHaveProbed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		policy := defaults().breaker
+		policy.epoch, policy.lease = time.Now(), time.Hour
+		now := func() time.Duration { return time.Since(policy.epoch) }
+		b := newBreaker("a", &policy)
+		assert.True(t, b.clean(0))
+		b.tally(&outcome{verdict: failing})
+		assert.False(t, b.clean(0))
+		assert.False(t, b.clean(policy.window-1))
+		assert.True(t, b.clean(policy.window))
+
+		b.decide(t.Context(), failing)
+		assert.False(t, b.clean(now()))
+		assert.False(t, b.clean(b.probeAt+time.Minute))
+		assert.True(t, b.clean(b.probeAt+time.Minute+1))
+
+		time.Sleep(b.probeAt)
+		b.wake(t.Context())
+		_, rejection := b.admit(now())
+		assert.Nil(t, rejection)
+		assert.False(t, b.clean(now()))
+		assert.False(t, b.clean(b.probe.until+time.Minute))
+		assert.True(t, b.clean(b.probe.until+time.Minute+1))
+	})
+}
+
 func TestGobreakerIsNotAskedBeforeTheStateMayChange(t *testing.T) {
 	t.Parallel()
 	policy := defaults().breaker
