@@ -103,6 +103,25 @@ func TestWhatIsSentAgain(t *testing.T) {
 	})
 }
 
+func TestEveryIdempotentMethodIsResentAndNoOther(t *testing.T) {
+	t.Parallel()
+	for attempts, methods := range map[int][]string{
+		2: {"", "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"}, // RFC 9110 §9.2.2, RFC 10008
+		1: {"POST", "PATCH", "CONNECT", "LOCK", "PROPFIND", "get", "Query"},
+	} {
+		for _, name := range methods {
+			synctest.Test(t, func(t *testing.T) {
+				server := scripted(status(503), status(200))
+				r := request(t, t.Context(), http.MethodGet, "")
+				r.Method = name
+				_, err := newTransport(t, server).RoundTrip(r)
+				require.NoError(t, err)
+				assert.Equal(t, attempts, server.Attempts(), "attempts of %q", name)
+			})
+		}
+	}
+}
+
 func TestNo4xxIsRetried(t *testing.T) {
 	t.Parallel()
 	for code := 400; code < 500; code++ {
