@@ -116,7 +116,7 @@ func TestEveryIdempotentMethodIsResentAndNoOther(t *testing.T) {
 				r.Method = name
 				_, err := newTransport(t, server).RoundTrip(r)
 				require.NoError(t, err)
-				assert.Equal(t, attempts, server.Attempts(), "attempts of %q", name)
+				assert.Len(t, server.Attempts(), attempts, "attempts of %q", name)
 			})
 		}
 	}
