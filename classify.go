@@ -379,11 +379,8 @@ func parseSeconds(text string) (time.Duration, bool) {
 func parseFraction(digits string) time.Duration {
 	wait, unit := time.Duration(0), time.Second/10
 	for _, digit := range digits {
-		if unit == 0 {
-			if digit != '0' {
-				return wait + 1
-			}
-			continue
+		if unit == 0 && digit != '0' {
+			return wait + 1
 		}
 		wait += time.Duration(digit-'0') * unit
 		unit /= 10

@@ -44,7 +44,7 @@ func TestRetryAfterIsParsed(t *testing.T) {
 func TestRetryAfterThatMakesNoSenseIsAbsent(t *testing.T) {
 	t.Parallel()
 	for _, line := range []string{
-		"", " ", "-1", "+5", "1e3", "NaN", "Inf", "0x10", "1_000", "1.", ".5", "1.2.3", "1,5", "5s", "soon", "1 2", "٣",
+		"", " ", "-1", "/", "1:", "+5", "1e3", "NaN", "Inf", "0x10", "1_000", "1.", ".5", "1.2.3", "1,5", "5s", "soon", "1 2", "٣",
 		"2026-11-22T00:00:00Z", "Sun, 06 Nov 1994 08:49:37 +0000",
 	} {
 		_, ok := parseRetryAfter(line, time.Now())
