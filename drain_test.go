@@ -58,6 +58,22 @@ type panickingCloser struct{ io.Reader }
 
 func (panickingCloser) Close() error { panic("a test's") }
 
+func TestBodyThatStallsDelaysTheRetryByFiftyMilliseconds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var sent []time.Duration
+		start := time.Now()
+		base := function(func(*http.Request) (*http.Response, error) {
+			sent = append(sent, time.Since(start))
+			return &http.Response{StatusCode: 503, Header: http.Header{}, Body: newStalledBody()}, nil
+		})
+		response, err := newTransport(t, base, constantly(time.Millisecond), steadyhttp.WithMaxAttempts(2)).RoundTrip(get(t))
+		require.NoError(t, err)
+		assert.Equal(t, []time.Duration{0, 50 * time.Millisecond}, sent)
+		assert.NoError(t, response.Body.Close())
+	})
+}
+
 func TestDrainIsPartOfTheWaitThatMustEndBeforeTheDeadline(t *testing.T) {
 	t.Parallel()
 	for _, wait := range []time.Duration{time.Millisecond, 970 * time.Millisecond} {

@@ -192,7 +192,7 @@ func TestQueriesOfTwoNestedCallsStayOutOfTheError(t *testing.T) {
 func TestSecretsInTheErrorsOfAnotherCallStayOutToo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		for _, address := range []string{"https://user:hunter2@auth.example.com/token?client_secret=hunter2", "https://auth.example.com/%zz?hunter2\""} {
+		for _, address := range []string{"https://user:hunter2@auth.example.com/token?client_secret=hunter2", "https://auth.example.com/%zz?hunter2\"", "https://auth.example.com/token?client_secret=correct hunter2"} {
 			nested := &url.Error{Op: "Post", URL: address, Err: &url.Error{Op: "Get", URL: address, Err: errReset}}
 			_, err := newTransport(t, scripted(fail(fmt.Errorf("no token: %w", nested)))).RoundTrip(post(t))
 			var failed *steadyhttp.Error
