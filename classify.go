@@ -270,8 +270,12 @@ func (streamError) Error() string { return "HTTP/2 stream error" }
 const refusedStream = 7
 
 // isWireError reports whether err can only have come from a connection. A *url.Error, which http.Client puts
-// around every error, has a net.Error's methods and says nothing of its own.
+// around every error, has a net.Error's methods and says nothing of its own; and a connection that was closed
+// on our side, net/http may have closed because it could not write the request (persistConn.writeLoop).
 func isWireError(err error) bool {
+	if errors.Is(err, net.ErrClosed) {
+		return false
+	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return true
 	}

@@ -285,3 +285,14 @@ func TestClientsErrorHasTheClassOfItsCause(t *testing.T) {
 	require.Equal(t, steadyhttp.Permanent, steadyhttp.Classify(r, nil, err))
 	require.Equal(t, steadyhttp.Permanent, steadyhttp.Classify(r, nil, errors.Unwrap(err)))
 }
+
+// Of the error and of what net/http closes because of it, either may be what it tells (its
+// persistConn.roundTrip); it showed in one of some hundred runs on a busy machine.
+func TestConnectionClosedForARequestThatCannotBeSentIsPermanent(t *testing.T) {
+	t.Parallel()
+	closed := &net.OpError{Op: "read", Net: "tcp", Err: net.ErrClosed}
+	r := get(t)
+	require.Equal(t, steadyhttp.Transient, steadyhttp.Classify(r, nil, closed))
+	r.ContentLength = 7
+	require.Equal(t, steadyhttp.Permanent, steadyhttp.Classify(r, nil, closed))
+}

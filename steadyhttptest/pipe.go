@@ -37,10 +37,11 @@ func (p *pipe) CloseWrite() error {
 	return nil
 }
 
-// reset is what a TCP RST does to both directions.
+// reset is what a TCP RST does to both directions. The other end is told first: our own reader may close the
+// connection when it hears of it, and the other would take that for an orderly end.
 func (p *pipe) reset() {
-	p.in.change(func(s *stream) { s.reset = true })
 	p.out.change(func(s *stream) { s.reset = true })
+	p.in.change(func(s *stream) { s.reset = true })
 }
 
 func (p *pipe) SetDeadline(t time.Time) error {
