@@ -122,3 +122,11 @@ func (f *framer) put(ctx context.Context, frame []byte) {
 	defer f.mu.Unlock()
 	_, _ = f.out.Write(frame)
 }
+
+// putLast lets no other frame follow, which would be taken for the rest of half a one.
+func (f *framer) putLast(ctx context.Context, frame []byte) {
+	f.put(ctx, frame)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.out = io.Discard
+}
