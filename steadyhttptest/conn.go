@@ -76,7 +76,7 @@ func (c *conn) say(text string) { _, _ = c.Conn.Write([]byte(text)) }
 
 func (c *conn) sayHalf(ctx context.Context) {
 	if c.http2 {
-		c.frames.putLast(ctx, halfHeadersFrame())
+		c.frames.put(ctx, halfHeadersFrame())
 		return
 	}
 	c.say(halfHeader)

@@ -121,12 +121,7 @@ func (f *framer) put(ctx context.Context, frame []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, _ = f.out.Write(frame)
-}
-
-// putLast lets no other frame follow, which would be taken for the rest of half a one.
-func (f *framer) putLast(ctx context.Context, frame []byte) {
-	f.put(ctx, frame)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.out = io.Discard
+	if _, whole := frameSize(frame); !whole {
+		f.out = io.Discard // what followed would be taken for the rest of it
+	}
 }
