@@ -9,15 +9,6 @@ import (
 	"time"
 )
 
-// faults say for each class whose fault it is.
-var faults = [...]string{
-	Unclassified: "unclassified", Success: "no fault", ClientFault: "client fault", Throttled: "throttled",
-	Transient: "server fault", Unprocessed: "server fault, not acted on", Permanent: "permanent fault",
-	Canceled: "canceled",
-}
-
-func (c Class) fault() string { return nameOf(faults[:], int(c)) }
-
 // Advice says in one short sentence whose fault it is, and what to do next.
 //
 // It goes by the class, and by the status where that is usual for the class. For a 400 and a 422 it repeats

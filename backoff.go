@@ -3,6 +3,7 @@ package steadyhttp
 import (
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -86,3 +87,16 @@ func later(asked time.Duration) time.Duration {
 
 // upTo is any time from 0 to the longest, both included.
 func upTo(longest time.Duration) time.Duration { return rand.N(longest + 1) }
+
+// isNil also finds a nil pointer or func inside a non-nil interface.
+func isNil(value any) bool {
+	if value == nil {
+		return true
+	}
+	switch v := reflect.ValueOf(value); v.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
+		return v.IsNil()
+	default:
+		return false
+	}
+}

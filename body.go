@@ -3,12 +3,10 @@ package steadyhttp
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"io"
 	"math"
 	"net/http"
-	"strings"
 	"sync/atomic"
 )
 
@@ -38,33 +36,6 @@ func again(ctx context.Context, request *http.Request) (*http.Request, error) {
 	}
 	next.Body = body
 	return next, err
-}
-
-// withIdempotencyKey gives a POST or PATCH a key of its own, if it has none. RFC 9110 calls no other
-// method that clients use unsafe to repeat; deployed servers take the key unquoted.
-func withIdempotencyKey(request *http.Request) *http.Request {
-	unsafe := request.Method == http.MethodPost || request.Method == http.MethodPatch
-	if !unsafe || namesKey(request.Header) {
-		return request
-	}
-	keyed := request.WithContext(request.Context())
-	keyed.Header = request.Header.Clone()
-	if keyed.Header == nil {
-		keyed.Header = make(http.Header)
-	}
-	keyed.Header.Set(idempotencyKey, rand.Text())
-	return keyed
-}
-
-// namesKey also finds a key in other letters than net/http looks for, which would be a second one on the
-// wire.
-func namesKey(header http.Header) bool {
-	for name := range header {
-		if strings.EqualFold(name, idempotencyKey) || strings.EqualFold(name, "X-"+idempotencyKey) {
-			return true
-		}
-	}
-	return false
 }
 
 // withReplayBuffer makes a body replayable that ends within limit bytes. A longer one is streamed on
@@ -112,4 +83,16 @@ func (b *onceBody) Close() error {
 		return nil
 	}
 	return b.ReadCloser.Close()
+}
+
+func closeRequest(request *http.Request) {
+	if request.Body != nil {
+		_ = request.Body.Close()
+	}
+}
+
+func closeBody(response *http.Response) {
+	if response != nil && response.Body != nil {
+		_ = response.Body.Close()
+	}
 }

@@ -125,7 +125,7 @@ func TestFailingGetBodyReturnsTheResponse(t *testing.T) {
 					r.GetBody = getBody
 					return r
 				},
-				steps: []step{status(503)}, attempts: 1, status: 503, stopped: steadyhttp.StopBody,
+				steps: []step{status(503)}, attempts: 1, status: 503, stopped: steadyhttp.StopBodyNotReplayable,
 			}.run(t)
 		})
 	}
@@ -247,7 +247,7 @@ func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 func TestOpenBreakerDoesNotWaitForABodyToBuffer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, scripted(fail(errReset)), steadyhttp.WithBreakerConsecutive(1, 0), steadyhttp.WithReplayBuffer(1024))
+		transport := newTransport(t, scripted(fail(errReset)), steadyhttp.WithBreakerConsecutiveFailures(1, 0), steadyhttp.WithReplayBuffer(1024))
 		_, err := transport.RoundTrip(get(t))
 		require.ErrorIs(t, err, errReset)
 		reader, writer := io.Pipe() // that nobody writes to

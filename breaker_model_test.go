@@ -341,7 +341,7 @@ func (run *breakerRun) play(t *testing.T) {
 		defer run.close()
 		r := run.rules
 		options := []steadyhttp.Option{
-			steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerFailureRate(r.rate, r.minRequests), steadyhttp.WithBreakerConsecutive(r.failures, r.lasting),
+			steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerFailureRate(r.rate, r.minRequests), steadyhttp.WithBreakerConsecutiveFailures(r.failures, r.lasting),
 			steadyhttp.WithBreakerWindow(r.window), steadyhttp.WithBreakerOpenFor(r.openFor), steadyhttp.WithAttemptTimeout(r.attemptTimeout),
 		}
 		if s.chance(50) {
@@ -723,7 +723,7 @@ func TestAnswerThatComesAfterItsTimeIsCountedWhenItCame(t *testing.T) {
 			return answersWell.play()
 		})
 		transport := newTransport(t, scripted(fail(errReset), deaf), single(
-			steadyhttp.WithAttemptTimeout(time.Second), steadyhttp.WithBreakerConsecutive(3, time.Minute))...)
+			steadyhttp.WithAttemptTimeout(time.Second), steadyhttp.WithBreakerConsecutiveFailures(3, time.Minute))...)
 		sendMany(t, transport, 2)
 		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport), "after a failure and an hour of silence")
 	})

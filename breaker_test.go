@@ -27,7 +27,7 @@ const origin = "https://api.example.com:443"
 // plain sets the breaker to round numbers, so that a test tells of its rules, not of the defaults.
 func plain(options ...steadyhttp.Option) []steadyhttp.Option {
 	return append([]steadyhttp.Option{
-		steadyhttp.WithBreakerFailureRate(0.5, 10), steadyhttp.WithBreakerConsecutive(3, 800*time.Millisecond),
+		steadyhttp.WithBreakerFailureRate(0.5, 10), steadyhttp.WithBreakerConsecutiveFailures(3, 800*time.Millisecond),
 		steadyhttp.WithBreakerOpenFor(time.Second),
 	}, options...)
 }
@@ -100,7 +100,7 @@ func TestEveryPercentageTripsAtExactlyItsRate(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			server := scripted(status(200))
 			transport := newTransport(t, server, single(
-				steadyhttp.WithBreakerFailureRate(float64(percent)/100, 100), steadyhttp.WithBreakerConsecutive(0, 0))...)
+				steadyhttp.WithBreakerFailureRate(float64(percent)/100, 100), steadyhttp.WithBreakerConsecutiveFailures(0, 0))...)
 			sendMany(t, transport, 100-percent)
 			server.Play(status(503))
 			sendMany(t, transport, percent-1)
@@ -164,7 +164,7 @@ func TestSuccessEndsARunOfFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503), status(503), status(404), status(503), status(503), status(200), status(503))
-		transport := newTransport(t, server, single(steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutive(3, 0))...)
+		transport := newTransport(t, server, single(steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutiveFailures(3, 0))...)
 		sendMany(t, transport, 8)
 		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
 		sendMany(t, transport, 1)
@@ -175,7 +175,7 @@ func TestSuccessEndsARunOfFailures(t *testing.T) {
 func TestFailuresLeaveTheWindow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, scripted(status(503)), single(steadyhttp.WithBreakerConsecutive(0, 0))...)
+		transport := newTransport(t, scripted(status(503)), single(steadyhttp.WithBreakerConsecutiveFailures(0, 0))...)
 		sendMany(t, transport, 9)
 		time.Sleep(5100 * time.Millisecond)
 		sendMany(t, transport, 9)
@@ -189,7 +189,7 @@ func TestFailuresAcrossAnyBoundaryTrip(t *testing.T) {
 	t.Parallel()
 	for offset := time.Duration(0); offset < 5*time.Second; offset += 500 * time.Millisecond {
 		synctest.Test(t, func(t *testing.T) {
-			transport := newTransport(t, scripted(status(503)), single(steadyhttp.WithBreakerConsecutive(0, 0))...)
+			transport := newTransport(t, scripted(status(503)), single(steadyhttp.WithBreakerConsecutiveFailures(0, 0))...)
 			time.Sleep(offset)
 			sendMany(t, transport, 5)
 			time.Sleep(2 * time.Second)
@@ -524,7 +524,7 @@ func TestBreakerThatOpensEndsTheCallWithTheLastResponse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503))
-		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutive(2, 0), steadyhttp.WithBreakerOpenFor(time.Minute))
+		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutiveFailures(2, 0), steadyhttp.WithBreakerOpenFor(time.Minute))
 		ctx, report := steadyhttp.WithReport(t.Context())
 		response, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
 		require.NoError(t, err)
@@ -540,7 +540,7 @@ func TestBreakerThatOpensDuringAWaitEndsTheCallAfterIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// The second call opens the breaker while the first one waits, and again so that it stays open.
 		server := scripted(fail(errReset), status(503))
-		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutive(2, 0), steadyhttp.WithBackoff(10*time.Second, 20*time.Second),
+		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutiveFailures(2, 0), steadyhttp.WithBackoff(10*time.Second, 20*time.Second),
 			steadyhttp.WithBreakerOpenFor(time.Minute))
 		source := text("payload")
 		r := request(t, t.Context(), http.MethodPut, "payload")
@@ -790,7 +790,7 @@ func TestLongTimeoutsCountTwiceAndFromTheirStart(t *testing.T) {
 		for took, enough := range map[time.Duration]int{time.Second: 3, 999 * time.Millisecond: 5} {
 			for _, calls := range []int{enough - 1, enough} {
 				server := scripted(after(took, fail(os.ErrDeadlineExceeded)))
-				transport := newTransport(t, server, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutive(5, time.Second))
+				transport := newTransport(t, server, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(5, time.Second))
 				var group sync.WaitGroup
 				for range calls {
 					group.Go(func() { sendMany(t, transport, 1) })
@@ -806,7 +806,7 @@ func TestLongTimeoutsCountTwiceAndFromTheirStart(t *testing.T) {
 func TestAnswerThatWasLongInComingCountsOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, scripted(after(2*time.Second, status(503))), single(steadyhttp.WithBreakerConsecutive(5, time.Second))...)
+		transport := newTransport(t, scripted(after(2*time.Second, status(503))), single(steadyhttp.WithBreakerConsecutiveFailures(5, time.Second))...)
 		sendMany(t, transport, 4)
 		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
 		sendMany(t, transport, 1)
@@ -848,7 +848,7 @@ func TestLoneTimeoutOpensNoBreakerThatAsksForTwo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport := newTransport(t, scripted(after(time.Minute, fail(os.ErrDeadlineExceeded))),
-			single(steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutive(2, time.Second))...)
+			single(steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutiveFailures(2, time.Second))...)
 		sendMany(t, transport, 1)
 		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
 		sendMany(t, transport, 1)
@@ -876,7 +876,7 @@ func TestRunOfFailuresIsNotOlderThanTheLastSuccess(t *testing.T) {
 		for name, watched := range map[string]steadyhttp.Option{
 			"unwatched": steadyhttp.WithMaxAttempts(1), "watched": steadyhttp.WithObserver(func(context.Context, steadyhttp.Event) {}),
 		} {
-			transport := newTransport(t, scripted(steps...), steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutive(3, time.Second), watched)
+			transport := newTransport(t, scripted(steps...), steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(3, time.Second), watched)
 			for _, c := range calls {
 				time.AfterFunc(c.begins, func() { sendMany(t, transport, 1) })
 			}
@@ -918,7 +918,7 @@ func TestProbeThatPanicsIsNotJudgedByTheAttemptBeforeIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503), function(func(*http.Request) (*http.Response, error) { panic("boom") }))
-		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutive(1, 0), constantly(2*time.Second))
+		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutiveFailures(1, 0), constantly(2*time.Second))
 		assert.PanicsWithValue(t, "boom", func() { sendMany(t, transport, 1) })
 		server.AssertAttempts(t, 2)
 		assert.Equal(t, steadyhttp.BreakerHalfOpen, state(t, transport))
@@ -1009,7 +1009,7 @@ func TestWaitThatOutlastsTheOpenTimeIsWorthwhile(t *testing.T) {
 		var transport *steadyhttp.Transport
 		asked := 0
 		server := scripted(status(503), status(200))
-		transport = newTransport(t, server, steadyhttp.WithBreakerConsecutive(1, 0), steadyhttp.WithBackoffPolicy(func() backoff.BackOff {
+		transport = newTransport(t, server, steadyhttp.WithBreakerConsecutiveFailures(1, 0), steadyhttp.WithBackoffPolicy(func() backoff.BackOff {
 			return policy(func() time.Duration {
 				asked++
 				return time.Until(breaker(t, transport).RetryAt) // not a nanosecond longer
@@ -1035,7 +1035,7 @@ func TestProbesLeaseDoesNotOverflow(t *testing.T) {
 func TestLongestOpenTimeDoesNotOverflow(t *testing.T) {
 	t.Parallel()
 	for range 50 {
-		transport := newTransport(t, scripted(status(503)), single(steadyhttp.WithBreakerConsecutive(1, 0), steadyhttp.WithBreakerOpenFor(math.MaxInt64))...)
+		transport := newTransport(t, scripted(status(503)), single(steadyhttp.WithBreakerConsecutiveFailures(1, 0), steadyhttp.WithBreakerOpenFor(math.MaxInt64))...)
 		sendMany(t, transport, 1)
 		assert.True(t, breaker(t, transport).RetryAt.After(time.Now()))
 	}
@@ -1046,7 +1046,7 @@ func TestBreakerEventsCarryTheContextOfTheCallThatBroughtThemAbout(t *testing.T)
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
 		var seen []string
-		transport := newTransport(t, scripted(status(503), status(200)), single(steadyhttp.WithBreakerConsecutive(1, 0),
+		transport := newTransport(t, scripted(status(503), status(200)), single(steadyhttp.WithBreakerConsecutiveFailures(1, 0),
 			steadyhttp.WithObserver(func(ctx context.Context, e steadyhttp.Event) {
 				if e.Kind == steadyhttp.EventBreaker {
 					seen = append(seen, fmt.Sprint(e.To, " by ", ctx.Value(key{})))

@@ -34,7 +34,7 @@ func TestSpentBudgetEndsTheCallWithTheLastResponse(t *testing.T) {
 	t.Parallel()
 	play{
 		options: unbroken(), steps: []step{status(503)},
-		attempts: 6, status: 503, stopped: steadyhttp.StopBudget,
+		attempts: 6, status: 503, stopped: steadyhttp.StopBudgetExhausted,
 	}.run(t)
 }
 
@@ -42,7 +42,7 @@ func TestSpentBudgetEndsTheCallWithTheLastError(t *testing.T) {
 	t.Parallel()
 	play{
 		options: unbroken(), steps: []step{fail(errReset)},
-		attempts: 6, stopped: steadyhttp.StopBudget,
+		attempts: 6, stopped: steadyhttp.StopBudgetExhausted,
 	}.run(t)
 }
 
@@ -161,7 +161,7 @@ func TestThrottledRetriesDrawOnTheBudget(t *testing.T) {
 	t.Parallel()
 	play{
 		options: unbroken(), request: payload(http.MethodPost), steps: []step{status(429, "Retry-After", "0")},
-		attempts: 6, status: 429, stopped: steadyhttp.StopBudget,
+		attempts: 6, status: 429, stopped: steadyhttp.StopBudgetExhausted,
 	}.run(t)
 }
 
@@ -182,7 +182,7 @@ func TestBudgetPaysForNoRetryThatTheBreakerForbids(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503), status(429, "Retry-After", "0"), status(200))
-		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutive(1, 0), steadyhttp.WithRetryBudget(0, 1))
+		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutiveFailures(1, 0), steadyhttp.WithRetryBudget(0, 1))
 		sendMany(t, transport, 1)
 		require.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
 		time.Sleep(2 * time.Second)

@@ -61,7 +61,7 @@ func (run *callRun) options() []steadyhttp.Option {
 	options := []steadyhttp.Option{
 		steadyhttp.WithMaxAttempts(r.attempts), steadyhttp.WithBackoff(r.initial, r.longest), steadyhttp.WithMaxRetryAfter(r.maxRetryAfter),
 		steadyhttp.WithAttemptTimeout(r.attemptTimeout), steadyhttp.WithReplayBuffer(r.replayBuffer), steadyhttp.WithOriginLimit(2),
-		steadyhttp.WithBreakerConsecutive(2, 0), steadyhttp.WithBreakerOpenFor(100 * time.Millisecond), steadyhttp.WithRetryBudget(0.2, 5),
+		steadyhttp.WithBreakerConsecutiveFailures(2, 0), steadyhttp.WithBreakerOpenFor(100 * time.Millisecond), steadyhttp.WithRetryBudget(0.2, 5),
 	}
 	return append(options, run.switches()...)
 }
@@ -506,9 +506,9 @@ func (run *callRun) stops(call *chainCall, i int) steadyhttp.StopReason {
 	case i+1 >= run.rules.attempts:
 		return steadyhttp.StopMaxAttempts
 	case class == steadyhttp.Transient && !run.repeatable(call):
-		return steadyhttp.StopUnsafeMethod
+		return steadyhttp.StopNotIdempotent
 	case (call.body == streamed || call.body == breaking) && run.rules.replayBuffer < int64(len(content)):
-		return steadyhttp.StopBody
+		return steadyhttp.StopBodyNotReplayable
 	case asks && s.beat.asked > run.rules.maxRetryAfter:
 		return steadyhttp.StopRetryAfterTooLong
 	default:
@@ -619,9 +619,9 @@ func (run *callRun) mayStop(call *chainCall, last *sent, gaveUp, rejected bool) 
 	holds := map[steadyhttp.StopReason]bool{
 		steadyhttp.StopDeadline:    call.patience > 0 && last.end+most+rounding >= call.start+call.patience,
 		steadyhttp.StopCanceled:    gaveUp && call.cancelled >= 0,
-		steadyhttp.StopBudget:      run.rules.budget && run.spent(call.origin) >= 5,
+		steadyhttp.StopBudgetExhausted:      run.rules.budget && run.spent(call.origin) >= 5,
 		steadyhttp.StopCircuitOpen: run.rules.breaker,
-		steadyhttp.StopBody:        call.body == once,
+		steadyhttp.StopBodyNotReplayable:        call.body == once,
 	}
 	if call.report != nil {
 		return holds[call.report.Stopped] && (rejected == (call.report.Stopped == steadyhttp.StopCircuitOpen) || call.response != nil || !rejected)
@@ -704,7 +704,7 @@ func (run *callRun) judgeEvents(call *chainCall) {
 	succeeded := len(call.sent) > 0 && run.stops(call, len(call.sent)-1) == steadyhttp.StopSuccess
 	if !succeeded {
 		require.NotEmpty(run.t, seen)
-		require.Equal(run.t, steadyhttp.EventGiveUp, seen[len(seen)-1])
+		require.Equal(run.t, steadyhttp.EventEnd, seen[len(seen)-1])
 		seen = seen[:len(seen)-1]
 	}
 	if len(seen) == len(want)+1 { // a wait that led to no attempt

@@ -6,54 +6,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
-	"math"
 	"net"
 	"net/http"
 	"net/url"
 	"reflect"
 	"slices"
-	"strings"
 	"syscall"
-	"time"
 )
-
-// Class is what an outcome means: who is at fault, and what may be done about it.
-//
-// The class decides whether a request is sent again and what the circuit breaker counts. [Classify]
-// assigns it; a [Classifier] may overrule.
-type Class uint8
-
-const (
-	// Unclassified is the zero value. A [Classifier] returns it to say "no opinion".
-	Unclassified Class = iota
-	// Success is a 1xx, 2xx or 3xx answer.
-	Success
-	// ClientFault is a 4xx answer other than 429: the request is wrong, sending it again unchanged
-	// cannot help, and the server that says so is healthy. It is never retried.
-	ClientFault
-	// Throttled is a 429: the server refused the request, and may say when to come back. It is retried
-	// only when Retry-After says when.
-	Throttled
-	// Transient means that the server, or the way to it, failed, and that it may or may not have acted
-	// on the request. Only idempotent requests are retried.
-	Transient
-	// Unprocessed means that the request failed and was surely never acted on: no connection was made,
-	// or the server refused the HTTP/2 stream. Requests of any method are retried.
-	Unprocessed
-	// Permanent means that asking again would give the same: a 501, a refused certificate, a URL that
-	// cannot be sent.
-	Permanent
-	// Canceled means that the caller gave up.
-	Canceled
-)
-
-var classNames = [...]string{
-	Unclassified: "unclassified", Success: "success", ClientFault: "client_fault", Throttled: "throttled",
-	Transient: "transient", Unprocessed: "unprocessed", Permanent: "permanent", Canceled: "canceled",
-}
-
-// String returns the class in snake case, "client_fault" for example: fit for a log or a metric.
-func (c Class) String() string { return nameOf(classNames[:], int(c)) }
 
 // A Classifier overrules [Classify] for the outcomes it knows better; see [WithClassifier].
 //
@@ -285,114 +244,4 @@ func isWireError(err error) bool {
 	}
 	client, ok := network.(*url.Error)
 	return !ok || isWireError(client.Err)
-}
-
-// classifying is the layer that gives every outcome its class, once, and its verdict.
-func classifying(classifier Classifier) layer {
-	return func(next sender) sender {
-		return func(x *exchange) {
-			next(x)
-			x.class = classify(x.request, x.response, x.err, x.seen)
-			if classifier != nil {
-				x.overrule(classifier)
-			}
-			x.verdict = x.judge()
-		}
-	}
-}
-
-// overrule asks the user's classifier.
-func (x *exchange) overrule(classifier Classifier) {
-	opinion := classifier(x.request, x.response, x.err)
-	if opinion != Unclassified && opinion <= Canceled {
-		x.class = opinion
-	}
-}
-
-// idempotentMethods may be sent twice with the effect of once (RFC 9110 §9.2.2; QUERY is RFC 10008). A
-// method is case-sensitive, and an empty one is GET.
-var idempotentMethods = []string{
-	"", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete, "QUERY",
-}
-
-// idempotent reports whether the request itself says that it may be sent twice. The presence of a key
-// counts, even without a value, as it does for http.Request.isReplayable.
-func idempotent(request *http.Request) bool {
-	return slices.Contains(idempotentMethods, request.Method) || hasIdempotencyKey(request.Header)
-}
-
-const idempotencyKey = "Idempotency-Key"
-
-func hasIdempotencyKey(header http.Header) bool {
-	if _, ok := header[idempotencyKey]; ok {
-		return true
-	}
-	_, ok := header["X-Idempotency-Key"]
-	return ok
-}
-
-// retryAfter returns how long the response asks to be left alone: the largest valid Retry-After
-// (RFC 9110 §10.2.3), relative to the response's own Date where there is one. Zero and the past mean
-// now. It reports false when there is none, or none that makes sense.
-func retryAfter(response *http.Response, received time.Time) (time.Duration, bool) {
-	if response == nil || len(response.Header.Values("Retry-After")) == 0 {
-		return 0, false
-	}
-	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
-		received = date
-	}
-	longest, found := time.Duration(0), false
-	for _, line := range response.Header.Values("Retry-After") {
-		if wait, ok := parseRetryAfter(line, received); ok {
-			longest, found = max(longest, wait), true
-		}
-	}
-	return longest, found
-}
-
-func parseRetryAfter(line string, received time.Time) (time.Duration, bool) {
-	line = strings.TrimSpace(line)
-	if seconds, ok := parseSeconds(line); ok {
-		return seconds, true
-	}
-	date, err := http.ParseTime(line)
-	if err != nil {
-		return 0, false
-	}
-	return max(0, date.Sub(received)), true
-}
-
-// parseSeconds reads delay-seconds, and the decimal fraction that some servers add. It saturates, as
-// RFC 9111 §1.2.2 asks of an overflow, and rounds up: a wait is never shortened.
-func parseSeconds(text string) (time.Duration, bool) {
-	whole, fraction, decimal := strings.Cut(text, ".")
-	if !isDigits(whole) || decimal && !isDigits(fraction) {
-		return 0, false
-	}
-	wait := time.Duration(0)
-	for _, digit := range whole {
-		seconds := wait/time.Second*10 + time.Duration(digit-'0')
-		if seconds >= math.MaxInt64/time.Second {
-			return math.MaxInt64, true
-		}
-		wait = seconds * time.Second
-	}
-	return wait + parseFraction(fraction), true
-}
-
-func parseFraction(digits string) time.Duration {
-	wait, unit := time.Duration(0), time.Second/10
-	for _, digit := range digits {
-		if unit == 0 && digit != '0' {
-			return wait + 1
-		}
-		wait += time.Duration(digit-'0') * unit
-		unit /= 10
-	}
-	return wait
-}
-
-func isDigits(text string) bool {
-	notDigit := func(r rune) bool { return r < '0' || r > '9' }
-	return text != "" && !strings.ContainsFunc(text, notDigit)
 }

@@ -37,7 +37,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -135,24 +134,6 @@ func newTransport(base http.RoundTripper, settings *config) *Transport {
 			classifying(policy.classifier),
 			timing(policy.attemptTimeout),
 		)(sending(base, epoch)),
-	}
-}
-
-// A sender carries an exchange to its outcome.
-type sender func(*exchange)
-
-// A layer puts a step around a sender.
-type layer func(next sender) sender
-
-// chain makes one layer of several, outermost first. A nil layer is left out.
-func chain(layers ...layer) layer {
-	return func(next sender) sender {
-		for _, around := range slices.Backward(layers) {
-			if around != nil {
-				next = around(next)
-			}
-		}
-		return next
 	}
 }
 

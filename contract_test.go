@@ -254,7 +254,7 @@ func TestManyGoroutinesShareOneTransport(t *testing.T) {
 		}
 	})
 	transport := newTransport(t, base, steadyhttp.WithBackoff(time.Microsecond, time.Millisecond), steadyhttp.WithOriginLimit(4),
-		steadyhttp.WithBreakerOpenFor(time.Millisecond), steadyhttp.WithBreakerConsecutive(2, 0))
+		steadyhttp.WithBreakerOpenFor(time.Millisecond), steadyhttp.WithBreakerConsecutiveFailures(2, 0))
 	var group sync.WaitGroup
 	for worker := range 64 {
 		group.Go(func() {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -84,13 +82,6 @@ func (e *Error) Error() string {
 	return text.String()
 }
 
-func counted(attempts int) string {
-	if attempts == 1 {
-		return "1 attempt"
-	}
-	return strconv.Itoa(attempts) + " attempts"
-}
-
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
@@ -107,14 +98,6 @@ func (e *Error) Temporary() bool {
 	return e.Class == Transient || e.Class == Unprocessed || e.Class == Throttled
 }
 
-// methodOf is the method as it is sent: net/http takes an empty one for GET.
-func methodOf(request *http.Request) string {
-	if request.Method == "" {
-		return http.MethodGet
-	}
-	return request.Method
-}
-
 type attemptTimeoutError struct{ limit time.Duration }
 
 func (e *attemptTimeoutError) Error() string {
@@ -126,4 +109,32 @@ func (e *attemptTimeoutError) Temporary() bool { return true }
 
 func (e *attemptTimeoutError) Is(target error) bool {
 	return target == ErrAttemptTimeout || target == context.DeadlineExceeded
+}
+
+// An ending joins why a call ended before its next attempt with what the last attempt had come to.
+// [errors.Is] finds each of them.
+type ending struct {
+	why   error // a breaker's rejection, or the context's cause
+	ended error // the context's error; nil for a rejection
+	last  error // nil if there was a response
+}
+
+func (e *ending) Error() string {
+	if e.last == nil {
+		return e.why.Error()
+	}
+	return fmt.Sprintf("%v (last attempt: %v)", e.why, e.last)
+}
+
+// Timeout reports whether it was the deadline that ended the call.
+func (e *ending) Timeout() bool { return errors.Is(e.ended, context.DeadlineExceeded) }
+
+func (e *ending) Unwrap() []error {
+	joined := make([]error, 0, 3)
+	for _, err := range []error{e.why, e.ended, e.last} {
+		if err != nil {
+			joined = append(joined, err)
+		}
+	}
+	return joined
 }

@@ -48,7 +48,7 @@ func TestErrorOfOneAttemptIsWrappedOnlyForAReasonOfOurs(t *testing.T) {
 		"a stream":          {stream(http.MethodPut), nil, true},
 		"no retry wanted":   {marked(http.MethodGet, steadyhttp.NoRetry), nil, false},
 		"retrying is off":   {method(http.MethodGet), single(), false},
-		"the breaker opens": {method(http.MethodGet), []steadyhttp.Option{steadyhttp.WithBreakerConsecutive(1, 0)}, true},
+		"the breaker opens": {method(http.MethodGet), []steadyhttp.Option{steadyhttp.WithBreakerConsecutiveFailures(1, 0)}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -119,8 +119,8 @@ func TestCircuitOpenErrorNamesOriginAndTime(t *testing.T) {
 
 func TestErrorWithoutACauseHasAText(t *testing.T) {
 	t.Parallel()
-	err := &steadyhttp.Error{Method: "GET", URL: target, Attempts: 1, Stopped: steadyhttp.StopBudget}
-	assert.EqualError(t, err, "steadyhttp: GET "+target+" failed after 1 attempt (budget)")
+	err := &steadyhttp.Error{Method: "GET", URL: target, Attempts: 1, Stopped: steadyhttp.StopBudgetExhausted}
+	assert.EqualError(t, err, "steadyhttp: GET "+target+" failed after 1 attempt (budget_exhausted)")
 	assert.False(t, err.Timeout())
 	assert.NoError(t, errors.Unwrap(err))
 }

@@ -3,7 +3,6 @@ package steadyhttp
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"time"
 )
 
@@ -17,7 +16,7 @@ type Event struct {
 	Request *http.Request
 	// Origin is "https://api.example.com:443", or what [WithOriginKey] returned.
 	Origin string
-	// Attempt counts from 1. For EventGiveUp it is how often the request was sent: 0 if the breaker
+	// Attempt counts from 1. For EventEnd it is how often the request was sent: 0 if the breaker
 	// rejected it at once. It is 0 for EventBreaker.
 	Attempt int
 	// Class, StatusCode (0 without a response) and Err are the last attempt's.
@@ -28,7 +27,7 @@ type Event struct {
 	Duration time.Duration
 	// Wait is how long is waited before the next attempt; for EventRetry.
 	Wait time.Duration
-	// Stopped is why there is no further attempt; for EventGiveUp.
+	// Stopped is why there is no further attempt; for EventEnd.
 	Stopped StopReason
 	// From and To are the breaker's states; for EventBreaker.
 	From, To BreakerState
@@ -42,26 +41,18 @@ const (
 	EventAttempt EventKind = iota + 1
 	// EventRetry: the request will be sent again after Wait.
 	EventRetry
-	// EventGiveUp: the call ended otherwise than with a [Success], and why.
-	EventGiveUp
+	// EventEnd: the call ended otherwise than with a [Success], and why.
+	EventEnd
 	// EventBreaker: a breaker changed its state.
 	EventBreaker
 )
 
 var eventKindNames = [...]string{
-	0: "none", EventAttempt: "attempt", EventRetry: "retry", EventGiveUp: "give_up", EventBreaker: "breaker",
+	0: "none", EventAttempt: "attempt", EventRetry: "retry", EventEnd: "end", EventBreaker: "breaker",
 }
 
-// String returns the kind in snake case, "give_up" for example.
+// String returns the kind in snake case, "breaker" for example.
 func (k EventKind) String() string { return nameOf(eventKindNames[:], int(k)) }
 
 // An observer is what [WithObserver] is given; nil for none.
 type observer func(context.Context, Event)
-
-// nameOf names the members of an enumeration; a value that is none of them is shown as its number.
-func nameOf(names []string, value int) string {
-	if value < len(names) {
-		return names[value]
-	}
-	return strconv.Itoa(value)
-}

@@ -28,7 +28,7 @@ func (d *diary) observe(_ context.Context, e steadyhttp.Event) {
 	switch e.Kind {
 	case steadyhttp.EventAttempt:
 		line += fmt.Sprint(" took ", e.Duration)
-	case steadyhttp.EventGiveUp:
+	case steadyhttp.EventEnd:
 		line += fmt.Sprint(" because ", e.Stopped)
 	case steadyhttp.EventBreaker:
 		line = fmt.Sprintf("%s %s to %s", e.Kind, e.From, e.To)
@@ -54,13 +54,13 @@ func TestObserverSeesEveryStep(t *testing.T) {
 		}},
 		"given up": {[]step{status(503)}, []steadyhttp.Option{steadyhttp.WithMaxAttempts(2), steadyhttp.WithoutBreaker()}, []string{
 			"attempt 1 transient 503 took 0s", "retry 1 transient 503", "attempt 2 transient 503 took 0s",
-			"give_up 2 transient 503 because max_attempts",
+			"end 2 transient 503 because max_attempts",
 		}},
 		"not retryable": {[]step{status(404)}, nil, []string{
-			"attempt 1 client_fault 404 took 0s", "give_up 1 client_fault 404 because not_retryable",
+			"attempt 1 client_fault 404 took 0s", "end 1 client_fault 404 because not_retryable",
 		}},
-		"breaker": {[]step{status(503)}, []steadyhttp.Option{steadyhttp.WithBreakerConsecutive(1, 0)}, []string{
-			"breaker closed to open", "attempt 1 transient 503 took 0s", "give_up 1 transient 503 because circuit_open",
+		"breaker": {[]step{status(503)}, []steadyhttp.Option{steadyhttp.WithBreakerConsecutiveFailures(1, 0)}, []string{
+			"breaker closed to open", "attempt 1 transient 503 took 0s", "end 1 transient 503 because circuit_open",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestObserverSeesARejectionAsAGiveUpWithoutAnAttempt(t *testing.T) {
 		seen.lines = nil
 		_, err := transport.RoundTrip(get(t))
 		require.Error(t, err)
-		assert.Equal(t, []string{"give_up 0 unprocessed 0 because circuit_open: " + err.Error()}, seen.lines)
+		assert.Equal(t, []string{"end 0 unprocessed 0 because circuit_open: " + err.Error()}, seen.lines)
 	})
 }
 
@@ -126,7 +126,7 @@ func TestWaitInTheEventIsTheWait(t *testing.T) {
 
 func TestObserverThatPanicsLeaksNothing(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []steadyhttp.EventKind{steadyhttp.EventAttempt, steadyhttp.EventRetry, steadyhttp.EventGiveUp} {
+	for _, kind := range []steadyhttp.EventKind{steadyhttp.EventAttempt, steadyhttp.EventRetry, steadyhttp.EventEnd} {
 		t.Run(kind.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -165,7 +165,7 @@ func TestEventsHaveNames(t *testing.T) {
 	for kind := steadyhttp.EventKind(0); kind <= steadyhttp.EventBreaker+1; kind++ {
 		names = append(names, kind.String())
 	}
-	assert.Equal(t, []string{"none", "attempt", "retry", "give_up", "breaker", "5"}, names)
+	assert.Equal(t, []string{"none", "attempt", "retry", "end", "breaker", "5"}, names)
 }
 
 func TestGiveUpAfterAWaitStillTellsTheLastStatus(t *testing.T) {
@@ -177,7 +177,7 @@ func TestGiveUpAfterAWaitStillTellsTheLastStatus(t *testing.T) {
 		_, err := newTransport(t, scripted(status(503)), steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) { last = e })).
 			RoundTrip(request(t, ctx, http.MethodGet, ""))
 		assert.Error(t, err)
-		assert.Equal(t, steadyhttp.EventGiveUp, last.Kind)
+		assert.Equal(t, steadyhttp.EventEnd, last.Kind)
 		assert.Equal(t, 503, last.StatusCode)
 	})
 }
@@ -187,7 +187,7 @@ func TestGiveUpAfterARejectedResendTellsOfTheLastAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var last steadyhttp.Event
-		transport := newTransport(t, scripted(status(503)), steadyhttp.WithBreakerConsecutive(2, 0), steadyhttp.WithBreakerOpenFor(time.Minute),
+		transport := newTransport(t, scripted(status(503)), steadyhttp.WithBreakerConsecutiveFailures(2, 0), steadyhttp.WithBreakerOpenFor(time.Minute),
 			steadyhttp.WithBackoff(10*time.Second, 20*time.Second), steadyhttp.WithObserver(
 				func(_ context.Context, e steadyhttp.Event) {
 					mu.Lock()
@@ -199,7 +199,7 @@ func TestGiveUpAfterARejectedResendTellsOfTheLastAttempt(t *testing.T) {
 		require.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
 		mu.Lock()
 		defer mu.Unlock()
-		assert.Equal(t, steadyhttp.EventGiveUp, last.Kind)
+		assert.Equal(t, steadyhttp.EventEnd, last.Kind)
 		assert.Equal(t, 503, last.StatusCode)
 	})
 }

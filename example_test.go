@@ -118,7 +118,7 @@ func ExampleCircuitOpenError() {
 	client, err := steadyhttp.Wrap(
 		&http.Client{Transport: steadyhttptest.Status(503)},
 		steadyhttp.WithMaxAttempts(1),
-		steadyhttp.WithBreakerConsecutive(3, 0), // for the example: by default a blip does not open it
+		steadyhttp.WithBreakerConsecutiveFailures(3, 0), // for the example: by default a blip does not open it
 		steadyhttp.WithOriginKey(func(*http.Request) string { return "inventory" }),
 	)
 	if err != nil {
@@ -396,7 +396,7 @@ func ExampleWithObserver() {
 	// attempt 1 503 transient
 	// retry 1 503 transient
 	// attempt 2 404 client_fault
-	// give_up 2 404 client_fault
+	// end 2 404 client_fault
 }
 
 // LogObserver writes each decision in a line, with the reason. Here the server is down, and a POST that it
@@ -427,7 +427,7 @@ func ExampleLogObserver() {
 		response.Body.Close()
 	}
 	// Output:
-	// level=WARN msg="steadyhttp: give_up" origin=https://api.example.com:443 method=POST url=https://api.example.com/things attempt=1 class=transient status=503 reason=unsafe_method
+	// level=WARN msg="steadyhttp: end" origin=https://api.example.com:443 method=POST url=https://api.example.com/things attempt=1 class=transient status=503 stopped=not_idempotent
 }
 
 // Where a 403 is one of the two answers that are wanted, "may this user do that?", it is no fault, and
@@ -644,7 +644,7 @@ func ExampleTransport_Breakers() {
 	transport, err := steadyhttp.NewTransport(
 		steadyhttptest.Handler(service),
 		steadyhttp.WithMaxAttempts(1),
-		steadyhttp.WithBreakerConsecutive(2, 0), // for the example: by default a blip does not open it
+		steadyhttp.WithBreakerConsecutiveFailures(2, 0), // for the example: by default a blip does not open it
 	)
 	if err != nil {
 		fmt.Println(err)
@@ -762,7 +762,7 @@ func ExampleWithOriginKey() {
 	client, err := steadyhttp.Wrap(
 		&http.Client{Transport: steadyhttptest.Handler(gateway)},
 		steadyhttp.WithMaxAttempts(1),
-		steadyhttp.WithBreakerConsecutive(2, 0), // for the example: by default a blip does not open it
+		steadyhttp.WithBreakerConsecutiveFailures(2, 0), // for the example: by default a blip does not open it
 		steadyhttp.WithOriginKey(func(request *http.Request) string {
 			cell, _, _ := strings.Cut(strings.TrimPrefix(request.URL.Path, "/"), "/")
 			return cell

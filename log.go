@@ -14,7 +14,7 @@ import (
 //
 // The message is "steadyhttp: " and the kind of the event. The keys are origin, method, url (without
 // userinfo, query and fragment), attempt, class, status (where there is a response), error (without the
-// userinfo and query of URLs in it), and duration for an attempt, wait for a retry, reason for a give-up;
+// userinfo and query of URLs in it), and duration for an attempt, wait for a retry, stopped for the end of a call;
 // for a breaker they are origin, from and to. They are stable. docs/observability.md describes them.
 //
 // Of a nil logger it makes a nil observer, which WithObserver refuses.
@@ -41,7 +41,7 @@ func (e Event) level() slog.Level {
 		return slog.LevelError
 	case e.Kind == EventBreaker:
 		return slog.LevelInfo
-	case e.Kind == EventRetry, e.Kind == EventGiveUp && !e.harmless():
+	case e.Kind == EventRetry, e.Kind == EventEnd && !e.harmless():
 		return slog.LevelWarn
 	default:
 		return slog.LevelDebug
@@ -83,8 +83,8 @@ func (e Event) decision() slog.Attr {
 	switch e.Kind {
 	case EventRetry:
 		return slog.Duration("wait", e.Wait)
-	case EventGiveUp:
-		return slog.String("reason", e.Stopped.String())
+	case EventEnd:
+		return slog.String("stopped", e.Stopped.String())
 	default:
 		return slog.Duration("duration", e.Duration)
 	}

@@ -61,9 +61,9 @@ func TestLogHasOneLineForEachDecisionWithItsReason(t *testing.T) {
 		}},
 		"given up": {[]step{status(503)}, []steadyhttp.Option{steadyhttp.WithMaxAttempts(1)}, []string{
 			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=1 class=transient status=503 duration=0s`,
-			`level=WARN msg="steadyhttp: give_up" ` + common + `attempt=1 class=transient status=503 reason=max_attempts`,
+			`level=WARN msg="steadyhttp: end" ` + common + `attempt=1 class=transient status=503 stopped=max_attempts`,
 		}},
-		"breaker": {[]step{status(503), status(503), status(200)}, []steadyhttp.Option{steadyhttp.WithBreakerConsecutive(1, 0)}, []string{
+		"breaker": {[]step{status(503), status(503), status(200)}, []steadyhttp.Option{steadyhttp.WithBreakerConsecutiveFailures(1, 0)}, []string{
 			`level=ERROR msg="steadyhttp: breaker" origin=https://api.example.com:443 from=closed to=open`,
 			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=1 class=transient status=503 duration=0s`,
 			`level=WARN msg="steadyhttp: retry" ` + common + `attempt=1 class=transient status=503 wait=3s`,
@@ -118,13 +118,13 @@ func TestGiveUpIsAWarningUnlessNothingIsWrongWithTheServer(t *testing.T) {
 	for class := steadyhttp.Unclassified; class <= steadyhttp.Canceled; class++ {
 		for reason := steadyhttp.StopNotRetryable; reason <= steadyhttp.StopNoRetry; reason++ {
 			var written journal
-			event := steadyhttp.Event{Kind: steadyhttp.EventGiveUp, Class: class, Stopped: reason}
+			event := steadyhttp.Event{Kind: steadyhttp.EventEnd, Class: class, Stopped: reason}
 			steadyhttp.LogObserver(written.logger(slog.LevelDebug))(t.Context(), event)
 			level := "WARN"
 			if class == steadyhttp.Success || class == steadyhttp.ClientFault || class == steadyhttp.Canceled {
 				level = "DEBUG"
 			}
-			assert.Equal(t, []string{`level=` + level + ` msg="steadyhttp: give_up" origin="" attempt=0 class=` + class.String() + ` reason=` + reason.String()}, written.lines())
+			assert.Equal(t, []string{`level=` + level + ` msg="steadyhttp: end" origin="" attempt=0 class=` + class.String() + ` stopped=` + reason.String()}, written.lines())
 		}
 	}
 }
@@ -172,16 +172,16 @@ func TestNilLoggerIsRefused(t *testing.T) {
 func TestEventIsLoggedAsAGroupInAnyHandler(t *testing.T) {
 	t.Parallel()
 	event := steadyhttp.Event{
-		Kind: steadyhttp.EventGiveUp, Request: get(t), Origin: origin, Attempt: 2, Class: steadyhttp.Unprocessed,
-		Err: &url.Error{Op: "Get", URL: "https://user:hunter2@auth/token?secret=hunter2", Err: errReset}, Stopped: steadyhttp.StopBudget,
+		Kind: steadyhttp.EventEnd, Request: get(t), Origin: origin, Attempt: 2, Class: steadyhttp.Unprocessed,
+		Err: &url.Error{Op: "Get", URL: "https://user:hunter2@auth/token?secret=hunter2", Err: errReset}, Stopped: steadyhttp.StopBudgetExhausted,
 	}
 	var written bytes.Buffer
 	slog.New(slog.NewJSONHandler(&written, nil)).Info("", "event", event)
 	var record struct{ Event map[string]any }
 	require.NoError(t, json.Unmarshal(written.Bytes(), &record))
 	assert.Equal(t, map[string]any{
-		"kind": "give_up", "origin": origin, "method": "GET", "url": target, "attempt": 2.0, "class": "unprocessed",
-		"error": `Get "https://auth/token": connection reset by a test`, "reason": "budget",
+		"kind": "end", "origin": origin, "method": "GET", "url": target, "attempt": 2.0, "class": "unprocessed",
+		"error": `Get "https://auth/token": connection reset by a test`, "stopped": "budget_exhausted",
 	}, record.Event)
 
 	assert.Equal(t, "e.kind=breaker e.origin=a e.from=closed e.to=open", logged(func(logger *slog.Logger) {
@@ -222,7 +222,7 @@ func TestDocumentHasEveryLogKeyAndWhereItIs(t *testing.T) {
 	documented := make(map[string][]string)
 	for _, row := range tables(t, "docs/observability.md")["key"] {
 		for _, key := range strings.Split(row[0], ", ") {
-			kinds := map[string][]string{"all": {"attempt", "retry", "give_up", "breaker"}, "all but breaker": {"attempt", "retry", "give_up"}}[row[1]]
+			kinds := map[string][]string{"all": {"attempt", "retry", "end", "breaker"}, "all but breaker": {"attempt", "retry", "end"}}[row[1]]
 			if kinds == nil {
 				kinds = []string{row[1]}
 			}
@@ -266,5 +266,5 @@ func TestDocumentHasEveryKindClassReasonAndState(t *testing.T) {
 	for _, row := range tables(t, "docs/observability.md")["kind"] {
 		kinds = append(kinds, row[0])
 	}
-	assert.Equal(t, []string{"attempt", "retry", "give_up", "breaker"}, kinds)
+	assert.Equal(t, []string{"attempt", "retry", "end", "breaker"}, kinds)
 }

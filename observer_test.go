@@ -108,7 +108,7 @@ func (s *scene) call(t *testing.T, transport *steadyhttp.Transport, start time.T
 func TestMisbehavingObserverBreaksNoInvariant(t *testing.T) {
 	t.Parallel()
 	for name, misbehave := range misbehaviours {
-		for _, kind := range []steadyhttp.EventKind{steadyhttp.EventAttempt, steadyhttp.EventGiveUp, steadyhttp.EventBreaker} {
+		for _, kind := range []steadyhttp.EventKind{steadyhttp.EventAttempt, steadyhttp.EventEnd, steadyhttp.EventBreaker} {
 			t.Run(kind.String()+" "+name, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
@@ -193,14 +193,14 @@ func replayed(t *testing.T) (*http.Request, *[]*body) {
 
 func TestBlockedObserverHoldsNobodyElseUp(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []steadyhttp.EventKind{steadyhttp.EventAttempt, steadyhttp.EventRetry, steadyhttp.EventGiveUp, steadyhttp.EventBreaker} {
+	for _, kind := range []steadyhttp.EventKind{steadyhttp.EventAttempt, steadyhttp.EventRetry, steadyhttp.EventEnd, steadyhttp.EventBreaker} {
 		t.Run(kind.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				release := make(chan struct{})
 				var stuck atomic.Bool
 				transport := newTransport(t, scripted(status(503)), steadyhttp.WithMaxAttempts(2), constantly(time.Second),
-					steadyhttp.WithBreakerConsecutive(2, 0), steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
+					steadyhttp.WithBreakerConsecutiveFailures(2, 0), steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
 						if e.Kind == kind && stuck.CompareAndSwap(false, true) {
 							<-release
 						}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"reflect"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -24,119 +23,6 @@ type Option interface {
 type option func(*config) error
 
 func (o option) apply(c *config) error { return o(c) }
-
-// A config is what the options come to.
-type config struct {
-	policy
-	budget         budgetPolicy
-	breaker        breakerPolicy
-	withoutBudget  bool
-	withoutBreaker bool
-	timeout        time.Duration
-}
-
-// A policy is all the settings that a chain looks at. It does not change.
-type policy struct {
-	maxAttempts        int
-	backoff            backoffPolicy
-	maxRetryAfter      time.Duration
-	attemptTimeout     time.Duration
-	retryNonIdempotent bool
-	idempotencyKeys    bool
-	replayBuffer       int64
-	classifier         Classifier
-	observe            observer
-	originKey          func(*http.Request) string
-	originLimit        int
-	budget             *budgetPolicy  // nil: no budget
-	breaker            *breakerPolicy // nil: no breaker
-}
-
-// defaults are settled by the fleet benchmark, not by taste.
-func defaults() *config {
-	return &config{
-		policy: policy{
-			maxAttempts:   4,
-			backoff:       backoffPolicy{initial: 300 * time.Millisecond, longest: 10 * time.Second},
-			maxRetryAfter: time.Minute,
-			originLimit:   1024,
-		},
-		budget: budgetPolicy{ratio: 0.2, burst: 5},
-		breaker: breakerPolicy{
-			rate: 0.5, minRequests: 30,
-			failures: 5, lasting: 600 * time.Millisecond,
-			window: 5 * time.Second, openFor: 700 * time.Millisecond,
-		},
-	}
-}
-
-const (
-	longestProbe = time.Minute            // the lease of a probe that no attempt timeout bounds
-	probeGrace   = 100 * time.Millisecond // for a timed-out attempt to be reported
-)
-
-// newConfig applies the options to the defaults, and returns every error at once.
-func newConfig(options []Option) (*config, error) {
-	c := defaults()
-	var errs []error
-	for i, o := range options {
-		if isNil(o) {
-			errs = append(errs, fmt.Errorf("steadyhttp: option %d is nil", i+1))
-			continue
-		}
-		errs = append(errs, o.apply(c))
-	}
-	errs = append(errs, c.checkBreaker())
-	c.complete()
-	return c, errors.Join(errs...)
-}
-
-// complete derives what follows from several settings together.
-func (c *config) complete() {
-	if !c.withoutBudget {
-		c.policy.budget = &c.budget
-	}
-	if c.withoutBreaker {
-		return
-	}
-	c.breaker.observe = c.observe
-	c.breaker.lease = longestProbe
-	if c.attemptTimeout > 0 {
-		c.breaker.lease = c.attemptTimeout + min(probeGrace, math.MaxInt64-c.attemptTimeout)
-	}
-	c.policy.breaker = &c.breaker
-}
-
-func (c *config) checkBreaker() error {
-	if c.withoutBreaker || c.breaker.rate > 0 || c.breaker.failures > 0 {
-		return nil
-	}
-	return errors.New("steadyhttp: WithBreakerFailureRate and WithBreakerConsecutive are both 0, so the breaker would never open: use WithoutBreaker")
-}
-
-// invalid names the option, the value and what is wanted of it.
-func invalid(option string, value any, want string) error {
-	return fmt.Errorf("steadyhttp: %s: %v is invalid: %s", option, value, want)
-}
-
-// checkClientless refuses what only a client could keep.
-func (c *config) checkClientless() error {
-	return wanted(c.timeout <= 0, "WithTimeout", c.timeout,
-		"a Transport has no client whose Timeout it could set; use NewClient, Wrap or WithAttemptTimeout")
-}
-
-// isNil also finds a nil pointer or func inside a non-nil interface.
-func isNil(value any) bool {
-	if value == nil {
-		return true
-	}
-	switch v := reflect.ValueOf(value); v.Kind() {
-	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
-		return v.IsNil()
-	default:
-		return false
-	}
-}
 
 // WithMaxAttempts bounds how often a request is sent. The first attempt counts; 1 turns retrying off.
 //
@@ -244,7 +130,7 @@ func WithAttemptTimeout(d time.Duration) Option {
 // The default is a ratio of 0.2 and a burst of 5, or of 0.3 for each success of the last 10 s if that
 // is more; this option fixes the burst. The budget starts full, a retry costs 1, and 0.1 a second
 // trickles in, so that a quiet client can retry at all. A call that the budget cannot pay for ends with
-// [StopBudget] and what the last attempt brought. ratio must be from 0 to 1, burst at least 1.
+// [StopBudgetExhausted] and what the last attempt brought. ratio must be from 0 to 1, burst at least 1.
 func WithRetryBudget(ratio float64, burst int) Option {
 	return option(func(c *config) error {
 		c.budget = budgetPolicy{ratio: ratio, burst: float64(burst), fixed: true}
@@ -340,7 +226,7 @@ func WithObserver(observe func(context.Context, Event)) Option {
 // if there are at least minRequests.
 //
 // The default is 0.5 of 30, within [WithBreakerWindow]. Neutral outcomes count for neither. A rate of 0
-// turns this rule off; [WithBreakerConsecutive] is the other one, and either opens. rate must be from 0
+// turns this rule off; [WithBreakerConsecutiveFailures] is the other one, and either opens. rate must be from 0
 // to 1, minRequests at least 1.
 func WithBreakerFailureRate(rate float64, minRequests int) Option {
 	return option(func(c *config) error {
@@ -352,7 +238,7 @@ func WithBreakerFailureRate(rate float64, minRequests int) Option {
 	})
 }
 
-// WithBreakerConsecutive opens a breaker at a run of so many failures without a success between, if the
+// WithBreakerConsecutiveFailures opens a breaker at a run of so many failures without a success between, if the
 // run has lasted so long.
 //
 // The default is 5, lasting 600 ms: enough for a quiet client, and a blip is not sustained failure. The
@@ -362,12 +248,12 @@ func WithBreakerFailureRate(rate float64, minRequests int) Option {
 // have a [Classifier] call it [Canceled], or give it an origin of its own by [WithOriginKey]. 0 failures turn
 // this rule off; [WithBreakerFailureRate] is the other one, and either opens. lasting may be 0. Neither may
 // be negative.
-func WithBreakerConsecutive(failures int, lasting time.Duration) Option {
+func WithBreakerConsecutiveFailures(failures int, lasting time.Duration) Option {
 	return option(func(c *config) error {
 		c.breaker.failures, c.breaker.lasting = uint32(failures), lasting
 		return errors.Join(
-			wanted(failures >= 0 && failures <= math.MaxInt32, "WithBreakerConsecutive", failures, "want from 0 to 2147483647 failures"),
-			notNegative("WithBreakerConsecutive", lasting),
+			wanted(failures >= 0 && failures <= math.MaxInt32, "WithBreakerConsecutiveFailures", failures, "want from 0 to 2147483647 failures"),
+			notNegative("WithBreakerConsecutiveFailures", lasting),
 		)
 	})
 }
@@ -431,19 +317,4 @@ func WithOriginLimit(n int) Option {
 		c.originLimit = n
 		return wanted(n >= 1, "WithOriginLimit", n, "want at least 1")
 	})
-}
-
-func notNegative(option string, d time.Duration) error {
-	return wanted(d >= 0, option, d, "want 0 or more")
-}
-
-func atLeast(option string, d, least time.Duration) error {
-	return wanted(d >= least, option, d, "want at least "+least.String())
-}
-
-func wanted(holds bool, option string, value any, want string) error {
-	if holds {
-		return nil
-	}
-	return invalid(option, value, want)
 }

@@ -87,9 +87,9 @@ func (d *optionsDraw) draw() {
 		d.want(n >= 1 && n <= math.MaxInt32, "WithBreakerFailureRate", n)
 		d.rate = f > 0
 	case 8:
-		d.add(steadyhttp.WithBreakerConsecutive(m, a))
-		d.want(m >= 0 && m <= math.MaxInt32, "WithBreakerConsecutive", m)
-		d.want(a >= 0, "WithBreakerConsecutive", a)
+		d.add(steadyhttp.WithBreakerConsecutiveFailures(m, a))
+		d.want(m >= 0 && m <= math.MaxInt32, "WithBreakerConsecutiveFailures", m)
+		d.want(a >= 0, "WithBreakerConsecutiveFailures", a)
 		d.failures = uint32(m) > 0
 	case 9:
 		d.add(steadyhttp.WithBreakerWindow(a))
@@ -153,7 +153,7 @@ func playOptions(t *testing.T, bytes []byte) {
 	for range d.s.pick(6) + 1 {
 		d.draw()
 	}
-	d.want(d.without || d.rate || d.failures, "WithBreakerConsecutive", "both 0")
+	d.want(d.without || d.rate || d.failures, "WithBreakerConsecutiveFailures", "both 0")
 	synctest.Test(t, d.check)
 }
 

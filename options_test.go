@@ -45,9 +45,9 @@ func TestInvalidValuesAreNamed(t *testing.T) {
 		{steadyhttp.WithBreakerFailureRate(math.NaN(), 1), []string{"WithBreakerFailureRate", "NaN"}},
 		{steadyhttp.WithBreakerFailureRate(0.5, 0), []string{"WithBreakerFailureRate", "0 is invalid"}},
 		{steadyhttp.WithBreakerFailureRate(0.5, math.MaxInt), []string{"WithBreakerFailureRate"}},
-		{steadyhttp.WithBreakerConsecutive(-1, 0), []string{"WithBreakerConsecutive", "-1"}},
-		{steadyhttp.WithBreakerConsecutive(math.MaxInt, 0), []string{"WithBreakerConsecutive"}},
-		{steadyhttp.WithBreakerConsecutive(1, -time.Second), []string{"WithBreakerConsecutive", "-1s"}},
+		{steadyhttp.WithBreakerConsecutiveFailures(-1, 0), []string{"WithBreakerConsecutiveFailures", "-1"}},
+		{steadyhttp.WithBreakerConsecutiveFailures(math.MaxInt, 0), []string{"WithBreakerConsecutiveFailures"}},
+		{steadyhttp.WithBreakerConsecutiveFailures(1, -time.Second), []string{"WithBreakerConsecutiveFailures", "-1s"}},
 		{steadyhttp.WithBreakerWindow(9 * time.Millisecond), []string{"WithBreakerWindow", "9ms"}},
 		{steadyhttp.WithBreakerOpenFor(0), []string{"WithBreakerOpenFor", "0s"}},
 		{steadyhttp.WithOriginKey(nil), []string{"WithOriginKey", "nil"}},
@@ -76,7 +76,7 @@ func TestEveryInvalidValueIsInOneError(t *testing.T) {
 
 func TestBreakerThatCouldNeverOpenIsAnError(t *testing.T) {
 	t.Parallel()
-	never := []steadyhttp.Option{steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutive(0, 0)}
+	never := []steadyhttp.Option{steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutiveFailures(0, 0)}
 	_, err := steadyhttp.NewTransport(nil, never...)
 	assert.ErrorContains(t, err, "WithoutBreaker")
 	_, err = steadyhttp.NewTransport(nil, append(never, steadyhttp.WithoutBreaker())...)
@@ -112,7 +112,7 @@ func TestLimitsMayBeExtreme(t *testing.T) {
 	transport := newTransport(t, server,
 		steadyhttp.WithMaxAttempts(math.MaxInt), steadyhttp.WithBackoff(1, math.MaxInt64), steadyhttp.WithMaxRetryAfter(math.MaxInt64),
 		steadyhttp.WithAttemptTimeout(math.MaxInt64), steadyhttp.WithRetryBudget(1, 1), steadyhttp.WithReplayBuffer(math.MaxInt64),
-		steadyhttp.WithBreakerFailureRate(1, 2), steadyhttp.WithBreakerConsecutive(math.MaxInt32, math.MaxInt64),
+		steadyhttp.WithBreakerFailureRate(1, 2), steadyhttp.WithBreakerConsecutiveFailures(math.MaxInt32, math.MaxInt64),
 		steadyhttp.WithBreakerWindow(math.MaxInt64), steadyhttp.WithBreakerOpenFor(math.MaxInt64), steadyhttp.WithOriginLimit(math.MaxInt))
 	sendMany(t, transport, 2)
 	assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
@@ -124,7 +124,7 @@ func TestLimitsMayBeExtreme(t *testing.T) {
 func TestLaterBudgetOptionCounts(t *testing.T) {
 	t.Parallel()
 	play{options: unbroken(steadyhttp.WithoutRetryBudget(), steadyhttp.WithRetryBudget(0, 2)), steps: []step{status(503)},
-		attempts: 3, status: 503, stopped: steadyhttp.StopBudget}.run(t)
+		attempts: 3, status: 503, stopped: steadyhttp.StopBudgetExhausted}.run(t)
 }
 
 func TestEveryInvalidArgumentIsNamed(t *testing.T) {

@@ -228,7 +228,7 @@ func TestOriginsBeyondAFullRegistryShareOneBudgetAndHaveNoBreaker(t *testing.T) 
 		transport = newTransport(t, function(func(r *http.Request) (*http.Response, error) {
 			sent++
 			return status(503).RoundTrip(r)
-		}), steadyhttp.WithOriginLimit(1), steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutive(1, 0),
+		}), steadyhttp.WithOriginLimit(1), steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutiveFailures(1, 0),
 			steadyhttp.WithBreakerOpenFor(time.Hour), steadyhttp.WithBackoff(time.Millisecond, time.Millisecond))
 		visit(t, transport, "down.example.com")
 		require.Equal(t, 1, sent)
@@ -255,7 +255,7 @@ func TestOriginIsForgottenOnceItsBudgetIsFullAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503))
 		transport := newTransport(t, server, steadyhttp.WithOriginLimit(1), steadyhttp.WithMaxAttempts(1000),
-			steadyhttp.WithBackoff(1, 1), steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutive(1000, 0))
+			steadyhttp.WithBackoff(1, 1), steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutiveFailures(1000, 0))
 		sendMany(t, transport, 1)
 		server.Play(status(200))
 		time.Sleep(49 * time.Second)
@@ -312,7 +312,7 @@ func TestTheOneOriginThatCanBeForgottenIsFound(t *testing.T) {
 				return status(200).RoundTrip(r)
 			}
 			return status(503).RoundTrip(r)
-		}), single(steadyhttp.WithOriginLimit(100), steadyhttp.WithBreakerConsecutive(1, 0))...)
+		}), single(steadyhttp.WithOriginLimit(100), steadyhttp.WithBreakerConsecutiveFailures(1, 0))...)
 		for i := range 99 {
 			visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
 		}
@@ -366,7 +366,7 @@ func TestHostsThatDiedLongAgoDoNotDisarmTheTransport(t *testing.T) {
 
 func TestOpenBreakerFitsIntoAKibibyte(t *testing.T) { // not parallel: the heap is everybody's
 	const origins = 20_000
-	transport := newTransport(t, status(503), single(steadyhttp.WithOriginLimit(origins), steadyhttp.WithBreakerConsecutive(1, 0))...)
+	transport := newTransport(t, status(503), single(steadyhttp.WithOriginLimit(origins), steadyhttp.WithBreakerConsecutiveFailures(1, 0))...)
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)

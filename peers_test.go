@@ -550,7 +550,7 @@ func TestEveryCallbackMayCallTheTransport(t *testing.T) {
 // callingBack sets every callback that an option can set.
 func callingBack(call func()) []steadyhttp.Option {
 	return []steadyhttp.Option{
-		steadyhttp.WithBreakerConsecutive(2, 0),
+		steadyhttp.WithBreakerConsecutiveFailures(2, 0),
 		steadyhttp.WithOriginKey(func(*http.Request) string { call(); return "" }),
 		steadyhttp.WithObserver(func(context.Context, steadyhttp.Event) { call() }),
 		steadyhttp.WithClassifier(func(*http.Request, *http.Response, error) steadyhttp.Class { call(); return steadyhttp.Unclassified }),
@@ -618,7 +618,7 @@ func TestCallThatARunningProbeRejectsDoesNotWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503), after(30*time.Second, status(200)))
-		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutive(1, 0))
+		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutiveFailures(1, 0))
 		sendMany(t, transport, 1)
 		time.Sleep(2 * time.Second)
 		var group sync.WaitGroup
@@ -713,7 +713,7 @@ func TestBreakerCountsAsANaiveOneDoes(t *testing.T) {
 func agreeUntilOpen(t *testing.T, random *rand.Rand) (opened bool) {
 	server := scripted(status(200))
 	transport := newTransport(t, server, single(steadyhttp.WithBreakerFailureRate(0.5, 7),
-		steadyhttp.WithBreakerConsecutive(4, 800*time.Millisecond), steadyhttp.WithBreakerWindow(2*time.Second))...)
+		steadyhttp.WithBreakerConsecutiveFailures(4, 800*time.Millisecond), steadyhttp.WithBreakerWindow(2*time.Second))...)
 	naive := &naiveBreaker{epoch: time.Now()}
 	healthy := []int{200, 302, 404, 501}
 	failing := 0.5 * random.Float64()
@@ -746,7 +746,7 @@ func agreeUntilOpen(t *testing.T, random *rand.Rand) (opened bool) {
 func TestTransportsMadeOfTheSameOptionsShareNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		options := []steadyhttp.Option{steadyhttp.WithMaxAttempts(100), steadyhttp.WithBackoff(1, 1), steadyhttp.WithBreakerConsecutive(0, 0)}
+		options := []steadyhttp.Option{steadyhttp.WithMaxAttempts(100), steadyhttp.WithBackoff(1, 1), steadyhttp.WithBreakerConsecutiveFailures(0, 0)}
 		for range 3 {
 			server := scripted(status(503))
 			transport := newTransport(t, server, options...)

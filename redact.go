@@ -1,6 +1,7 @@
 package steadyhttp
 
 import (
+	"net/http"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -83,4 +84,19 @@ func printable(text string) string {
 		}
 		return ' '
 	}, text)
+}
+
+// methodOf is the method as it is sent: net/http takes an empty one for GET.
+func methodOf(request *http.Request) string {
+	if request.Method == "" {
+		return http.MethodGet
+	}
+	return request.Method
+}
+
+func counted(attempts int) string {
+	if attempts == 1 {
+		return "1 attempt"
+	}
+	return strconv.Itoa(attempts) + " attempts"
 }

@@ -112,7 +112,7 @@ func TestSecretsStayOutOfWhatIsShownOfAnswers(t *testing.T) {
 	host := strings.TrimPrefix(server.URL, "http://")
 	for _, code := range []int{200, 301, 400, 401, 404, 422, 429, 500, 501, 503} {
 		seen := shown{raw: true}
-		transport := newTransport(t, nil, shortWaits, seen.observe(), steadyhttp.WithBreakerConsecutive(3, 0))
+		transport := newTransport(t, nil, shortWaits, seen.observe(), steadyhttp.WithBreakerConsecutiveFailures(3, 0))
 		for _, method := range []string{http.MethodPut, http.MethodPost} {
 			r := planted(t, t.Context(), method, host)
 			r.Header.Set("X-Answer", fmt.Sprint(code))
@@ -168,7 +168,7 @@ func TestSecretsInABasesErrorsStayOutOfErrorsAndLogs(t *testing.T) {
 			return nil, errors.Join(fmt.Errorf("sending to %s failed", r.URL), nested, fmt.Errorf("sending to %q failed", r.URL))
 		}}
 		var seen shown
-		transport := newTransport(t, base, seen.observe(), steadyhttp.WithBreakerConsecutive(3, 0))
+		transport := newTransport(t, base, seen.observe(), steadyhttp.WithBreakerConsecutiveFailures(3, 0))
 		for range 3 {
 			response, err := transport.RoundTrip(planted(t, t.Context(), http.MethodPut, "api.example.com"))
 			seen.addOutcome(t, response, err)
@@ -213,8 +213,8 @@ func TestSecretsInAURLThatAnErrorMerelyMentionsStayOutToo(t *testing.T) {
 		"open for https://[::1]:443: later (see https://a/?hunter2), or never":  "open for https://[::1]:443: later (see https://a/), or never",
 		"said HTTP/1.1 // 10:30": "said HTTP/1.1 // 10:30",
 	} {
-		err := &steadyhttp.Error{Method: "GET", URL: target, Attempts: 2, Stopped: steadyhttp.StopBudget, Err: errors.New(said)}
-		assert.EqualError(t, err, "steadyhttp: GET "+target+" failed after 2 attempts (budget): "+shown)
+		err := &steadyhttp.Error{Method: "GET", URL: target, Attempts: 2, Stopped: steadyhttp.StopBudgetExhausted, Err: errors.New(said)}
+		assert.EqualError(t, err, "steadyhttp: GET "+target+" failed after 2 attempts (budget_exhausted): "+shown)
 	}
 }
 

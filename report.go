@@ -1,6 +1,8 @@
 package steadyhttp
 
 import (
+	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -37,12 +39,12 @@ const (
 	StopNotRetryable
 	// StopMaxAttempts: [WithMaxAttempts] allows no more, or the policy of [WithBackoffPolicy] does not.
 	StopMaxAttempts
-	// StopBudget: the origin's retry budget is spent.
-	StopBudget
-	// StopUnsafeMethod: the request is not idempotent, and may have been processed.
-	StopUnsafeMethod
-	// StopBody: the body cannot be sent again.
-	StopBody
+	// StopBudgetExhausted: the origin's retry budget is spent.
+	StopBudgetExhausted
+	// StopNotIdempotent: the request is not idempotent, and may have been processed.
+	StopNotIdempotent
+	// StopBodyNotReplayable: the body cannot be sent again.
+	StopBodyNotReplayable
 	// StopRetryAfterTooLong: the server asks for more patience than [WithMaxRetryAfter] allows.
 	StopRetryAfterTooLong
 	// StopDeadline: the wait would outlast the caller's deadline, or did.
@@ -57,7 +59,7 @@ const (
 
 var stopReasonNames = [...]string{
 	0: "none", StopSuccess: "success", StopNotRetryable: "not_retryable", StopMaxAttempts: "max_attempts",
-	StopBudget: "budget", StopUnsafeMethod: "unsafe_method", StopBody: "body",
+	StopBudgetExhausted: "budget_exhausted", StopNotIdempotent: "not_idempotent", StopBodyNotReplayable: "body_not_replayable",
 	StopRetryAfterTooLong: "retry_after_too_long", StopDeadline: "deadline", StopCircuitOpen: "circuit_open",
 	StopCanceled: "canceled", StopNoRetry: "no_retry",
 }
@@ -89,4 +91,11 @@ func (r *reporter) setStopped(reason StopReason) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.report.Stopped = reason
+}
+
+func reasonFor(ended error) StopReason {
+	if errors.Is(ended, context.DeadlineExceeded) {
+		return StopDeadline
+	}
+	return StopCanceled
 }

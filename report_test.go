@@ -72,7 +72,7 @@ func TestStopReasonsHaveNames(t *testing.T) {
 		names = append(names, reason.String())
 	}
 	assert.Equal(t, []string{
-		"none", "success", "not_retryable", "max_attempts", "budget", "unsafe_method", "body", "retry_after_too_long",
+		"none", "success", "not_retryable", "max_attempts", "budget_exhausted", "not_idempotent", "body_not_replayable", "retry_after_too_long",
 		"deadline", "circuit_open", "canceled", "no_retry", "12",
 	}, names)
 }

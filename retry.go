@@ -1,7 +1,6 @@
 package steadyhttp
 
 import (
-	"net/http"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -170,9 +169,9 @@ func (c *call) decide() StopReason {
 	case c.attempt >= c.policy.maxAttempts:
 		return StopMaxAttempts
 	case c.class == Transient && !c.mayRepeat():
-		return StopUnsafeMethod
+		return StopNotIdempotent
 	case !replayable(c.request):
-		return StopBody
+		return StopBodyNotReplayable
 	default:
 		return c.plan()
 	}
@@ -228,11 +227,11 @@ func (c *call) leavesTime(wait time.Duration) bool {
 func (c *call) renew() StopReason {
 	request, err := again(c.marked(c.original.Context(), c.attempt+1, Unclassified), c.request)
 	if err != nil {
-		return StopBody
+		return StopBodyNotReplayable
 	}
 	if !c.origin.budget.spend(c.at) {
 		closeRequest(request)
-		return StopBudget
+		return StopBudgetExhausted
 	}
 	c.request, c.unsent = request, true
 	return 0
@@ -262,25 +261,13 @@ func (c *call) pause() {
 	}
 }
 
-// sleep waits, but not longer than the caller does. Both may be over at once, so the caller must be
-// asked again after it.
-func sleep(request *http.Request, wait time.Duration) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-request.Context().Done():
-	case <-cancelOf(request):
-	}
-}
-
 // finish ends the call with the last outcome: a response is never dropped for an error.
 func (c *call) finish(reason StopReason) {
 	for _, r := range c.reporters {
 		r.setStopped(reason)
 	}
 	if reason != StopSuccess {
-		c.observe(Event{Kind: EventGiveUp, Stopped: reason})
+		c.observe(Event{Kind: EventEnd, Stopped: reason})
 	}
 	switch {
 	case c.response != nil:
@@ -328,7 +315,7 @@ func (c *call) explains(reason StopReason) bool {
 		return c.attempt > 1
 	}
 	switch reason {
-	case StopBudget, StopUnsafeMethod, StopBody, StopCircuitOpen:
+	case StopBudgetExhausted, StopNotIdempotent, StopBodyNotReplayable, StopCircuitOpen:
 		return true
 	case StopDeadline:
 		return c.waited || ended(c.original) == nil

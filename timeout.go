@@ -57,19 +57,6 @@ func interruptBody(request *http.Request) {
 	}
 }
 
-// expire settles an attempt whose time ran out. Its context is cancelled, so a response that came in the
-// same moment could not be read to its end. HTTP/1 and HTTP/2 report that in different words, and the
-// caller may have given up as well: then the caller's reason counts.
-func (x *exchange) expire(timeout *attemptTimeoutError) {
-	closeBody(x.response)
-	x.response, x.err, x.status = nil, timeout, 0
-	x.at = max(x.at, x.start+timeout.limit) // the time may have run out after the answer came
-	x.seen &^= bodyFailed                   // it was interrupted
-	if why := ended(x.request); why != nil {
-		x.err = causeOf(x.request, why)
-	}
-}
-
 // needsContext reports whether the response has a body that the attempt's context must outlive. After
 // a 101 the context no longer controls the connection, and its body must stay an io.ReadWriteCloser.
 func needsContext(response *http.Response) bool {

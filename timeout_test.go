@@ -243,7 +243,7 @@ func TestAttemptTimeoutDuringADialIsAnAttemptTimeout(t *testing.T) {
 	t.Parallel()
 	runPlays(t, []play{{
 		name: "POST", request: payload(http.MethodPost), options: []steadyhttp.Option{steadyhttp.WithAttemptTimeout(time.Second)},
-		steps: []step{unconnected(hang)}, attempts: 1, stopped: steadyhttp.StopUnsafeMethod,
+		steps: []step{unconnected(hang)}, attempts: 1, stopped: steadyhttp.StopNotIdempotent,
 	}})
 }
 

@@ -44,7 +44,7 @@ func brisk(options ...steadyhttp.Option) []steadyhttp.Option {
 	return append([]steadyhttp.Option{
 		steadyhttp.WithBackoff(time.Millisecond, 5*time.Millisecond),
 		steadyhttp.WithBreakerWindow(time.Minute),
-		steadyhttp.WithBreakerConsecutive(0, 0),
+		steadyhttp.WithBreakerConsecutiveFailures(0, 0),
 	}, options...)
 }
 

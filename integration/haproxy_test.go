@@ -84,7 +84,7 @@ func TestHaproxyWithoutAServerIsA503UntilThereIsOne(t *testing.T) {
 		transport := steady(t, p.base(), onRetry(func() { server.administer(t, "set server shop/shop1 state ready") }))
 
 		ordered := deliver(t.Context(), transport, newOrder(http.MethodPost, p.url(server.endpoint, "/"), 1000))
-		ordered.assertStatuses(t, steadyhttp.StopUnsafeMethod, http.StatusServiceUnavailable)
+		ordered.assertStatuses(t, steadyhttp.StopNotIdempotent, http.StatusServiceUnavailable)
 		assert.Zero(t, shop.times(ordered.id))
 
 		replaced := deliver(t.Context(), transport, newOrder(http.MethodPut, p.url(server.endpoint, "/"), twiceInWindow))
@@ -116,7 +116,7 @@ func TestHaproxyBeforeASlowServerIsA504UntilItIsFaster(t *testing.T) {
 		transport := steady(t, p.base(), onRetry(func() { shop.firstly(func(http.ResponseWriter, *http.Request) {}) }))
 
 		ordered := deliver(t.Context(), transport, newOrder(http.MethodPost, p.url(server.endpoint, "/"), 1000))
-		ordered.assertStatuses(t, steadyhttp.StopUnsafeMethod, http.StatusGatewayTimeout)
+		ordered.assertStatuses(t, steadyhttp.StopNotIdempotent, http.StatusGatewayTimeout)
 		assert.Eventually(t, func() bool { return shop.times(ordered.id) == 1 }, patience, time.Millisecond,
 			"the application worked on, and did not get the order again")
 

@@ -144,7 +144,7 @@ func TestNginxMaintenanceIsWaitedOut(t *testing.T) {
 		transport := steady(t, p.base(), onRetry(func() { server.reload(t, forwarding) }))
 
 		ordered := deliver(t.Context(), transport, newOrder(http.MethodPost, p.url(server.endpoint, "/"), 1000))
-		ordered.assertStatuses(t, steadyhttp.StopUnsafeMethod, http.StatusServiceUnavailable)
+		ordered.assertStatuses(t, steadyhttp.StopNotIdempotent, http.StatusServiceUnavailable)
 		assert.Zero(t, shop.times(ordered.id))
 
 		got := deliver(t.Context(), transport, newOrder(http.MethodGet, p.url(server.endpoint, "/"), 0))
@@ -162,7 +162,7 @@ func TestNginxWithADeadUpstreamIsA502UntilItLives(t *testing.T) {
 		transport := steady(t, p.base(), onRetry(func() { shop.start(t) }))
 
 		ordered := deliver(t.Context(), transport, newOrder(http.MethodPost, p.url(server.endpoint, "/"), 1000))
-		ordered.assertStatuses(t, steadyhttp.StopUnsafeMethod, http.StatusBadGateway)
+		ordered.assertStatuses(t, steadyhttp.StopNotIdempotent, http.StatusBadGateway)
 
 		replaced := deliver(t.Context(), transport, newOrder(http.MethodPut, p.url(server.endpoint, "/"), 100_000))
 		replaced.assertAnswered(t)
@@ -186,7 +186,7 @@ func TestNginxWithASlowUpstreamIsA504UntilItIsFaster(t *testing.T) {
 		transport := steady(t, p.base(), onRetry(func() { shop.firstly(func(http.ResponseWriter, *http.Request) {}) }))
 
 		ordered := deliver(t.Context(), transport, newOrder(http.MethodPost, p.url(server.endpoint, "/"), 1000))
-		ordered.assertStatuses(t, steadyhttp.StopUnsafeMethod, http.StatusGatewayTimeout)
+		ordered.assertStatuses(t, steadyhttp.StopNotIdempotent, http.StatusGatewayTimeout)
 		assert.Eventually(t, func() bool { return shop.times(ordered.id) == 1 }, patience, time.Millisecond,
 			"the application worked on, and did not get the order again")
 

@@ -55,7 +55,7 @@ func TestReverseProxyHidesFailuresOfAGetAndShowsThoseOfAPost(t *testing.T) {
 
 func TestReverseProxyAnswersForADeadServerAndForAnOpenBreaker(t *testing.T) {
 	t.Parallel()
-	transport := steady(t, protocols[0].base(), steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutive(3, 0),
+	transport := steady(t, protocols[0].base(), steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(3, 0),
 		steadyhttp.WithBreakerOpenFor(time.Hour))
 	gateway := reverseProxy(t, transport, "http://"+freeAddress(t))
 	for range 5 {

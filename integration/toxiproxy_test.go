@@ -76,7 +76,7 @@ func (n *network) order(method string, size int) order {
 // client returns a transport whose breaker does not open, so that a test sees every attempt.
 func (n *network) client(t *testing.T, options ...steadyhttp.Option) *steadyhttp.Transport {
 	t.Helper()
-	watchful := []steadyhttp.Option{steadyhttp.WithBreakerConsecutive(0, 0), steadyhttp.WithBreakerWindow(time.Minute)}
+	watchful := []steadyhttp.Option{steadyhttp.WithBreakerConsecutiveFailures(0, 0), steadyhttp.WithBreakerWindow(time.Minute)}
 	return steady(t, n.base(), append(watchful, options...)...)
 }
 
@@ -109,7 +109,7 @@ func TestLatencyBeyondTheAttemptTimeoutIsTransient(t *testing.T) {
 		transport := n.client(t, steadyhttp.WithAttemptTimeout(3*time.Second), onRetry(n.cure))
 		if !n.secure { // over TLS the handshake is late already, and nothing was sent
 			ordered := deliver(t.Context(), transport, n.order(http.MethodPost, 1000))
-			ordered.assertClasses(t, steadyhttp.StopUnsafeMethod, steadyhttp.Transient)
+			ordered.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
 			require.ErrorIs(t, ordered.err, steadyhttp.ErrAttemptTimeout)
 			assert.Equal(t, 1, n.shop.times(ordered.id))
 		}
@@ -191,7 +191,7 @@ func TestResetMayHaveBeenProcessed(t *testing.T) {
 			transport := n.client(t, onRetry(n.cure))
 
 			ordered := deliver(t.Context(), transport, n.order(http.MethodPost, 1000))
-			ordered.assertClasses(t, steadyhttp.StopUnsafeMethod, steadyhttp.Transient)
+			ordered.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
 			require.Error(t, ordered.err)
 			assert.Equal(t, processed, n.shop.times(ordered.id))
 
@@ -210,7 +210,7 @@ func TestResetOfAConnectionInUseRepeatsNoPost(t *testing.T) {
 		deliver(t.Context(), transport, n.order(http.MethodGet, 0)).assertAnswered(t)
 		n.poison(t, "reset_peer", downstream, attributes{"timeout": 0})
 		ordered := deliver(t.Context(), transport, n.order(http.MethodPost, 1000))
-		ordered.assertClasses(t, steadyhttp.StopUnsafeMethod, steadyhttp.Transient)
+		ordered.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
 		assert.Equal(t, 1, n.shop.times(ordered.id))
 	})
 }
@@ -278,7 +278,7 @@ func TestNarrowBandwidthSlowsAnUploadDown(t *testing.T) {
 
 		limit := steadyhttp.WithAttemptTimeout(500 * time.Millisecond)
 		impatient := deliver(t.Context(), n.client(t, limit), n.order(http.MethodPost, large))
-		impatient.assertClasses(t, steadyhttp.StopUnsafeMethod, steadyhttp.Transient)
+		impatient.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
 		require.ErrorIs(t, impatient.err, steadyhttp.ErrAttemptTimeout)
 		assert.Zero(t, n.shop.times(impatient.id), "not all of it came")
 	})
@@ -305,7 +305,7 @@ func TestCutInMidHeaderIsTransient(t *testing.T) {
 	n.poison(t, "limit_data", downstream, attributes{"bytes": 20})
 	transport := n.client(t, onRetry(n.cure))
 	ordered := deliver(t.Context(), transport, n.order(http.MethodPost, 1000))
-	ordered.assertClasses(t, steadyhttp.StopUnsafeMethod, steadyhttp.Transient)
+	ordered.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
 	assert.Equal(t, 1, n.shop.times(ordered.id))
 
 	got := deliver(t.Context(), transport, n.order(http.MethodGet, 0))
@@ -319,7 +319,7 @@ func TestCutInMidUploadIsSentAgainWholeIfThatIsSafe(t *testing.T) {
 		n.poison(t, "limit_data", upstream, attributes{"bytes": large / 2})
 		transport := n.client(t, onRetry(n.cure))
 		ordered := deliver(t.Context(), transport, n.order(http.MethodPost, large))
-		ordered.assertClasses(t, steadyhttp.StopUnsafeMethod, steadyhttp.Transient)
+		ordered.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
 		assert.Zero(t, n.shop.times(ordered.id))
 
 		replaced := deliver(t.Context(), transport, n.order(http.MethodPut, large))

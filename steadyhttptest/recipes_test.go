@@ -137,7 +137,7 @@ func TestPageWhileTheBreakerIsOpen(t *testing.T) {
 		base := steadyhttptest.NewTransport(steadyhttptest.Refused)
 		shop := newShop(t, base,
 			steadyhttp.WithMaxAttempts(1),
-			steadyhttp.WithBreakerConsecutive(1, 0), // opens at the first failure
+			steadyhttp.WithBreakerConsecutiveFailures(1, 0), // opens at the first failure
 		)
 		expect := func(want string) {
 			t.Helper()

@@ -78,7 +78,7 @@ func (p *plan) optionFlags(flags *flag.FlagSet) {
 	flags.Func("backoff", "WithBackoff: `initial,longest`, such as 200ms,10s", option2(p, "backoff", time.ParseDuration, time.ParseDuration, steadyhttp.WithBackoff))
 	flags.Func("budget", "WithRetryBudget: `ratio,burst`, such as 0.2,5", option2(p, "budget", decimal, whole, steadyhttp.WithRetryBudget))
 	flags.Func("breaker-rate", "WithBreakerFailureRate: `rate,requests`, such as 0.5,10", option2(p, "breaker-rate", decimal, whole, steadyhttp.WithBreakerFailureRate))
-	flags.Func("breaker-run", "WithBreakerConsecutive: `failures,lasting`, such as 3,800ms", option2(p, "breaker-run", whole, time.ParseDuration, steadyhttp.WithBreakerConsecutive))
+	flags.Func("breaker-run", "WithBreakerConsecutiveFailures: `failures,lasting`, such as 3,800ms", option2(p, "breaker-run", whole, time.ParseDuration, steadyhttp.WithBreakerConsecutiveFailures))
 	flags.Func("open", "WithBreakerOpenFor: a `time`, such as 1s", option(p, "open", time.ParseDuration, steadyhttp.WithBreakerOpenFor))
 	flags.Func("window", "WithBreakerWindow: a `time`, such as 5s", option(p, "window", time.ParseDuration, steadyhttp.WithBreakerWindow))
 	flags.Func("attempt-timeout", "WithAttemptTimeout: a `time`, such as 500ms", option(p, "attempt-timeout", time.ParseDuration, steadyhttp.WithAttemptTimeout))

@@ -88,7 +88,7 @@ var scenarios = []scenario{
 		answers: []answer{{status: 500}},
 		lesson: "The server may have taken the order before it failed, and sending it again could " +
 			"make it two. The caller gets the 500 and decides.",
-		stopped: steadyhttp.StopUnsafeMethod,
+		stopped: steadyhttp.StopNotIdempotent,
 	},
 	{
 		title:   "POST with an Idempotency-Key, answered 500, then 201",

@@ -41,7 +41,7 @@ var expected = []string{
 	"status: 200", "status: 429", "status: 503", "body: whole", "body: cut off",
 	"attempt: success", "attempt: client_fault", "attempt: throttled", "attempt: transient", "attempt: unprocessed",
 	"attempt: permanent", "attempt: canceled",
-	"stopped: success", "stopped: not_retryable", "stopped: max_attempts", "stopped: unsafe_method", "stopped: body",
+	"stopped: success", "stopped: not_retryable", "stopped: max_attempts", "stopped: not_idempotent", "stopped: body",
 	"stopped: deadline", "stopped: circuit_open", "stopped: canceled",
 	"error: circuit open", "error: cancelled", "error: attempt timeout", "breaker: open", "breaker: half_open", "breaker: closed",
 }

@@ -23,7 +23,7 @@ const (
 )
 
 // MetricObserver returns an observer for [steadyhttp.WithObserver] that keeps metrics with the provider's
-// meter "github.com/steadyhttp/steadyhttp/otel".
+// meter "github.com/steadyhttp/steadyhttp/steadyotel".
 //
 // Their names begin with "steadyhttp."; docs/observability.md lists them. There are as many series as
 // there are origins, classes, methods and statuses: a client that calls hosts without number should be
@@ -34,7 +34,7 @@ func MetricObserver(provider metric.MeterProvider) (func(context.Context, steady
 	if provider == nil {
 		return nil, errors.New("steadyotel: MetricObserver: nil MeterProvider; use otel.GetMeterProvider for the global one")
 	}
-	m, err := newMetrics(provider.Meter("github.com/steadyhttp/steadyhttp/otel", metric.WithSchemaURL(semconv.SchemaURL)))
+	m, err := newMetrics(provider.Meter("github.com/steadyhttp/steadyhttp/steadyotel", metric.WithSchemaURL(semconv.SchemaURL)))
 	if err != nil {
 		return nil, err
 	}
@@ -85,9 +85,9 @@ func (m *metrics) observe(ctx context.Context, e steadyhttp.Event) {
 		}
 	case steadyhttp.EventRetry:
 		m.wait.Record(ctx, e.Wait.Seconds(), with(call(e)...))
-	case steadyhttp.EventGiveUp:
+	case steadyhttp.EventEnd:
 		m.giveUps.Add(ctx, 1, with(append(outcome(e), reasonKey.String(e.Stopped.String()))...))
-		if e.Stopped == steadyhttp.StopBudget {
+		if e.Stopped == steadyhttp.StopBudgetExhausted {
 			m.exhaustions.Add(ctx, 1, with(originKey.String(e.Origin)))
 		}
 		m.ended(ctx, e)

@@ -23,7 +23,7 @@ import (
 	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"github.com/steadyhttp/steadyhttp"
-	steadyotel "github.com/steadyhttp/steadyhttp/otel"
+	steadyotel "github.com/steadyhttp/steadyhttp/steadyotel"
 )
 
 // A bench is a client with tracing, as the package comment composes it, and what it exports.
@@ -163,7 +163,7 @@ func TestEachCallCountsItsOwnResends(t *testing.T) {
 func TestRejectedCallHasNoSpan(t *testing.T) {
 	t.Parallel()
 	server, _ := answering(t, 503)
-	client := traced(t, http.DefaultTransport, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutive(1, 0))
+	client := traced(t, http.DefaultTransport, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(1, 0))
 	client.get(t, server.URL)
 	client.get(t, server.URL)
 	spans, _ := client.spans(t)

@@ -19,7 +19,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/steadyhttp/steadyhttp"
-	steadyotel "github.com/steadyhttp/steadyhttp/otel"
+	steadyotel "github.com/steadyhttp/steadyhttp/steadyotel"
 )
 
 // flaky fails every first of two requests.

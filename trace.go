@@ -18,14 +18,6 @@ const (
 	neverConnected                      // a connection was asked for, and none was ever got
 )
 
-// needsWitness reports whether the attempt must be watched to be judged rightly. A body that can fail
-// always must. The connection is watched only where trouble is likely, on a resend and after an error,
-// so that a healthy origin costs nothing: there a TLS handshake that is cut off counts as [Transient],
-// which is the safe side, the first time.
-func (x *exchange) needsWitness() bool {
-	return x.attempt > 1 || !x.origin.answers.Load() || !isReliable(x.request)
-}
-
 func watch(base http.RoundTripper, x *exchange) (*http.Response, evidence, error) {
 	request, witness := witnessed(x)
 	response, err := roundTrip(base, request)

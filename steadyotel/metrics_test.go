@@ -23,7 +23,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/steadyhttp/steadyhttp"
-	steadyotel "github.com/steadyhttp/steadyhttp/otel"
+	steadyotel "github.com/steadyhttp/steadyhttp/steadyotel"
 )
 
 // A point is one series of a metric.
@@ -84,7 +84,7 @@ func metricsOf(t *testing.T, reader *sdk.ManualReader) []metricdata.Metrics {
 	var collected metricdata.ResourceMetrics
 	require.NoError(t, reader.Collect(t.Context(), &collected))
 	require.Len(t, collected.ScopeMetrics, 1)
-	assert.Equal(t, "github.com/steadyhttp/steadyhttp/otel", collected.ScopeMetrics[0].Scope.Name)
+	assert.Equal(t, "github.com/steadyhttp/steadyhttp/steadyotel", collected.ScopeMetrics[0].Scope.Name)
 	return collected.ScopeMetrics[0].Metrics
 }
 
@@ -170,7 +170,7 @@ func TestMetricsCountWhatTheTransportDoes(t *testing.T) {
 			"client.give_ups " + get + code + "503 " + class + "transient " + origin + "steadyhttp.reason=budget = 1",
 			"client.retry.wait " + get + class + "transient " + origin + "= 1 sum 2",
 		}},
-		"breaker opens and closes": {[]int{503, 200}, []steadyhttp.Option{steadyhttp.WithBreakerConsecutive(1, 0)}, []string{
+		"breaker opens and closes": {[]int{503, 200}, []steadyhttp.Option{steadyhttp.WithBreakerConsecutiveFailures(1, 0)}, []string{
 			"breaker.state steadyhttp.breaker.state=closed " + origin + "= 1",
 			"breaker.state steadyhttp.breaker.state=half_open " + origin + "= 0",
 			"breaker.state steadyhttp.breaker.state=open " + origin + "= 0",
@@ -197,7 +197,7 @@ func TestMetricsCountWhatTheTransportDoes(t *testing.T) {
 func TestOpenBreakerAndItsRejectionsAreSeen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport, reader := measured(t, []int{503}, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutive(1, 0))
+		transport, reader := measured(t, []int{503}, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(1, 0))
 		call(t, transport, http.MethodGet)
 		call(t, transport, http.MethodGet)
 		lines := collect(t, reader)
@@ -264,7 +264,7 @@ func TestDocumentHasEveryMetricAsItIs(t *testing.T) {
 		require.NoError(t, err)
 		reader := sdk.NewManualReader()
 		transport := provided(t, sdk.NewMeterProvider(sdk.WithReader(reader), sdk.WithReader(exporter)), []int{503},
-			steadyhttp.WithRetryBudget(0, 1), steadyhttp.WithBreakerConsecutive(2, 0))
+			steadyhttp.WithRetryBudget(0, 1), steadyhttp.WithBreakerConsecutiveFailures(2, 0))
 		for range 3 {
 			call(t, transport, http.MethodGet)
 			time.Sleep(10 * time.Second)

@@ -3,7 +3,6 @@ package steadyhttp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 )
@@ -49,13 +48,6 @@ func ended(request *http.Request) error {
 	}
 }
 
-func reasonFor(ended error) StopReason {
-	if errors.Is(ended, context.DeadlineExceeded) {
-		return StopDeadline
-	}
-	return StopCanceled
-}
-
 // causeOf is what the caller gave as the reason.
 func causeOf(request *http.Request, ended error) error {
 	if cause := context.Cause(request.Context()); cause != nil {
@@ -64,30 +56,14 @@ func causeOf(request *http.Request, ended error) error {
 	return ended
 }
 
-// An ending joins why a call ended before its next attempt with what the last attempt had come to.
-// [errors.Is] finds each of them.
-type ending struct {
-	why   error // a breaker's rejection, or the context's cause
-	ended error // the context's error; nil for a rejection
-	last  error // nil if there was a response
-}
-
-func (e *ending) Error() string {
-	if e.last == nil {
-		return e.why.Error()
+// sleep waits, but not longer than the caller does. Both may be over at once, so the caller must be
+// asked again after it.
+func sleep(request *http.Request, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-request.Context().Done():
+	case <-cancelOf(request):
 	}
-	return fmt.Sprintf("%v (last attempt: %v)", e.why, e.last)
-}
-
-// Timeout reports whether it was the deadline that ended the call.
-func (e *ending) Timeout() bool { return errors.Is(e.ended, context.DeadlineExceeded) }
-
-func (e *ending) Unwrap() []error {
-	joined := make([]error, 0, 3)
-	for _, err := range []error{e.why, e.ended, e.last} {
-		if err != nil {
-			joined = append(joined, err)
-		}
-	}
-	return joined
 }

@@ -1,0 +1,58 @@
+package steadyhttp
+
+import "strconv"
+
+// Class is what an outcome means: who is at fault, and what may be done about it.
+//
+// The class decides whether a request is sent again and what the circuit breaker counts. [Classify]
+// assigns it; a [Classifier] may overrule.
+type Class uint8
+
+const (
+	// Unclassified is the zero value. A [Classifier] returns it to say "no opinion".
+	Unclassified Class = iota
+	// Success is a 1xx, 2xx or 3xx answer.
+	Success
+	// ClientFault is a 4xx answer other than 429: the request is wrong, sending it again unchanged
+	// cannot help, and the server that says so is healthy. It is never retried.
+	ClientFault
+	// Throttled is a 429: the server refused the request, and may say when to come back. It is retried
+	// only when Retry-After says when.
+	Throttled
+	// Transient means that the server, or the way to it, failed, and that it may or may not have acted
+	// on the request. Only idempotent requests are retried.
+	Transient
+	// Unprocessed means that the request failed and was surely never acted on: no connection was made,
+	// or the server refused the HTTP/2 stream. Requests of any method are retried.
+	Unprocessed
+	// Permanent means that asking again would give the same: a 501, a refused certificate, a URL that
+	// cannot be sent.
+	Permanent
+	// Canceled means that the caller gave up.
+	Canceled
+)
+
+var classNames = [...]string{
+	Unclassified: "unclassified", Success: "success", ClientFault: "client_fault", Throttled: "throttled",
+	Transient: "transient", Unprocessed: "unprocessed", Permanent: "permanent", Canceled: "canceled",
+}
+
+// String returns the class in snake case, "client_fault" for example: fit for a log or a metric.
+func (c Class) String() string { return nameOf(classNames[:], int(c)) }
+
+// faults say for each class whose fault it is.
+var faults = [...]string{
+	Unclassified: "unclassified", Success: "no fault", ClientFault: "client fault", Throttled: "throttled",
+	Transient: "server fault", Unprocessed: "server fault, not acted on", Permanent: "permanent fault",
+	Canceled: "canceled",
+}
+
+func (c Class) fault() string { return nameOf(faults[:], int(c)) }
+
+// nameOf names the members of an enumeration; a value that is none of them is shown as its number.
+func nameOf(names []string, value int) string {
+	if value < len(names) {
+		return names[value]
+	}
+	return strconv.Itoa(value)
+}
