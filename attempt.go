@@ -7,79 +7,74 @@ import (
 	"time"
 )
 
-// An exchange is one attempt: on its way in a request, on its way out also what it came to. A pointer to
-// it is passed through the chain, and nobody keeps it.
-type exchange struct {
-	request  *http.Request // what is sent; never modified
-	original *http.Request // what the caller gave us
-	origin   *origin
-	attempt  int  // 1 is the first
-	timed    bool // whether anyone wants to know how long a success takes
-	unsent   bool // whether the request's body is still ours to close
-	outcome
-}
+// An attempt is one sending of the request: on its way down the chain it is a request, on its way up it
+// is also what came of it.
+type attempt struct {
+	number  int           // 1 is the first; 0 before it
+	request *http.Request // what is sent; never modified
+	unsent  bool          // whether the request's body is still ours to close; sending hands it on
 
-// An outcome is what one attempt came to.
-type outcome struct {
 	response *http.Response // nil, or
 	err      error          // nil
 	class    Class
-	verdict  verdict
-	seen     evidence
-	status   int           // of the response, also once that is gone
+	health   health
+	traced   traceFlags
+	status   int           // of the response, also once that is gone; 0 for an error
 	rejected bool          // by an open breaker: nothing was sent
 	start    time.Duration // since the transport's epoch
-	at       time.Duration // when it ended; the start, if it went well and is not timed
-	began    time.Time     // the start of a timed attempt
+	end      time.Duration // equal to start where nobody needs to know; see sending
+	started  time.Time     // the start by the wall clock; only if the call is timed
 }
 
-// sending is the rim: the base transport, the clock, and the evidence of what happened.
-func sending(base http.RoundTripper, epoch time.Time) sender {
-	return func(x *exchange) {
-		x.begin(epoch)
-		x.unsent = false
-		if x.needsWitness() {
-			x.response, x.seen, x.err = watch(base, x)
-		} else {
-			x.response, x.err = roundTrip(base, x.request)
+// A sender carries a call's attempt to its outcome.
+type sender func(*call)
+
+// A layer puts a step around a sender.
+type layer func(next sender) sender
+
+// chain makes one layer of several, outermost first.
+func chain(layers ...layer) layer {
+	return func(next sender) sender {
+		for _, around := range slices.Backward(layers) {
+			next = around(next)
 		}
-		if x.response != nil {
-			x.response.Request = x.original
-			x.status = x.response.StatusCode
-		}
-		x.origin.note(x.err == nil)
-		x.end(epoch)
+		return next
 	}
 }
 
-func (x *exchange) begin(epoch time.Time) {
-	if x.timed {
-		x.began = time.Now()
-		x.start = x.began.Sub(epoch)
+// sending is the end of the chain: the base transport, the clock, and what the trace shows.
+//
+// It reads the clock a second time only where the result matters, since that is a fifth of what a success
+// costs: took is 0 for a success of a call that is not timed.
+func sending(base http.RoundTripper, epoch time.Time) sender {
+	return func(c *call) {
+		a := &c.attempt
+		a.begin(c.timed, epoch)
+		if needsTrace(c) {
+			a.response, a.traced, a.err = sendTraced(base, c)
+		} else {
+			a.response, a.err = roundTrip(base, a.request)
+		}
+		if a.response != nil {
+			a.response.Request = a.request
+			a.status = a.response.StatusCode
+		}
+		c.origin.setAnswered(a.err == nil)
+		a.end = a.start
+		if c.timed || a.status < http.StatusContinue || a.status >= http.StatusBadRequest {
+			a.end = time.Since(epoch)
+		}
+	}
+}
+
+func (a *attempt) begin(timed bool, epoch time.Time) {
+	a.unsent = false
+	if timed {
+		a.started = time.Now()
+		a.start = a.started.Sub(epoch)
 		return
 	}
-	x.start = time.Since(epoch)
-}
-
-// end reads the clock again only where it matters: to do so is a fifth of what a success costs. The
-// status of an error is 0.
-func (x *exchange) end(epoch time.Time) {
-	x.at = x.start
-	if x.timed || x.status < http.StatusContinue || x.status >= http.StatusBadRequest {
-		x.at = time.Since(epoch)
-	}
-}
-
-// took is how long it was until the response's header or the error.
-func (o *outcome) took() time.Duration { return o.at - o.start }
-
-// silence is for how long the attempt had no answer, if it timed out. An answer, or a connection that
-// breaks, tells only of the moment at which it came: a restart breaks many long calls at once.
-func (o *outcome) silence() time.Duration {
-	if !isTimeout(o.err) {
-		return 0
-	}
-	return o.took()
+	a.start = time.Since(epoch)
 }
 
 // roundTrip guards against a base that breaks http.RoundTripper's contract: a response beside an error
@@ -99,104 +94,74 @@ func roundTrip(base http.RoundTripper, request *http.Request) (*http.Response, e
 	return response, nil
 }
 
-// needsWitness reports whether the attempt must be watched to be judged rightly. A body that can fail
-// always must. The connection is watched only where trouble is likely, on a resend and after an error,
-// so that a healthy origin costs nothing: there a TLS handshake that is cut off counts as [Transient],
-// which is the safe side, the first time.
-func (x *exchange) needsWitness() bool {
-	return x.attempt > 1 || !x.origin.answers.Load() || !isReliable(x.request)
-}
+// took is how long it was until the response's header or the error; see sending for when it is known.
+func (a *attempt) took() time.Duration { return a.end - a.start }
 
-// expire settles an attempt whose time ran out. Its context is cancelled, so a response that came in the
-// same moment could not be read to its end. HTTP/1 and HTTP/2 report that in different words, and the
-// caller may have given up as well: then the caller's reason counts.
-func (x *exchange) expire(timeout *attemptTimeoutError) {
-	closeBody(x.response)
-	x.response, x.err, x.status = nil, timeout, 0
-	x.at = max(x.at, x.start+timeout.limit) // the time may have run out after the answer came
-	x.seen &^= bodyFailed                   // it was interrupted
-	if why := ended(x.request); why != nil {
-		x.err = causeOf(x.request, why)
+// timeoutAfter is how long the attempt took, if it timed out. A response, or a connection that breaks, tells
+// only of the moment at which it came: a restart breaks many long calls at once.
+func (a *attempt) timeoutAfter() time.Duration {
+	if !isTimeout(a.err) {
+		return 0
 	}
+	return a.took()
 }
 
-// classifying is the layer that gives every outcome its class, once, and its verdict.
-func classifying(classifier Classifier) layer {
-	return func(next sender) sender {
-		return func(x *exchange) {
-			next(x)
-			x.class = classify(x.request, x.response, x.err, x.seen)
-			if classifier != nil {
-				x.overrule(classifier)
-			}
-			x.verdict = x.judge()
+// classifying is the layer that gives every outcome its class, once, and says what it tells of the origin.
+func classifying(next sender) sender {
+	return func(c *call) {
+		next(c)
+		a := &c.attempt
+		a.class = classify(a.request, a.response, a.err, a.traced)
+		if c.policy.classifier != nil {
+			a.overrule(c.policy.classifier)
 		}
+		a.health = a.judge()
 	}
 }
 
 // overrule asks the user's classifier.
-func (x *exchange) overrule(classifier Classifier) {
-	opinion := classifier(x.request, x.response, x.err)
+func (a *attempt) overrule(classifier Classifier) {
+	opinion := classifier(a.request, a.response, a.err)
 	if opinion != Unclassified && opinion <= Canceled {
-		x.class = opinion
+		a.class = opinion
 	}
 }
 
-// A verdict is what an outcome tells about the health of its origin.
-type verdict uint8
+// A health is what an outcome tells about its origin. The zero value must stay neutral: it is the health
+// of an attempt that panicked and has no outcome.
+type health uint8
 
 const (
-	neutral verdict = iota // tells nothing: the breaker does not count it
+	neutral health = iota // tells nothing: the breaker does not count it
 	healthy
 	failing
 )
 
-// impatience is how long an attempt must have waited for the caller's own deadline to count against
-// the server: a caller's impatience is no outage.
-const impatience = time.Second
+// minBlameableWait is how long an attempt must have waited before the caller's own deadline counts against
+// the server: a caller in a hurry is no outage.
+const minBlameableWait = time.Second
 
 // judge decides what an outcome tells about its origin.
-func (x *exchange) judge() verdict {
-	switch x.class {
+func (a *attempt) judge() health {
+	switch a.class {
 	case Success, ClientFault:
 		return healthy
 	case Permanent:
-		if x.response != nil {
+		if a.response != nil {
 			return healthy
 		}
 		return neutral
 	case Transient:
-		if x.response == nil && expired(x.request.Context()) && !x.outlastedPatience() {
+		if a.response == nil && expired(a.request.Context()) && a.took() < minBlameableWait {
 			return neutral
 		}
 		return failing
 	case Unprocessed:
-		if isLocalExhaustion(x.err) {
+		if isLocalExhaustion(a.err) {
 			return neutral
 		}
 		return failing
 	default: // Throttled, Canceled
 		return neutral
-	}
-}
-
-// outlastedPatience reports whether the attempt took so long that the server is to blame.
-func (x *exchange) outlastedPatience() bool { return x.took() >= impatience }
-
-// A sender carries an exchange to its outcome.
-type sender func(*exchange)
-
-// A layer puts a step around a sender.
-type layer func(next sender) sender
-
-// chain makes one layer of several, outermost first. A nil layer is left out.
-func chain(layers ...layer) layer {
-	return func(next sender) sender {
-		for _, around := range slices.Backward(layers) {
-			if around != nil {
-				next = around(next)
-			}
-		}
-		return next
 	}
 }

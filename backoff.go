@@ -9,19 +9,29 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
+// A Backoff is a policy for the waits between the attempts of one call; see [WithBackoffPolicy].
+//
+// It is the interface of cenkalti/backoff, of every version. One Backoff serves one call at a time.
+type Backoff interface {
+	// NextBackOff returns the wait before the next attempt. A negative one means: stop.
+	NextBackOff() time.Duration
+	// Reset starts anew.
+	Reset()
+}
+
 // A backoffPolicy makes the waits between attempts.
 type backoffPolicy struct {
-	initial, longest time.Duration
-	custom           func() backoff.BackOff // nil: exponential, from initial to longest
+	initial, max time.Duration
+	custom       func() Backoff // nil: exponential, from initial to max
 }
 
 const (
-	growth = 2
-	spread = 0.5 // a wait is its interval ± half of it
+	multiplier = 2
+	jitter     = 0.5 // a wait is its interval ± half of it
 )
 
 // start returns the waits of one call; they are stateful, and not to be shared.
-func (p *backoffPolicy) start() backoff.BackOff {
+func (p *backoffPolicy) start() Backoff {
 	if p.custom == nil {
 		return p.exponential()
 	}
@@ -33,60 +43,60 @@ func (p *backoffPolicy) start() backoff.BackOff {
 	return waits
 }
 
-// ceiling is so far below longest that the jitter on top stays within it.
+// ceiling is so far below max that the jitter on top stays within it.
 func (p *backoffPolicy) ceiling() time.Duration {
-	return time.Duration(float64(p.longest) / (1 + spread))
+	return time.Duration(float64(p.max) / (1 + jitter))
 }
 
-// exponential has a ceiling because backoff's MaxInterval is applied before the jitter, and would be
-// overshot by half.
-func (p *backoffPolicy) exponential() backoff.BackOff {
+// exponential has a ceiling because backoff applies MaxInterval before the jitter, which would exceed it
+// by half.
+func (p *backoffPolicy) exponential() Backoff {
 	ceiling := p.ceiling()
 	return backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(min(p.initial, ceiling)),
 		backoff.WithMaxInterval(ceiling),
-		backoff.WithMultiplier(growth),
-		backoff.WithRandomizationFactor(spread),
+		backoff.WithMultiplier(multiplier),
+		backoff.WithRandomizationFactor(jitter),
 		backoff.WithMaxElapsedTime(0),
 	)
 }
 
 // next returns the next wait, not shorter than the server asked for, or false for no more.
-func (p *backoffPolicy) next(waits backoff.BackOff, asked time.Duration) (time.Duration, bool) {
+func (p *backoffPolicy) next(waits Backoff, retryAfter time.Duration) (time.Duration, bool) {
 	wait := waits.NextBackOff()
-	if wait < 0 { // backoff.Stop
+	if wait < 0 {
 		return wait, false
 	}
 	if p.custom == nil {
-		wait = max(1, min(wait, p.longest))
+		wait = max(1, min(wait, p.max))
 	}
-	return max(wait, later(asked)), true
+	return max(wait, addJitter(retryAfter)), true
 }
 
-// longestSilence is how much of a silence lengthens the wait after it.
-const longestSilence = time.Second
+// maxTimeoutStretch is how much of a timeout stretches the wait after it.
+const maxTimeoutStretch = time.Second
 
-// patiently lengthens the wait after a timeout. The server has much to work off, and its clients have not
-// yet seen enough to know: a retry at once would come on top (docs/fleet.md).
-func (p *backoffPolicy) patiently(wait, silence time.Duration) time.Duration {
+// stretchAfterTimeout lengthens the wait after an attempt that timed out. The server has much work queued,
+// and its clients have not yet seen enough failures: a retry at once would add to it (docs/fleet.md).
+func (p *backoffPolicy) stretchAfterTimeout(wait, timeoutAfter time.Duration) time.Duration {
 	if p.custom != nil {
 		return wait
 	}
-	silence = min(silence, longestSilence, p.ceiling())
-	return max(wait, silence+upTo(silence/2))
+	stretch := min(timeoutAfter, maxTimeoutStretch, p.ceiling())
+	return max(wait, stretch+randUpTo(stretch/2))
 }
 
-// latest bounds the jitter on top of a Retry-After.
-const latest = 5 * time.Second
+// maxRetryAfterJitter bounds the jitter on top of a Retry-After.
+const maxRetryAfterJitter = 5 * time.Second
 
-// later spreads those who were told the same time, and never forward: Retry-After is a floor.
-func later(asked time.Duration) time.Duration {
-	jitter := upTo(min(asked/2, latest))
-	return asked + min(jitter, math.MaxInt64-asked)
+// addJitter spreads the clients that were told the same time. It never shortens: Retry-After is a floor.
+func addJitter(retryAfter time.Duration) time.Duration {
+	extra := randUpTo(min(retryAfter/2, maxRetryAfterJitter))
+	return retryAfter + min(extra, math.MaxInt64-retryAfter)
 }
 
-// upTo is any time from 0 to the longest, both included.
-func upTo(longest time.Duration) time.Duration { return rand.N(longest + 1) }
+// randUpTo is a random time from 0 to longest, both included.
+func randUpTo(longest time.Duration) time.Duration { return rand.N(longest + 1) }
 
 // isNil also finds a nil pointer or func inside a non-nil interface.
 func isNil(value any) bool {

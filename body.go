@@ -23,9 +23,9 @@ func replayable(request *http.Request) bool {
 
 var errNoBody = errors.New("steadyhttp: Request.GetBody returned no body")
 
-// again returns the request for the next attempt. It is a shallow copy, on which trailers that are set
+// cloneForRetry returns the request for the next attempt. It is a shallow copy, on which trailers that are set
 // while the body is read still arrive: Clone would cut them off.
-func again(ctx context.Context, request *http.Request) (*http.Request, error) {
+func cloneForRetry(ctx context.Context, request *http.Request) (*http.Request, error) {
 	next := request.WithContext(ctx)
 	if !hasBody(request) {
 		return next, nil

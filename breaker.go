@@ -29,6 +29,9 @@ var breakerStateNames = [...]string{BreakerClosed: "closed", BreakerHalfOpen: "h
 // String returns the state in snake case, "half_open" for example.
 func (s BreakerState) String() string { return nameOf(breakerStateNames[:], int(s)) }
 
+// MarshalText returns String, so that a state is text in JSON.
+func (s BreakerState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 // BreakerStatus is what [Transport.Breakers] tells of one breaker.
 type BreakerStatus struct {
 	// Origin is "https://api.example.com:443", or what [WithOriginKey] returned.
@@ -50,9 +53,6 @@ type breakerPolicy struct {
 	lasting     time.Duration
 	window      time.Duration
 	openFor     time.Duration
-	lease       time.Duration // of a probe
-	epoch       time.Time
-	observe     observer
 }
 
 // trips decides, from the window's tally, the length of the present run of failures, and for how long it
@@ -79,7 +79,7 @@ func (p *breakerPolicy) weight(silence time.Duration) uint32 {
 func (p *breakerPolicy) openTime(waited time.Duration) time.Duration {
 	fifth := p.openFor / 5
 	earliest := p.openFor - fifth
-	whole := earliest + min(upTo(2*fifth), math.MaxInt64-earliest)
+	whole := earliest + min(randUpTo(2*fifth), math.MaxInt64-earliest)
 	return max(whole-waited, whole/4)
 }
 
@@ -90,9 +90,12 @@ func (p *breakerPolicy) openTime(waited time.Duration) time.Duration {
 // reach it; and what it would do under its lock or leave undone is done here: neutral outcomes, leases
 // for probes, jitter, ordered events.
 type breaker struct {
-	origin string
-	policy *breakerPolicy
-	phase  atomic.Uint64 // a generation and a state; written under mu, read without it
+	origin  string
+	policy  *breakerPolicy
+	lease   time.Duration // of a probe
+	epoch   time.Time     // what times are counted from
+	observe Observer      // nil for none
+	phase   atomic.Uint64 // a generation and a state; written under mu, read without it
 
 	mu        sync.Mutex
 	machine   *gobreaker.CircuitBreaker[struct{}] // nil until it first opens
@@ -124,8 +127,11 @@ type permit struct {
 	probe uint64 // 0 for an ordinary call
 }
 
-func newBreaker(origin string, policy *breakerPolicy) *breaker {
-	return &breaker{origin: origin, policy: policy, recent: newWindow(policy.window)}
+func newBreaker(origin string, policy *policy, epoch time.Time) *breaker {
+	return &breaker{
+		origin: origin, policy: &policy.breaker, lease: policy.probeLease(), epoch: epoch, observe: policy.observe,
+		recent: newWindow(policy.breaker.window),
+	}
 }
 
 const stateBits = 2
@@ -137,43 +143,43 @@ func (b *breaker) state() BreakerState { return stateIn(b.phase.Load()) }
 // breaking is the layer that asks the origin's breaker, if it has one, before each attempt, and tells it
 // the outcome.
 func breaking(next sender) sender {
-	return func(x *exchange) {
-		b := x.origin.breaker
+	return func(c *call) {
+		b := c.origin.breaker
 		if b == nil {
-			next(x)
+			next(c)
 			return
 		}
 		phase := b.phase.Load()
 		if stateIn(phase) != BreakerClosed {
-			b.guard(next, x)
+			b.guard(next, c)
 			return
 		}
-		next(x)
-		b.report(x, permit{phase: phase})
+		next(c)
+		b.report(c, permit{phase: phase})
 	}
 }
 
 // guard is the way through a breaker that is not closed.
-func (b *breaker) guard(next sender, x *exchange) {
-	granted, rejection := b.admit(time.Since(b.policy.epoch))
+func (b *breaker) guard(next sender, c *call) {
+	granted, rejection := b.admit(time.Since(b.epoch))
 	for rejection == errDue {
-		b.wake(x.request.Context())
+		b.wake(c.attempt.request.Context())
 		b.tell()
-		granted, rejection = b.admit(time.Since(b.policy.epoch)) // the probe's lease begins after the telling
+		granted, rejection = b.admit(time.Since(b.epoch)) // the probe's lease begins after the telling
 	}
 	if rejection != nil {
-		x.err, x.class, x.rejected = rejection, Unprocessed, true
+		c.attempt.err, c.attempt.class, c.attempt.rejected = rejection, Unprocessed, true
 		return
 	}
-	b.sendProbe(next, x, granted)
+	b.sendProbe(next, c, granted)
 }
 
 // sendProbe reports on every way out, a panic and runtime.Goexit among them: the outcome that there is
 // none of is neutral, and frees the probe's place.
-func (b *breaker) sendProbe(next sender, x *exchange, granted permit) {
-	x.timed = true
-	defer b.report(x, granted)
-	next(x)
+func (b *breaker) sendProbe(next sender, c *call, granted permit) {
+	c.timed = true
+	defer b.report(c, granted)
+	next(c)
 }
 
 // wake makes an open breaker half-open, unless another call just has.
@@ -205,35 +211,35 @@ func (b *breaker) admit(now time.Duration) (permit, *CircuitOpenError) {
 	if b.probe.running && now < b.probe.until {
 		return permit{}, b.rejection
 	}
-	b.probe = probe{id: b.probe.id + 1, running: true, until: now + min(b.policy.lease, math.MaxInt64-now)}
+	b.probe = probe{id: b.probe.id + 1, running: true, until: now + min(b.lease, math.MaxInt64-now)}
 	return permit{phase: phase, probe: b.probe.id}, nil
 }
 
 // report counts an outcome, and tells what follows from it once the lock is free.
-func (b *breaker) report(x *exchange, granted permit) {
-	if x.verdict == neutral && granted.probe == 0 {
+func (b *breaker) report(c *call, granted permit) {
+	if c.attempt.health == neutral && granted.probe == 0 {
 		return
 	}
-	if b.count(x.request.Context(), granted, &x.outcome) {
+	if b.count(c.attempt.request.Context(), granted, &c.attempt) {
 		b.tell()
 	}
 }
 
 // count reports whether the state changed. An outcome from an earlier phase decides nothing, and
 // neither does a probe's after its lease.
-func (b *breaker) count(cause context.Context, granted permit, o *outcome) (changed bool) {
+func (b *breaker) count(cause context.Context, granted permit, a *attempt) (changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if granted.phase != b.phase.Load() || granted.probe != 0 && !b.endProbe(granted.probe, o.at) {
+	if granted.phase != b.phase.Load() || granted.probe != 0 && !b.endProbe(granted.probe, a.end) {
 		return false
 	}
-	if b.state() == BreakerClosed && !b.tally(o) || o.verdict == neutral {
+	if b.state() == BreakerClosed && !b.tally(a) || a.health == neutral {
 		return false
 	}
 	if granted.probe != 0 {
-		b.waited = o.took()
+		b.waited = a.took()
 	}
-	b.decide(cause, o.verdict)
+	b.decide(cause, a.health)
 	return true
 }
 
@@ -247,27 +253,27 @@ func (b *breaker) endProbe(id uint64, now time.Duration) bool {
 }
 
 // tally counts an outcome of a closed breaker, and reports whether it is one too many.
-func (b *breaker) tally(o *outcome) (trips bool) {
-	slot := b.recent.current(o.at)
+func (b *breaker) tally(a *attempt) (trips bool) {
+	slot := b.recent.current(a.end)
 	slot.requests++
-	if o.verdict == healthy {
-		b.run, b.succeeded = 0, max(b.succeeded, o.start)
+	if a.health == healthy {
+		b.run, b.succeeded = 0, max(b.succeeded, a.start)
 		return false
 	}
 	slot.failures++
 	if b.run == 0 {
-		b.run, b.runSince = 1, max(o.at-o.silence(), b.succeeded)
+		b.run, b.runSince = 1, max(a.end-a.timeoutAfter(), b.succeeded)
 	} else {
-		b.run += b.policy.weight(o.silence())
+		b.run += b.policy.weight(a.timeoutAfter())
 	}
-	return b.policy.trips(b.recent.sum(o.at), b.run, o.at-b.runSince)
+	return b.policy.trips(b.recent.sum(a.end), b.run, a.end-b.runSince)
 }
 
 var errFailing = errors.New("the origin is failing")
 
 // decide lets gobreaker draw the consequence: a failure opens, a probe's success closes. Nothing runs
 // inside Execute, so nothing can hang, panic or exit there.
-func (b *breaker) decide(cause context.Context, found verdict) {
+func (b *breaker) decide(cause context.Context, found health) {
 	outcome := errFailing
 	if found == healthy {
 		outcome = nil
@@ -306,7 +312,7 @@ func (b *breaker) enter(from, to BreakerState) {
 	}
 	b.waited = 0
 	b.rejection = &CircuitOpenError{Origin: b.origin, RetryAt: b.retryAt}
-	if b.policy.observe != nil {
+	if b.observe != nil {
 		b.untold = append(b.untold, change{b.cause, Event{Kind: EventBreaker, Origin: b.origin, From: from, To: to}})
 	}
 }
@@ -314,7 +320,7 @@ func (b *breaker) enter(from, to BreakerState) {
 func (b *breaker) open(lasting time.Duration) {
 	now := time.Now()
 	b.retryAt = now.Add(lasting)
-	since := now.Sub(b.policy.epoch)
+	since := now.Sub(b.epoch)
 	b.probeAt = since + min(lasting, math.MaxInt64-since)
 }
 
@@ -325,7 +331,7 @@ func (b *breaker) openFor(wait time.Duration) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.probeAt-time.Since(b.policy.epoch) > wait
+	return b.probeAt-time.Since(b.epoch) > wait
 }
 
 // stale is how long after its time an open breaker, which a call would have made half-open, is taken for
@@ -359,7 +365,7 @@ func (b *breaker) status(now time.Duration) BreakerStatus {
 	}
 }
 
-// A change is a transition that the observer has not been told of yet.
+// A change is a transition that the Observer has not been told of yet.
 type change struct {
 	cause context.Context // of the call whose outcome it was
 	event Event
@@ -388,7 +394,7 @@ func (b *breaker) takeChange() (next change, ok bool) {
 	return next, true
 }
 
-// tellOne lets nobody lose a change because the observer panics at another.
+// tellOne lets nobody lose a change because the Observer panics at another.
 func (b *breaker) tellOne(c change) {
 	told := false
 	defer func() {
@@ -399,6 +405,6 @@ func (b *breaker) tellOne(c change) {
 			b.tell()
 		}
 	}()
-	b.policy.observe(c.cause, c.event)
+	b.observe(c.cause, c.event)
 	told = true
 }

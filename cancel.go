@@ -32,9 +32,9 @@ func cancelOf(request *http.Request) <-chan struct{} {
 	return request.Cancel
 }
 
-// ended says how the caller's patience ended, or nil. Over http.Client.Timeout both the deadline and
-// Cancel tell, in either order.
-func ended(request *http.Request) error {
+// callerErr says how the caller gave up, or nil: by a deadline or a cancel. Over http.Client.Timeout both the
+// deadline and Cancel tell, in either order.
+func callerErr(request *http.Request) error {
 	ctx := request.Context()
 	switch {
 	case ctx.Err() != nil:
@@ -49,11 +49,11 @@ func ended(request *http.Request) error {
 }
 
 // causeOf is what the caller gave as the reason.
-func causeOf(request *http.Request, ended error) error {
+func causeOf(request *http.Request, callerErr error) error {
 	if cause := context.Cause(request.Context()); cause != nil {
 		return cause
 	}
-	return ended
+	return callerErr
 }
 
 // sleep waits, but not longer than the caller does. Both may be over at once, so the caller must be

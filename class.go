@@ -49,6 +49,9 @@ var faults = [...]string{
 
 func (c Class) fault() string { return nameOf(faults[:], int(c)) }
 
+// MarshalText returns String, so that a class is text in JSON.
+func (c Class) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
 // nameOf names the members of an enumeration; a value that is none of them is shown as its number.
 func nameOf(names []string, value int) string {
 	if value < len(names) {

@@ -34,14 +34,14 @@ func Classify(req *http.Request, resp *http.Response, err error) Class {
 	return classify(req, resp, err, 0)
 }
 
-func classify(request *http.Request, response *http.Response, err error, seen evidence) Class {
+func classify(request *http.Request, response *http.Response, err error, traced traceFlags) Class {
 	if response != nil {
 		return classifyStatus(response.StatusCode)
 	}
 	if err == nil {
 		return Unclassified
 	}
-	return classifyError(request, err, seen)
+	return classifyError(request, err, traced)
 }
 
 // permanentStatuses are the 5xx that asking again cannot change (RFC 9110 §15.6.2 and §15.6.6, RFC 2295,
@@ -66,11 +66,11 @@ func classifyStatus(code int) Class {
 
 // classifyError asks the contexts first: HTTP/1 returns a bare context.Cause, which no type tells from
 // any other error.
-func classifyError(request *http.Request, err error, seen evidence) Class {
+func classifyError(request *http.Request, err error, traced traceFlags) Class {
 	if class := classifyContext(request); class != Unclassified {
 		return class
 	}
-	if seen&bodyFailed != 0 {
+	if traced&bodyFailed != 0 {
 		return Permanent
 	}
 	switch class := classifyOurs(err); {
@@ -80,7 +80,7 @@ func classifyError(request *http.Request, err error, seen evidence) Class {
 		return class
 	case isPermanent(err):
 		return Permanent
-	case seen&neverConnected != 0, isUnprocessed(err):
+	case traced&neverConnected != 0, isUnprocessed(err):
 		return Unprocessed
 	case !isWireError(err) && unsendable(request):
 		return Permanent
@@ -93,7 +93,7 @@ func classifyContext(request *http.Request) Class {
 	if request == nil {
 		return Unclassified
 	}
-	switch why := ended(request); {
+	switch why := callerErr(request); {
 	case why == nil:
 		return Unclassified
 	case errors.Is(why, context.DeadlineExceeded):
@@ -189,17 +189,17 @@ func isDial(err error) bool {
 
 // isClosedIdle reports whether http.Transport picked an idle connection that the server had closed.
 // It then knows that nothing was written (persistConn.mapRoundTripError), but the error has no type.
-func isClosedIdle(err error) bool { return says(err, "http: server closed idle connection") }
+func isClosedIdle(err error) bool { return hasErrorText(err, "http: server closed idle connection") }
 
 // isHeaderTooLarge reports whether the request's header is larger than the server takes, as it said by
 // HTTP/2's SETTINGS_MAX_HEADER_LIST_SIZE (RFC 9113 §6.5.2). Over HTTP/1 that is a 431. This error has no type
 // either, and how large a header may be shows in no request.
 func isHeaderTooLarge(err error) bool {
-	return says(err, "http2: request header list larger than peer's advertised limit")
+	return hasErrorText(err, "http2: request header list larger than peer's advertised limit")
 }
 
-// says finds an error by its text, for want of a type.
-func says(err error, text string) bool {
+// hasErrorText finds an error by its text, for want of a type.
+func hasErrorText(err error, text string) bool {
 	for ; err != nil; err = errors.Unwrap(err) {
 		if err.Error() == text {
 			return true

@@ -1,9 +1,9 @@
-// Package steadyhttp makes an [http.Client] steady when the servers it calls are not.
+// Package steadyhttp adds retries, retry budgets and circuit breaking to any [http.Client].
 //
-// It wraps the client's transport in a chain that classifies every outcome, never retries a 4xx (except
-// a 429 that carries Retry-After), retries transient 5xx and network failures with jittered backoff, and
-// trips a circuit breaker on sustained server failure. It is built never to make an outage worse:
-// retries draw on a budget for each origin, waits are bounded, and an open breaker sends nothing.
+// It is a chain of steps around the client's transport. The chain classifies every outcome. It never retries
+// a 4xx, except a 429 that carries Retry-After. It retries transient 5xx and network failures, with a jittered
+// backoff, and it opens a circuit breaker while a server keeps failing. It never makes an outage worse: each
+// origin has a retry budget, waits are bounded, and an open breaker sends nothing.
 //
 //	client, err := steadyhttp.NewClient()
 //	if err != nil {
@@ -11,26 +11,25 @@
 //	}
 //	response, err := client.Get("https://api.example.com/things")
 //
-// [NewClient] makes a client, [Wrap] gives an existing one the same steadiness, and [NewTransport] wraps
-// a bare [http.RoundTripper]. The defaults are meant to be kept; options change them.
+// [NewClient] makes a client, [Wrap] does the same for an existing one, and [NewTransport] wraps a bare
+// [http.RoundTripper]. The defaults are meant to be kept; options change them.
 //
-// What happens to an outcome is decided by its [Class], and what the caller gets is always either the
-// last response, of whatever status and with its body unread, or an error. An error that took more than
-// one attempt is an [*Error], unless it is [Permanent]; a call that was not sent because a breaker is open
-// fails with a [*CircuitOpenError]. An error of reading the response's body comes after all that: it is
-// neither retried nor counted.
+// The [Class] of an outcome decides what happens next. The caller always gets either the last response,
+// whatever its status and with its body unread, or an error. An error after several attempts is an [*Error],
+// unless it is [Permanent]. A call that was not sent because a breaker is open fails with a
+// [*CircuitOpenError]. Errors while reading the response's body are neither retried nor counted by the breaker.
 //
-// Only idempotent requests are sent again after a failure in which the server may have acted: GET, HEAD,
-// OPTIONS, TRACE, PUT, DELETE and QUERY, requests with an Idempotency-Key, and calls marked with
-// [Idempotent]. A failure in which it surely did not, such as a refused connection, allows any method.
-// Where the first attempt did its work and only its answer was lost, the answer to the second may differ: a
-// 404 to a DELETE, a 412 to a PUT with If-Match. [Attempts] tells.
+// After a failure in which the server may have acted, only idempotent requests are retried: those with an
+// idempotent method (GET, HEAD, PUT, DELETE and others), those with an Idempotency-Key, and calls marked with
+// [Idempotent]. After a failure in which the server surely did not act, such as a refused connection, any
+// request is retried. If the first attempt did its work and only its response was lost, the response to the
+// retry may differ: a 404 to a DELETE, a 412 to a PUT with If-Match. [Attempts] tells.
 //
-// [CheckResponse] makes an error of a response that is no success: a [*ResponseError] that says whose fault
+// [CheckResponse] turns a response that is no success into an error: a [*ResponseError] that says whose fault
 // it is, and what to do.
 //
-// Nothing runs in the background, nothing is logged, and by default a success costs no allocation. [WithObserver]
-// and [WithReport] show what was done; [LogObserver] logs it.
+// Nothing runs in the background, nothing is logged, and by default a success costs no allocation.
+// [WithObserver] and [WithReport] show what was done; [LogObserver] logs it.
 package steadyhttp
 
 import (
@@ -43,96 +42,95 @@ import (
 	"github.com/hashicorp/go-cleanhttp"
 )
 
-// Transport is an [http.RoundTripper] that stays steady when servers are not: it classifies every
-// outcome, retries what may be retried, and stops calling a server that keeps failing.
+// Transport is an [http.RoundTripper] that classifies every outcome, retries what may be retried, and stops
+// calling a server that keeps failing.
 //
-// Make one with [NewTransport], or let [NewClient] or [Wrap] make it. It is safe for concurrent use, and
-// one Transport is meant to be shared: breakers and retry budgets live in it. It keeps to the contract
-// of http.RoundTripper: the request is not modified, its body is always closed, and exactly one of
-// response and error is returned. The zero Transport sends nothing, and says so in an error.
+// Make one with [NewTransport], or let [NewClient] or [Wrap] make it. It is safe for concurrent use. Share
+// one Transport: breakers and retry budgets live in it. It keeps the contract of http.RoundTripper: the
+// request is not modified, its body is always closed, and exactly one of response and error is returned.
+// The zero Transport is not usable: RoundTrip returns an error.
 type Transport struct {
-	base      http.RoundTripper
-	builtIn   bool    // whether the base is
-	settings  *config // for String
-	send      sender
-	origins   *registry
-	exchanges sync.Pool // so that a call allocates none
+	base    http.RoundTripper
+	builtIn bool // whether base is the built-in transport
+	policy  *policy
+	send    sender
+	origins *registry
+	calls   sync.Pool // of *call, so that a call allocates none
 }
 
 // NewClient returns a client over a transport of its own, with its own connection pool.
 //
 // The pool is go-cleanhttp's, which shares nothing with [http.DefaultTransport]. It waits at most 30 s
-// for a response's header unless [WithAttemptTimeout] says otherwise. The error names every invalid
-// option; without one the client is ready, and its Transport is a [*Transport].
+// for a response's header unless [WithAttemptTimeout] says otherwise. The error joins one error for each
+// invalid option. The client's Transport is a [*Transport].
 func NewClient(options ...Option) (*http.Client, error) {
 	return Wrap(nil, options...)
 }
 
 // Wrap returns a copy of client that sends through a [Transport] over client's own.
 //
-// The argument is not touched. A nil client stands for a new one, and a client without a Transport gets
-// a pooled one, as in [NewClient], and not [http.DefaultTransport]. The copy's Transport is a [*Transport].
-// Jar, CheckRedirect and Timeout are kept; [WithTimeout] sets the copy's Timeout. The Jar sees the response
-// that is returned: a cookie that only a dropped one set is lost. Do not wrap a client twice: the retries
-// multiply.
+// The argument is not modified. A nil client stands for a new one. A client without a Transport gets the
+// built-in one, as in [NewClient], and not [http.DefaultTransport]. The copy's Transport is a [*Transport].
+// Jar, CheckRedirect and Timeout are kept: [http.Client.Timeout] bounds the whole call with its retries, not
+// each attempt. The Jar sees the response that is returned: a cookie of a response that was retried is lost.
+// A client that is wrapped already is an error: the retries would multiply.
 func Wrap(client *http.Client, options ...Option) (*http.Client, error) {
 	wrapped := &http.Client{}
 	if client != nil {
 		*wrapped = *client
 	}
-	settings, err := newConfig(options)
-	if err := errors.Join(err, checkBase(wrapped.Transport)); err != nil {
+	transport, err := NewTransport(wrapped.Transport, options...)
+	if err != nil {
 		return nil, err
 	}
-	if settings.timeout > 0 {
-		wrapped.Timeout = settings.timeout
-	}
-	settings.timeout = wrapped.Timeout
-	wrapped.Transport = newTransport(wrapped.Transport, settings)
+	wrapped.Transport = transport
 	return wrapped, nil
 }
 
 // NewTransport returns a Transport that sends through base.
 //
-// A nil base stands for a pooled transport, as in [NewClient]. The error names every invalid option.
-// [WithTimeout] is one of them here: it belongs to a client, so use it with [NewClient] or [Wrap].
+// A nil base stands for the built-in transport, as in [NewClient]. A base that is a Transport already is an
+// error: the retries would multiply. The error joins one error for each invalid option.
 func NewTransport(base http.RoundTripper, options ...Option) (*Transport, error) {
-	settings, err := newConfig(options)
-	if err := errors.Join(err, checkBase(base), settings.checkClientless()); err != nil {
+	policy, err := newPolicy(options)
+	if err := joinErrors(err, checkBase(base)); err != nil {
 		return nil, err
 	}
-	return newTransport(base, settings), nil
+	return newTransport(base, policy), nil
 }
 
-// checkBase refuses a nil in disguise, which would panic at the first call.
+// checkBase refuses a nil in disguise, which would panic at the first call, and a base that retries already.
 func checkBase(base http.RoundTripper) error {
-	if base != nil && isNil(base) {
+	if base == nil {
+		return nil
+	}
+	if isNil(base) {
 		return fmt.Errorf("steadyhttp: base transport is a nil %T", base)
+	}
+	if _, ok := base.(*Transport); ok {
+		return errors.New("steadyhttp: base transport is a *steadyhttp.Transport already: wrapped twice, the retries would multiply")
 	}
 	return nil
 }
 
-func newTransport(base http.RoundTripper, settings *config) *Transport {
+func newTransport(base http.RoundTripper, policy *policy) *Transport {
 	builtIn := base == nil
 	if builtIn {
-		base = pooledTransport(settings.policy.attemptTimeout)
+		base = pooledTransport(policy.attemptTimeout)
 	}
-	policy := &settings.policy
 	epoch := time.Now()
-	if policy.breaker != nil {
-		policy.breaker.epoch = epoch
-	}
 	return &Transport{
-		base:      base,
-		builtIn:   builtIn,
-		settings:  settings,
-		origins:   newRegistry(policy, epoch),
-		exchanges: sync.Pool{New: func() any { return new(exchange) }},
+		base:    base,
+		builtIn: builtIn,
+		policy:  policy,
+		origins: newRegistry(policy, epoch),
+		calls:   sync.Pool{New: func() any { return new(call) }},
 		send: chain(
-			retrying(policy),
+			timingCall,
+			retrying,
 			breaking,
-			classifying(policy.classifier),
-			timing(policy.attemptTimeout),
+			classifying,
+			timingAttempt,
 		)(sending(base, epoch)),
 	}
 }
@@ -148,25 +146,43 @@ func pooledTransport(attemptTimeout time.Duration) http.RoundTripper {
 	return transport
 }
 
-// RoundTrip sends the request, again if it may and must, and returns the last response or error.
+// RoundTrip sends the request, retries it if it may and must, and returns the last response or error.
 //
-// It fulfils [http.RoundTripper]; call it through an [http.Client]. A response of whatever status is
+// It implements [http.RoundTripper]; call it through an [http.Client]. A response of whatever status is
 // returned with its body unread and a nil error. An error after several attempts, or for a reason of
-// ours, is an [*Error], unless it is [Permanent]; a call that an open breaker rejected fails with a
+// steadyhttp's, is an [*Error], unless it is [Permanent]. A call that an open breaker rejected fails with a
 // [*CircuitOpenError].
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
-	if err := t.check(request); err != nil {
+	if err := t.checkRequest(request); err != nil {
 		return nil, err
 	}
-	origin := t.origins.enter(request)
-	defer origin.leave()
-	x := t.exchanges.Get().(*exchange)
-	x.request, x.original, x.origin = request, request, origin
-	t.send(x)
-	response, err := x.response, x.err
-	*x = exchange{}
-	t.exchanges.Put(x)
+	origin := t.origins.acquire(request)
+	defer origin.release()
+	c := t.calls.Get().(*call)
+	c.caller, c.request, c.origin, c.policy = request, request, origin, t.policy
+	c.options = callOptionsOf(request.Context())
+	t.send(c)
+	response, err := c.attempt.response, c.attempt.err
+	*c = call{}
+	t.calls.Put(c)
 	return response, err
+}
+
+// checkRequest refuses what no transport can send, what no origin can be found for, and all of it if nobody
+// made t.
+func (t *Transport) checkRequest(request *http.Request) error {
+	switch {
+	case request == nil:
+		return errors.New("steadyhttp: nil Request")
+	case request.URL == nil:
+		closeRequest(request)
+		return errors.New("steadyhttp: nil Request.URL")
+	case t.policy == nil:
+		closeRequest(request)
+		return errors.New("steadyhttp: zero Transport: make one with NewTransport")
+	default:
+		return nil
+	}
 }
 
 // CloseIdleConnections closes the base transport's idle connections, where it can.

@@ -6,74 +6,85 @@ import (
 	"slices"
 )
 
-// directives are what a caller says about one call, by its context.
-type directives struct {
+// callOptions are what a context says about one call: what the caller asks for, and what the Transport
+// notes for those below and above it.
+type callOptions struct {
 	idempotent bool
 	noRetry    bool
 	reporters  []*reporter
-	sent       int   // in the context of a request that is sent: which attempt it is; of a response's: how many led to it
-	overruled  Class // of a response that a Classifier judged otherwise than by its status
+
+	attempt int        // in a sent request's context: which attempt it is; in a response's: how many led to it
+	class   Class      // of a response that a Classifier judged otherwise than by its status
+	stopped StopReason // why the response was returned and its request not retried
 }
 
-type directivesKey struct{}
+type callOptionsKey struct{}
 
-var noDirectives directives
+// noCallOptions is shared by all calls without options. It must never be written to.
+var noCallOptions callOptions
 
-// directivesOf returns what the context says, not to be modified.
-func directivesOf(ctx context.Context) *directives {
-	if given, ok := ctx.Value(directivesKey{}).(*directives); ok {
+// callOptionsOf returns what the context says, not to be modified.
+func callOptionsOf(ctx context.Context) *callOptions {
+	if given, ok := ctx.Value(callOptionsKey{}).(*callOptions); ok {
 		return given
 	}
-	return &noDirectives
+	return &noCallOptions
 }
 
-func (d directives) in(ctx context.Context) context.Context {
-	return context.WithValue(ctx, directivesKey{}, &d)
+func (o callOptions) in(ctx context.Context) context.Context {
+	return context.WithValue(ctx, callOptionsKey{}, &o)
 }
 
-// marked returns the caller's context with what the Transport notes for those below and above it.
-func (d directives) marked(ctx context.Context, sent int, overruled Class) context.Context {
-	d.sent, d.overruled = sent, overruled
-	return d.in(ctx)
+// withAttempt returns the context for the request of an attempt: the number is found by [AttemptFromContext].
+func (o callOptions) withAttempt(ctx context.Context, attempt int) context.Context {
+	o.attempt, o.class, o.stopped = attempt, Unclassified, 0
+	return o.in(ctx)
 }
 
 // Idempotent marks a call as one that may safely be sent more than once, whatever its method.
 //
 // Use it for a POST that the server recognises when it comes twice. It changes nothing for methods that
-// are idempotent anyway, and nothing about the body: one that cannot be replayed is not sent again.
+// are idempotent anyway, and nothing about the body: a body that cannot be replayed is not sent again.
 func Idempotent(ctx context.Context) context.Context {
-	d := *directivesOf(ctx)
-	d.idempotent = true
-	return d.in(ctx)
+	o := *callOptionsOf(ctx)
+	o.idempotent = true
+	return o.in(ctx)
 }
 
-// NoRetry marks a call that is sent once.
+// NoRetry marks a call that makes one attempt only.
 //
-// It is still classified, the breaker counts it and may reject it, and an attempt timeout bounds it.
+// The attempt is still classified, the breaker counts it and may reject it, and an attempt timeout bounds it.
 func NoRetry(ctx context.Context) context.Context {
-	d := *directivesOf(ctx)
-	d.noRetry = true
-	return d.in(ctx)
+	o := *callOptionsOf(ctx)
+	o.noRetry = true
+	return o.in(ctx)
 }
 
 // WithReport returns a context for one call, and the [Report] that is filled in while it runs.
 //
 // Read the report after the call has returned. When a client follows redirects, the report appends hop
-// after hop, and what the base transport calls with the request's context, to fetch a token for example, is in
-// it too. Of nested reports each is filled in.
+// after hop. What the base transport calls with the request's context, to fetch a token for example, is in it
+// too. Nested reports are all filled in.
 func WithReport(ctx context.Context) (context.Context, *Report) {
 	r := &reporter{}
-	d := *directivesOf(ctx)
-	d.reporters = append(slices.Clip(d.reporters), r)
-	return d.in(ctx), &r.report
+	o := *callOptionsOf(ctx)
+	o.reporters = append(slices.Clip(o.reporters), r)
+	return o.in(ctx), &r.report
+}
+
+// AttemptFromContext returns which attempt of its call a request belongs to: 1 for the first.
+//
+// Use it with the context of the request that a base transport, a [Classifier] or a hook is given. It is 1
+// outside of a call as well. A request that is made with such a context by another kind of client
+// inherits the number.
+func AttemptFromContext(ctx context.Context) int {
+	return max(1, callOptionsOf(ctx).attempt)
 }
 
 // Attempts returns how many attempts led to this response.
 //
 // It is 1 for a response that came at once, and for one that no [Transport] returned; 0 for nil. The
-// count is in the context of resp.Request: a request made with that context by another kind of client
-// inherits it. So a base transport finds there which attempt it is given, as
-// Attempts(&http.Response{Request: request}).
+// number is in the context of resp.Request.
 func Attempts(resp *http.Response) int {
 	if resp == nil {
 		return 0
@@ -81,5 +92,5 @@ func Attempts(resp *http.Response) int {
 	if resp.Request == nil {
 		return 1
 	}
-	return max(1, directivesOf(resp.Request.Context()).sent)
+	return AttemptFromContext(resp.Request.Context())
 }

@@ -14,15 +14,15 @@ import (
 // which it only says that there is one. Settings of a breaker or a budget that is off are left out.
 // Timeout is the client's as it was when the client was made; Base is the type of the base transport.
 func (t *Transport) String() string {
-	if t.settings == nil {
+	if t.policy == nil {
 		return "steadyhttp: no policy: a Transport is made by NewTransport"
 	}
 	usual := make(map[string]string)
-	for _, s := range defaults().describe() {
+	for _, s := range defaultPolicy().describe() {
 		usual[s.name] = s.value
 	}
 	var line strings.Builder
-	for i, s := range append(t.settings.describe(), t.describeBase()) {
+	for i, s := range append(t.policy.describe(), t.describeBase()) {
 		if i > 0 {
 			line.WriteByte(' ')
 		}
@@ -41,54 +41,54 @@ type setting struct {
 }
 
 // describe lists the settings that have an effect.
-func (c *config) describe() []setting {
+func (p *policy) describe() []setting {
 	settings := []setting{
-		{name: "MaxAttempts", value: fmt.Sprint(c.maxAttempts)},
-		{name: "Backoff", value: c.backoff.describe()},
-		{name: "MaxRetryAfter", value: c.maxRetryAfter.String()},
-		{name: "Timeout", value: describeLimit(c.timeout)},
-		{name: "AttemptTimeout", value: describeLimit(c.attemptTimeout)},
-		{name: "RetryBudget", value: c.describeBudget()},
-		{name: "RetryNonIdempotent", value: describeSwitch(c.retryNonIdempotent)},
-		{name: "IdempotencyKeys", value: describeSwitch(c.idempotencyKeys)},
-		{name: "ReplayBuffer", value: fmt.Sprint(c.replayBuffer)},
-		{name: "Classifier", value: describeFunction(c.classifier != nil)},
-		{name: "Observer", value: describeFunction(c.observe != nil)},
+		{name: "MaxAttempts", value: fmt.Sprint(p.maxAttempts)},
+		{name: "Backoff", value: p.backoff.describe()},
+		{name: "MaxRetryAfter", value: p.maxRetryAfter.String()},
+		{name: "Timeout", value: describeLimit(p.timeout)},
+		{name: "AttemptTimeout", value: describeLimit(p.attemptTimeout)},
+		{name: "RetryBudget", value: p.describeBudget()},
+		{name: "RetryNonIdempotent", value: describeSwitch(p.retryNonIdempotent)},
+		{name: "IdempotencyKeys", value: describeSwitch(p.idempotencyKeys)},
+		{name: "ReplayBuffer", value: fmt.Sprint(p.replayBuffer)},
+		{name: "Classifier", value: describeFunction(p.classifier != nil)},
+		{name: "Observer", value: describeFunction(p.observe != nil)},
 	}
-	settings = append(settings, c.describeBreaker()...)
+	settings = append(settings, p.describeBreaker()...)
 	return append(settings,
-		setting{name: "OriginKey", value: describeFunction(c.originKey != nil)},
-		setting{name: "OriginLimit", value: fmt.Sprint(c.originLimit)})
+		setting{name: "OriginKey", value: describeFunction(p.originKey != nil)},
+		setting{name: "OriginLimit", value: fmt.Sprint(p.originLimit)})
 }
 
 func (p *backoffPolicy) describe() string {
 	if p.custom != nil {
 		return "policy"
 	}
-	return fmt.Sprint(p.initial, ",", p.longest)
+	return fmt.Sprint(p.initial, ",", p.max)
 }
 
-func (c *config) describeBudget() string {
+func (p *policy) describeBudget() string {
 	switch {
-	case c.withoutBudget:
+	case p.withoutBudget:
 		return "off"
-	case c.budget.fixed:
-		return fmt.Sprint(c.budget.ratio, ",", c.budget.burst)
+	case p.budget.fixed:
+		return fmt.Sprint(p.budget.ratio, ",", p.budget.burst)
 	default:
-		return fmt.Sprint(c.budget.ratio, ",", c.budget.burst, ",growing")
+		return fmt.Sprint(p.budget.ratio, ",", p.budget.burst, ",growing")
 	}
 }
 
-func (c *config) describeBreaker() []setting {
-	if c.withoutBreaker {
+func (p *policy) describeBreaker() []setting {
+	if p.withoutBreaker {
 		return []setting{{name: "Breaker", value: "off"}}
 	}
 	return []setting{
 		{name: "Breaker", value: "on"},
-		{name: "BreakerFailureRate", value: fmt.Sprint(c.breaker.rate, ",", c.breaker.minRequests)},
-		{name: "BreakerConsecutive", value: fmt.Sprint(c.breaker.failures, ",", c.breaker.lasting)},
-		{name: "BreakerWindow", value: c.breaker.window.String()},
-		{name: "BreakerOpenFor", value: c.breaker.openFor.String()},
+		{name: "BreakerFailureRate", value: fmt.Sprint(p.breaker.rate, ",", p.breaker.minRequests)},
+		{name: "BreakerConsecutive", value: fmt.Sprint(p.breaker.failures, ",", p.breaker.lasting)},
+		{name: "BreakerWindow", value: p.breaker.window.String()},
+		{name: "BreakerOpenFor", value: p.breaker.openFor.String()},
 	}
 }
 
@@ -97,7 +97,7 @@ func (t *Transport) describeBase() setting {
 	if !t.builtIn {
 		return setting{name: "Base", value: fmt.Sprintf("%T", t.base)}
 	}
-	if t.settings.attemptTimeout > 0 {
+	if t.policy.attemptTimeout > 0 {
 		return setting{name: "Base", value: "pooled", usual: true}
 	}
 	return setting{name: "Base", value: "pooled,header=" + headerTimeout.String(), usual: true}

@@ -20,14 +20,14 @@ const (
 // it in a goroutine of ours.
 func discard(request *http.Request, body io.ReadCloser) {
 	var once sync.Once
-	shut := func() { once.Do(func() { _ = body.Close() }) }
+	closeOnce := func() { once.Do(func() { _ = body.Close() }) }
 	closed := make(chan any, 2) // what there was to recover from, or nil
-	aside := func(step func()) {
+	inBackground := func(step func()) {
 		defer func() { closed <- recover() }()
 		step()
 	}
-	go aside(func() {
-		defer shut()
+	go inBackground(func() {
+		defer closeOnce()
 		_, _ = io.CopyN(io.Discard, body, drainLimit)
 	})
 	limit, stop := context.WithTimeout(context.Background(), drainTime)
@@ -40,7 +40,7 @@ func discard(request *http.Request, body io.ReadCloser) {
 	case <-request.Context().Done():
 	case <-cancelOf(request):
 	}
-	go aside(shut)
+	go inBackground(closeOnce)
 	select {
 	case reason := <-closed:
 		repanic(reason)

@@ -8,10 +8,6 @@ import (
 	"time"
 )
 
-// ErrAttemptTimeout is found by [errors.Is] in the error of an attempt that [WithAttemptTimeout] ended.
-// Such an error is a [context.DeadlineExceeded] as well, and its Timeout method returns true.
-var ErrAttemptTimeout = errors.New("steadyhttp: attempt timed out")
-
 // ErrCircuitOpen is found by [errors.Is] in the error of a call, or of a resend, that an open breaker
 // rejected. [errors.As] with a *[CircuitOpenError] tells which breaker, and until when.
 var ErrCircuitOpen = errors.New("steadyhttp: circuit open")
@@ -98,40 +94,27 @@ func (e *Error) Temporary() bool {
 	return e.Class == Transient || e.Class == Unprocessed || e.Class == Throttled
 }
 
-type attemptTimeoutError struct{ limit time.Duration }
-
-func (e *attemptTimeoutError) Error() string {
-	return fmt.Sprintf("no response header within the attempt timeout of %v", e.limit)
-}
-
-func (e *attemptTimeoutError) Timeout() bool   { return true }
-func (e *attemptTimeoutError) Temporary() bool { return true }
-
-func (e *attemptTimeoutError) Is(target error) bool {
-	return target == ErrAttemptTimeout || target == context.DeadlineExceeded
-}
-
-// An ending joins why a call ended before its next attempt with what the last attempt had come to.
+// An interruptedError joins why a call ended before its next attempt with what the last attempt had come to.
 // [errors.Is] finds each of them.
-type ending struct {
-	why   error // a breaker's rejection, or the context's cause
-	ended error // the context's error; nil for a rejection
-	last  error // nil if there was a response
+type interruptedError struct {
+	cause  error // a breaker's rejection, or the context's cause
+	ctxErr error // the context's error; nil for a rejection
+	last   error // nil if there was a response
 }
 
-func (e *ending) Error() string {
+func (e *interruptedError) Error() string {
 	if e.last == nil {
-		return e.why.Error()
+		return e.cause.Error()
 	}
-	return fmt.Sprintf("%v (last attempt: %v)", e.why, e.last)
+	return fmt.Sprintf("%v (last attempt: %v)", e.cause, e.last)
 }
 
 // Timeout reports whether it was the deadline that ended the call.
-func (e *ending) Timeout() bool { return errors.Is(e.ended, context.DeadlineExceeded) }
+func (e *interruptedError) Timeout() bool { return errors.Is(e.ctxErr, context.DeadlineExceeded) }
 
-func (e *ending) Unwrap() []error {
+func (e *interruptedError) Unwrap() []error {
 	joined := make([]error, 0, 3)
-	for _, err := range []error{e.why, e.ended, e.last} {
+	for _, err := range []error{e.cause, e.ctxErr, e.last} {
 		if err != nil {
 			joined = append(joined, err)
 		}

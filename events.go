@@ -16,8 +16,8 @@ type Event struct {
 	Request *http.Request
 	// Origin is "https://api.example.com:443", or what [WithOriginKey] returned.
 	Origin string
-	// Attempt counts from 1. For EventEnd it is how often the request was sent: 0 if the breaker
-	// rejected it at once. It is 0 for EventBreaker.
+	// Attempt counts from 1. For EventEnd it is how many attempts were made: 0 if nothing was sent. It is 0
+	// for EventBreaker.
 	Attempt int
 	// Class, StatusCode (0 without a response) and Err are the last attempt's.
 	Class      Class
@@ -25,9 +25,9 @@ type Event struct {
 	Err        error
 	// Duration is the attempt's, until the response's header or the error; for EventAttempt.
 	Duration time.Duration
-	// Wait is how long is waited before the next attempt; for EventRetry.
+	// Wait is the time before the next attempt; for EventRetry.
 	Wait time.Duration
-	// Stopped is why there is no further attempt; for EventEnd.
+	// Stopped is why no further attempt was made; for EventEnd.
 	Stopped StopReason
 	// From and To are the breaker's states; for EventBreaker.
 	From, To BreakerState
@@ -39,9 +39,10 @@ type EventKind uint8
 const (
 	// EventAttempt: an attempt ended. There is one for each time that a request was sent.
 	EventAttempt EventKind = iota + 1
-	// EventRetry: the request will be sent again after Wait.
+	// EventRetry: the request will be retried after Wait.
 	EventRetry
-	// EventEnd: the call ended otherwise than with a [Success], and why.
+	// EventEnd: the call ended, and why. There is one for each call, also for one that succeeded or was never
+	// sent.
 	EventEnd
 	// EventBreaker: a breaker changed its state.
 	EventBreaker
@@ -54,5 +55,23 @@ var eventKindNames = [...]string{
 // String returns the kind in snake case, "breaker" for example.
 func (k EventKind) String() string { return nameOf(eventKindNames[:], int(k)) }
 
-// An observer is what [WithObserver] is given; nil for none.
-type observer func(context.Context, Event)
+// MarshalText returns String, so that a kind is text in JSON.
+func (k EventKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// An Observer is a function that is told of each [Event]; see [WithObserver].
+type Observer func(context.Context, Event)
+
+// combine makes one observer of several; nil of none.
+func combine(observers []Observer) Observer {
+	switch len(observers) {
+	case 0:
+		return nil
+	case 1:
+		return observers[0]
+	}
+	return func(ctx context.Context, event Event) {
+		for _, observe := range observers {
+			observe(ctx, event)
+		}
+	}
+}

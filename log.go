@@ -7,18 +7,18 @@ import (
 
 // LogObserver returns an observer for [WithObserver] that writes one record for each [Event].
 //
-// Attempts are logged at debug. A retry is a warning, and so is a call that is given up, unless nothing is
-// wrong with the server: one that ends with a [ClientFault], or because its caller gave up, is logged at
-// debug. A breaker that opens is an error, any other change of one is for information. So a service in
-// health logs nothing above debug, and each decision is one line.
+// Attempts are logged at debug, and so is the end of a call, unless something is wrong with the server: a call
+// that ends otherwise than with a [Success], a [ClientFault] or its caller giving up is a warning, and so is a
+// retry. A breaker that opens is an error; every other change of a breaker is info. So a healthy service logs
+// nothing above debug, and each decision is one line.
 //
 // The message is "steadyhttp: " and the kind of the event. The keys are origin, method, url (without
 // userinfo, query and fragment), attempt, class, status (where there is a response), error (without the
 // userinfo and query of URLs in it), and duration for an attempt, wait for a retry, stopped for the end of a call;
-// for a breaker they are origin, from and to. They are stable. docs/observability.md describes them.
+// for a breaker the keys are origin, from and to. The keys are stable. docs/observability.md describes them.
 //
-// Of a nil logger it makes a nil observer, which WithObserver refuses.
-func LogObserver(logger *slog.Logger) func(context.Context, Event) {
+// A nil logger gives a nil observer, which WithObserver refuses.
+func LogObserver(logger *slog.Logger) Observer {
 	if logger == nil {
 		return nil
 	}
@@ -48,8 +48,8 @@ func (e Event) level() slog.Level {
 	}
 }
 
-// harmless reports whether a call that was given up tells nothing bad of the server. A Classifier may take
-// an error for a Success.
+// harmless reports whether the end of a call tells nothing bad of the server. A Classifier may take an error
+// for a Success.
 func (e Event) harmless() bool {
 	return e.Class == Success || e.Class == ClientFault || e.Class == Canceled
 }

@@ -1,320 +1,337 @@
 package steadyhttp
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"math"
 	"net/http"
 	"time"
-
-	"github.com/cenkalti/backoff/v4"
 )
 
 // An Option changes one setting of a [Transport].
 //
-// Options are applied in order, and of two for the same setting the later one counts. What they are
-// given is checked by [NewClient], [Wrap] and [NewTransport], which return every invalid value in one
-// joined error.
+// Options are applied in order. Of two options for the same setting the later one counts; only
+// [WithObserver] adds to what was set before. [NewClient], [Wrap] and [NewTransport] check the values,
+// and return one joined error with one error for each invalid value.
 type Option interface {
-	apply(*config) error
+	apply(*policy) error
 }
 
-type option func(*config) error
+type option func(*policy) error
 
-func (o option) apply(c *config) error { return o(c) }
+func (o option) apply(p *policy) error { return o(p) }
 
-// WithMaxAttempts bounds how often a request is sent. The first attempt counts; 1 turns retrying off.
+// WithMaxAttempts bounds how many attempts a call makes. The first attempt counts; 1 disables retries.
 //
-// The default is 4. It must be at least 1. The retry budget, the breaker and the caller's deadline can
-// end a call earlier.
+// The default is 4. n must be at least 1. The retry budget, the breaker and the caller's deadline can
+// end a call earlier: with the default budget a new client has 5 retries for each origin, so more than 5
+// attempts need [WithRetryBudget] as well.
 func WithMaxAttempts(n int) Option {
-	return option(func(c *config) error {
-		c.maxAttempts = n
-		return wanted(n >= 1, "WithMaxAttempts", n, "want at least 1")
+	return option(func(p *policy) error {
+		p.maxAttempts = n
+		return check(n >= 1, "WithMaxAttempts", n, "want at least 1")
 	})
 }
 
-// WithBackoff sets the wait before the first resend, and the longest wait.
+// WithBackoff sets the wait before the first retry, and the longest wait.
 //
-// The defaults are 300 ms and 10 s. A wait doubles from resend to resend and is spread by ±50 %, but is
-// never longer than longest, and still spread once it is reached. initial must be positive, and longest
-// not less than initial. After an attempt that timed out it is at least as long as that took, up to a
-// second or two thirds of longest, whichever is less: a server that has fallen behind is not helped by a
-// resend at once. It is not lengthened so where the caller's deadline would leave no time for it. A
-// Retry-After that asks for more is followed; see [WithMaxRetryAfter]. It takes the place of an earlier
-// [WithBackoffPolicy].
-func WithBackoff(initial, longest time.Duration) Option {
-	return option(func(c *config) error {
-		c.backoff = backoffPolicy{initial: initial, longest: longest}
-		return errors.Join(
-			wanted(initial > 0, "WithBackoff", initial, "want an initial wait of more than 0"),
-			wanted(longest >= initial, "WithBackoff", longest, fmt.Sprintf("want a longest wait of at least the initial %v", initial)),
+// The defaults are 300 ms and 10 s. The wait doubles from retry to retry, with a jitter of ±50 %. It is
+// never longer than max, and it keeps its jitter once max is reached. After a timed-out attempt the wait
+// is at least as long as that attempt took, capped at the lesser of 1 s and ⅔ of max, unless the
+// caller's deadline leaves no time for that: a retry at once does not help a server that has fallen
+// behind. A Retry-After that asks for more is followed; see [WithMaxRetryAfter]. initial must be
+// positive, and max not less than initial. It replaces an earlier [WithBackoffPolicy].
+func WithBackoff(initial, max time.Duration) Option {
+	return option(func(p *policy) error {
+		p.backoff = backoffPolicy{initial: initial, max: max}
+		return joinErrors(
+			check(initial > 0, "WithBackoff", initial, "want an initial wait of more than 0"),
+			check(max >= initial, "WithBackoff", max, fmt.Sprintf("want a longest wait of at least the initial %v", initial)),
 		)
 	})
 }
 
-// WithBackoffPolicy lets any cenkalti policy set the waits, in place of [WithBackoff].
+// WithBackoffPolicy lets your own policy set the waits, in place of [WithBackoff].
 //
-// newPolicy is called once by the constructor, to see that it returns one that can be Reset, and then for each
-// call that comes to a retry: a policy has state, so it must return a fresh one. It is Reset before use. A
-// [backoff.Stop] ends the call with [StopMaxAttempts]; [WithMaxAttempts], the budget and Retry-After
-// hold besides. A policy that waits 0 makes a hot loop, and it should add jitter of its own.
-func WithBackoffPolicy(newPolicy func() backoff.BackOff) Option {
-	return option(func(c *config) error {
+// Every policy of every version of cenkalti/backoff is a [Backoff]:
+//
+//	steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff { return backoff.NewExponentialBackOff() })
+//
+// A policy has state, so newPolicy must return a new one each time. The constructor calls it once, as a
+// check, and then each call that comes to a retry does. It is called from many goroutines at once. Reset
+// is called before the first use. A negative wait ends the call with [StopMaxAttempts].
+// [WithMaxAttempts], the retry budget and Retry-After still apply. The policy should add jitter; a policy
+// that waits 0 makes a hot loop.
+func WithBackoffPolicy(newPolicy func() Backoff) Option {
+	return option(func(p *policy) error {
 		if newPolicy == nil {
-			return invalid("WithBackoffPolicy", "nil", "want a function")
+			return invalidOption("WithBackoffPolicy", "nil", "want a function")
 		}
-		c.backoff = backoffPolicy{custom: newPolicy}
-		return tryPolicy(newPolicy)
+		p.backoff = backoffPolicy{custom: newPolicy}
+		return tryBackoff(newPolicy)
 	})
 }
 
-// tryPolicy finds the policy that panics before it is needed, in the first outage: a literal
-// [backoff.ExponentialBackOff] has no Clock.
-func tryPolicy(newPolicy func() backoff.BackOff) (err error) {
+// tryBackoff finds a policy that panics before the first outage does: a literal ExponentialBackOff of
+// cenkalti/backoff has no Clock.
+func tryBackoff(newPolicy func() Backoff) (err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
-			err = invalid("WithBackoffPolicy", reason, "want a policy that does not panic; make it by backoff's constructors")
+			err = invalidOption("WithBackoffPolicy", reason, "want a policy that does not panic; make it by backoff's constructors")
 		}
 	}()
 	waits := newPolicy()
 	if isNil(waits) {
-		return invalid("WithBackoffPolicy", "nil", "want a function that returns a policy")
+		return invalidOption("WithBackoffPolicy", "nil", "want a function that returns a policy")
 	}
 	waits.Reset()
 	return nil
 }
 
-// WithMaxRetryAfter sets how long a server's Retry-After is followed.
+// WithMaxRetryAfter sets the longest Retry-After that is followed.
 //
-// The default is 60 s. A longer one ends the call with the response, unread: the wait is never cut
-// short, and longer is the caller's decision. 0 follows none but "now". It must not be negative.
+// The default is 60 s. If the server asks for more, the call ends and returns that response, its body
+// unread: a wait is never shortened. With 0, only a Retry-After of 0 or of a past date is followed. On top
+// of the server's time comes a jitter of up to half of it, at most 5 s. d must not be negative.
 func WithMaxRetryAfter(d time.Duration) Option {
-	return option(func(c *config) error {
-		c.maxRetryAfter = d
-		return notNegative("WithMaxRetryAfter", d)
+	return option(func(p *policy) error {
+		p.maxRetryAfter = d
+		return checkNotNegative("WithMaxRetryAfter", d)
 	})
 }
 
-// WithTimeout bounds a whole call: attempts, waits, redirects and reading the body.
+// WithTimeout bounds a whole RoundTrip: its attempts, its waits, and reading the response's body.
 //
-// By default there is no such bound but the request's context. It sets the client's
-// [http.Client.Timeout], which over any RoundTripper but net/http's own costs a goroutine a call and
-// takes the Write method from the body of a 101: a context with a deadline costs less. 0 leaves the
-// client's Timeout as it is. It must not be negative, and does not work with [NewTransport], which has
-// no client.
+// By default, and with 0, there is no bound but the request's context. The bound is a deadline of the
+// context that the base transport gets; an earlier deadline of the caller still counts. Redirects are
+// calls of their own: [http.Client.Timeout] bounds them all together. When the time is over, the error
+// is a [context.DeadlineExceeded] and its Timeout method returns true. It starts no goroutine. Use it
+// together with [WithAttemptTimeout]: alone it lets a first attempt that hangs take all the time.
+// d must not be negative.
 func WithTimeout(d time.Duration) Option {
-	return option(func(c *config) error {
-		c.timeout = d
-		return notNegative("WithTimeout", d)
+	return option(func(p *policy) error {
+		p.timeout = d
+		return checkNotNegative("WithTimeout", d)
 	})
 }
 
-// WithAttemptTimeout bounds each attempt until its response's header; reading the body then has until
-// the caller's own deadline. Connecting and sending the request's body are within it, so it must leave time
-// for the largest upload.
+// WithAttemptTimeout bounds each attempt until the response's header arrives. Reading the body then has
+// until the caller's own deadline.
 //
 // By default, and with 0, there is no such bound, but the built-in transport waits at most 30 s for a
-// header each time that it sends. An attempt that runs out of time is [Transient], its error an
-// [ErrAttemptTimeout]. It must not be negative. It costs a timer and some allocations for each attempt.
+// header each time that it sends. The time includes connecting and sending the request's body, so it must
+// be long enough for the largest upload. An attempt that runs out of time is [Transient], and its error is
+// an [ErrAttemptTimeout]. It costs a timer and some allocations for each attempt. d must not be negative.
 func WithAttemptTimeout(d time.Duration) Option {
-	return option(func(c *config) error {
-		c.attemptTimeout = d
-		return notNegative("WithAttemptTimeout", d)
+	return option(func(p *policy) error {
+		p.attemptTimeout = d
+		return checkNotNegative("WithAttemptTimeout", d)
 	})
 }
 
-// WithRetryBudget bounds the retries against each origin: ratio for each success, and burst saved up.
+// WithRetryBudget bounds the retries against each origin: each success earns ratio of a retry, and up to
+// burst retries can be saved.
 //
-// The default is a ratio of 0.2 and a burst of 5, or of 0.3 for each success of the last 10 s if that
-// is more; this option fixes the burst. The budget starts full, a retry costs 1, and 0.1 a second
-// trickles in, so that a quiet client can retry at all. A call that the budget cannot pay for ends with
-// [StopBudgetExhausted] and what the last attempt brought. ratio must be from 0 to 1, burst at least 1.
+// The default is a ratio of 0.2 and a burst of 5, or of 0.3 for each success of the last 10 s if that is
+// more; this option fixes the burst. The budget starts full. A retry costs 1, and 0.1 a second is added, so
+// that a quiet client can retry at all. A call that the budget cannot pay for ends with
+// [StopBudgetExhausted] and the last attempt's outcome. ratio must be from 0 to 1, burst at least 1. It
+// undoes an earlier [WithoutRetryBudget].
 func WithRetryBudget(ratio float64, burst int) Option {
-	return option(func(c *config) error {
-		c.budget = budgetPolicy{ratio: ratio, burst: float64(burst), fixed: true}
-		c.withoutBudget = false
-		return errors.Join(
-			wanted(ratio >= 0 && ratio <= 1, "WithRetryBudget", ratio, "want a ratio from 0 to 1"), // NaN is neither
-			wanted(burst >= 1, "WithRetryBudget", burst, "want a burst of at least 1"),
+	return option(func(p *policy) error {
+		p.budget = budgetPolicy{ratio: ratio, burst: float64(burst), fixed: true}
+		p.withoutBudget = false
+		return joinErrors(
+			check(ratio >= 0 && ratio <= 1, "WithRetryBudget", ratio, "want a ratio from 0 to 1"), // NaN is neither
+			check(burst >= 1, "WithRetryBudget", burst, "want a burst of at least 1"),
 		)
 	})
 }
 
 // WithoutRetryBudget lets every call retry as often as [WithMaxAttempts] allows.
 //
-// A fleet of such clients multiplies the load on a server that is down. Of it and [WithRetryBudget] the
-// later one counts.
+// A fleet of such clients multiplies the load on a server that is down. If [WithRetryBudget] is given as
+// well, the later one counts.
 func WithoutRetryBudget() Option {
-	return option(func(c *config) error {
-		c.withoutBudget = true
+	return option(func(p *policy) error {
+		p.withoutBudget = true
 		return nil
 	})
 }
 
 // WithRetryNonIdempotent retries requests of any method after a [Transient] failure.
 //
-// By default a POST or PATCH that the server may have acted on is not sent again, unless it has an
-// Idempotency-Key. Use it only where every request may be processed twice; [Idempotent] says so for one
-// call.
+// By default a POST or PATCH that the server may have acted on is not retried, unless it has an
+// Idempotency-Key. Use this option only where every request may be processed twice; [Idempotent] says so
+// for one call.
 func WithRetryNonIdempotent() Option {
-	return option(func(c *config) error {
-		c.retryNonIdempotent = true
+	return option(func(p *policy) error {
+		p.retryNonIdempotent = true
 		return nil
 	})
 }
 
-// WithIdempotencyKeys puts a random Idempotency-Key on each POST and PATCH that has none, the same one
-// on every attempt, and so lets them be retried.
+// WithIdempotencyKeys adds a random Idempotency-Key to each POST and PATCH that has none, so that it can be
+// retried. All attempts of a call have the same key.
 //
-// Use it where the server honours the header: one that does not may process a request twice. The
-// caller's request is not changed. Over redirects each hop has a key of its own.
+// Use it where the server honours the header: a server that does not may process a request twice. The
+// caller's request is not changed. When a client follows redirects, each hop has a key of its own.
 func WithIdempotencyKeys() Option {
-	return option(func(c *config) error {
-		c.idempotencyKeys = true
+	return option(func(p *policy) error {
+		p.idempotencyKeys = true
 		return nil
 	})
 }
 
-// WithReplayBuffer makes request bodies replayable that have no GetBody, up to maxBytes each.
+// WithReplayBuffer makes request bodies without GetBody replayable, up to maxBytes each.
 //
-// By default, and with 0, such a body is streamed and the request cannot be sent again. With it a body
-// is read before the first attempt: one that ends within maxBytes can be replayed, of a longer one what
-// was read is sent on, followed by the rest, and it cannot. A body whose ContentLength is larger is not
-// read at all. The memory is held until the call returns. It must not be negative. A body that is not to end
-// before the response comes does not go with it; only the request's context bounds the reading.
+// By default, and with 0, such a body is streamed, and the request cannot be retried. With this option up to
+// maxBytes of the body are read before the first attempt. A body that ends within them can be replayed, and
+// its length is sent as Content-Length; a longer one is streamed as before and cannot. A body whose
+// ContentLength is larger is not read at all. The memory is held until the call returns. Only the request's
+// context bounds the reading, so do not use it for bidirectional streams, whose body ends after the response
+// begins. maxBytes must not be negative.
 func WithReplayBuffer(maxBytes int64) Option {
-	return option(func(c *config) error {
-		c.replayBuffer = maxBytes
-		return wanted(maxBytes >= 0, "WithReplayBuffer", maxBytes, "want 0 or more")
+	return option(func(p *policy) error {
+		p.replayBuffer = maxBytes
+		return check(maxBytes >= 0, "WithReplayBuffer", maxBytes, "want 0 or more")
 	})
 }
 
 // WithClassifier lets classifier overrule [Classify].
 //
-// It is asked once for each attempt; what it returns decides on retrying and on what the breaker
-// counts. See [Classifier] for what it may do. It must not be nil.
+// It is called exactly once for each attempt. The class that it returns decides whether the request is
+// retried and what the breaker counts. See [Classifier] for what it may do. It must not be nil.
 func WithClassifier(classifier Classifier) Option {
-	return option(func(c *config) error {
+	return option(func(p *policy) error {
 		if classifier == nil {
-			return invalid("WithClassifier", "nil", "want a function")
+			return invalidOption("WithClassifier", "nil", "want a function")
 		}
-		c.classifier = classifier
+		p.classifier = classifier
 		return nil
 	})
 }
 
-// WithObserver calls observe for every attempt, retry, give-up and change of a breaker. [LogObserver] makes
-// one that logs them.
+// WithObserver adds a function that is called for every attempt, every retry, the end of every call, and
+// every change of a breaker. [LogObserver] makes one that logs them.
 //
-// It is called synchronously and without locks held, for different calls at the same time, for one
-// breaker in the order of its changes; it may call anything. Its context is the one of the call that
-// brought the event about. What it takes, the call takes longer; should it panic, so does the call. By
-// default nothing is observed, and nothing is logged. It must not be nil.
-func WithObserver(observe func(context.Context, Event)) Option {
-	return option(func(c *config) error {
+// By default nothing is observed, and nothing is logged. With several, all are called, in the order in
+// which they were given. An observer is called synchronously, without locks held, and concurrently for
+// concurrent calls; events of one breaker arrive in order. It may call anything. Its context is that of the
+// call which caused the event. Its time adds to the call's, and a panic in it propagates. It must not be nil.
+func WithObserver(observe Observer) Option {
+	return option(func(p *policy) error {
 		if observe == nil {
-			return invalid("WithObserver", "nil", "want a function")
+			return invalidOption("WithObserver", "nil", "want a function")
 		}
-		c.observe = observe
+		p.observers = append(p.observers, observe)
 		return nil
+	})
+}
+
+// breakerOption is an option of the breaker: it turns the breaker on, if an earlier [WithoutBreaker] had
+// turned it off.
+func breakerOption(set func(*breakerPolicy) error) Option {
+	return option(func(p *policy) error {
+		p.withoutBreaker = false
+		return set(&p.breaker)
 	})
 }
 
 // WithBreakerFailureRate opens a breaker when at least rate of the outcomes in the window are failures,
 // if there are at least minRequests.
 //
-// The default is 0.5 of 30, within [WithBreakerWindow]. Neutral outcomes count for neither. A rate of 0
-// turns this rule off; [WithBreakerConsecutiveFailures] is the other one, and either opens. rate must be from 0
-// to 1, minRequests at least 1.
+// The default is 0.5 of 30, within [WithBreakerWindow]. Neutral outcomes do not count. A rate of 0 turns
+// this rule off; [WithBreakerConsecutiveFailures] is the other rule, and either one opens the breaker. rate
+// must be from 0 to 1, minRequests at least 1.
 func WithBreakerFailureRate(rate float64, minRequests int) Option {
-	return option(func(c *config) error {
-		c.breaker.rate, c.breaker.minRequests = rate, uint32(minRequests)
-		return errors.Join(
-			wanted(rate >= 0 && rate <= 1, "WithBreakerFailureRate", rate, "want a rate from 0 to 1"), // NaN is neither
-			wanted(minRequests >= 1 && minRequests <= math.MaxInt32, "WithBreakerFailureRate", minRequests, "want a minimum from 1 to 2147483647"),
+	return breakerOption(func(b *breakerPolicy) error {
+		b.rate, b.minRequests = rate, uint32(minRequests)
+		return joinErrors(
+			check(rate >= 0 && rate <= 1, "WithBreakerFailureRate", rate, "want a rate from 0 to 1"), // NaN is neither
+			check(minRequests >= 1 && minRequests <= math.MaxInt32, "WithBreakerFailureRate", minRequests, "want a minimum from 1 to 2147483647"),
 		)
 	})
 }
 
-// WithBreakerConsecutiveFailures opens a breaker at a run of so many failures without a success between, if the
-// run has lasted so long.
+// WithBreakerConsecutiveFailures opens a breaker at a run of so many failures without a success between,
+// if the run has lasted so long.
 //
-// The default is 5, lasting 600 ms: enough for a quiet client, and a blip is not sustained failure. The
-// run lasts from its first failure, and from the beginning of that attempt if it timed out, unless a call that
-// began later has succeeded. After the first, one that timed out after so long counts twice, so three
-// timeouts are enough. A long poll that its caller's deadline ends after a second or more is such a timeout:
-// have a [Classifier] call it [Canceled], or give it an origin of its own by [WithOriginKey]. 0 failures turn
-// this rule off; [WithBreakerFailureRate] is the other one, and either opens. lasting may be 0. Neither may
+// The default is 5, lasting 600 ms: enough for a quiet client, and a blip is not sustained failure. The run
+// starts at its first failure; if that one timed out, at the start of its attempt, but not before the last
+// success. Every later timeout of at least lasting counts as two failures, so three timeouts are enough. A
+// long poll that its caller's deadline ends after a second or more is such a timeout: have a [Classifier]
+// call it [Canceled], or give it an origin of its own by [WithOriginKey]. 0 failures turn this rule off;
+// [WithBreakerFailureRate] is the other rule, and either one opens the breaker. lasting may be 0. Neither may
 // be negative.
 func WithBreakerConsecutiveFailures(failures int, lasting time.Duration) Option {
-	return option(func(c *config) error {
-		c.breaker.failures, c.breaker.lasting = uint32(failures), lasting
-		return errors.Join(
-			wanted(failures >= 0 && failures <= math.MaxInt32, "WithBreakerConsecutiveFailures", failures, "want from 0 to 2147483647 failures"),
-			notNegative("WithBreakerConsecutiveFailures", lasting),
+	return breakerOption(func(b *breakerPolicy) error {
+		b.failures, b.lasting = uint32(failures), lasting
+		return joinErrors(
+			check(failures >= 0 && failures <= math.MaxInt32, "WithBreakerConsecutiveFailures", failures, "want from 0 to 2147483647 failures"),
+			checkNotNegative("WithBreakerConsecutiveFailures", lasting),
 		)
 	})
 }
 
 // WithBreakerWindow sets how far back [WithBreakerFailureRate] looks.
 //
-// The default is 5 s. The window rolls in ten steps. It must be at least 10 ms.
+// The default is 5 s. The window rolls in ten steps. d must be at least 10 ms.
 func WithBreakerWindow(d time.Duration) Option {
-	return option(func(c *config) error {
-		c.breaker.window = d
-		return atLeast("WithBreakerWindow", d, 10*time.Millisecond)
+	return breakerOption(func(b *breakerPolicy) error {
+		b.window = d
+		return checkAtLeast("WithBreakerWindow", d, 10*time.Millisecond)
 	})
 }
 
-// WithBreakerOpenFor sets how long an open breaker rejects before it lets a probe through.
+// WithBreakerOpenFor sets how long an open breaker rejects calls before it lets a probe through.
 //
-// The default is 700 ms. It is spread by ±20 %, so that a fleet does not probe in step. If the probe fails,
-// the next open time counts from when the probe was sent, though a quarter of it remains at least: what was
-// waited for a timeout need not be waited twice. It must be at least 1 ms.
+// The default is 700 ms, with a jitter of ±20 %, so that a fleet does not probe in step. If the probe fails,
+// the next open time counts from when the probe was sent, but at least a quarter of it remains: time spent
+// waiting for the probe's timeout is not waited again. d must be at least 1 ms.
 func WithBreakerOpenFor(d time.Duration) Option {
-	return option(func(c *config) error {
-		c.breaker.openFor = d
-		return atLeast("WithBreakerOpenFor", d, time.Millisecond)
+	return breakerOption(func(b *breakerPolicy) error {
+		b.openFor = d
+		return checkAtLeast("WithBreakerOpenFor", d, time.Millisecond)
 	})
 }
 
-// WithoutBreaker lets every attempt through, whatever the origin's health, and whatever the other
-// breaker options say. The retry budget holds all the same.
+// WithoutBreaker lets every attempt through, whatever the origin's health.
+//
+// The retry budget still applies. Use it where a proxy or a mesh already has a breaker. Of it and the
+// options of the breaker the later one counts: WithBreaker… after it turns the breaker on again.
 func WithoutBreaker() Option {
-	return option(func(c *config) error {
-		c.withoutBreaker = true
+	return option(func(p *policy) error {
+		p.withoutBreaker = true
 		return nil
 	})
 }
 
 // WithOriginKey says which requests share a breaker and a retry budget: those with the same key.
 //
-// By default the key is the URL's scheme, host and port, whatever Request.Host says, and so it is for a
-// request whose key is "". A host that is written in Unicode and in Punycode is two. A key shows in errors,
-// events and [Transport.Breakers], so it must not hold a secret; and there should be few of them, see
-// [WithOriginLimit]. key is called once for each call, possibly from many goroutines at once. It must not
-// be nil.
+// By default the key is the URL's scheme, host and port, whatever Request.Host says; that is also the key
+// of a request for which the function returns "". Unicode and Punycode spellings of a host are two keys. A
+// key shows in errors, events and [Transport.Breakers], so it must not hold a secret. There should be few
+// keys; see [WithOriginLimit]. key is called once for each call, possibly from many goroutines at once. It
+// must not be nil.
 func WithOriginKey(key func(*http.Request) string) Option {
-	return option(func(c *config) error {
+	return option(func(p *policy) error {
 		if key == nil {
-			return invalid("WithOriginKey", "nil", "want a function")
+			return invalidOption("WithOriginKey", "nil", "want a function")
 		}
-		c.originKey = key
+		p.originKey = key
 		return nil
 	})
 }
 
 // WithOriginLimit bounds how many origins are remembered.
 //
-// The default is 1,024. When there are more, one is forgotten that is idle, healthy and, where the
-// registry can tell, not used lately; never one that has failures to remember, or whose breaker is open,
-// but for one that nobody has asked for a minute after it could have probed. While there is none such,
-// new origins go without a breaker and share one retry budget. It must be at least 1.
+// The default is 1,024. When there are more, the registry evicts an origin that is idle and healthy,
+// preferring one that was not used lately. Origins with recent failures or an open breaker are kept; an open
+// one that nobody called for a minute after its RetryAt may go. While none can go, new origins have no
+// breaker and share one retry budget. n must be at least 1.
 func WithOriginLimit(n int) Option {
-	return option(func(c *config) error {
-		c.originLimit = n
-		return wanted(n >= 1, "WithOriginLimit", n, "want at least 1")
+	return option(func(p *policy) error {
+		p.originLimit = n
+		return check(n >= 1, "WithOriginLimit", n, "want at least 1")
 	})
 }

@@ -14,19 +14,19 @@ import (
 // An origin is what fails and recovers as one: a scheme, host and port (RFC 6454 §4), or what
 // [WithOriginKey] says. It has a breaker and a retry budget.
 type origin struct {
-	key     originKey
-	spelt   originKey // as in the URL that it was first found by
-	name    string
-	breaker *breaker // nil: none
-	budget  *budget  // nil: unlimited
+	key       originKey
+	asWritten originKey // as in the URL that it was first found by
+	name      string
+	breaker   *breaker // nil: none
+	budget    *budget  // nil: unlimited
 
-	calls   atomic.Int64 // under way; far below zero once the origin is forgotten
-	used    atomic.Bool  // since the registry last looked for one to forget
-	answers atomic.Bool  // whether the last attempt brought a response
+	calls    atomic.Int64 // under way; far below zero once the origin is forgotten
+	used     atomic.Bool  // since the registry last looked for one to forget
+	answered atomic.Bool  // whether the last attempt brought a response
 }
 
-// enter counts a call in, unless the origin is forgotten.
-func (o *origin) enter() bool {
+// acquire counts a call in, unless the origin is forgotten.
+func (o *origin) acquire() bool {
 	if o.calls.Add(1) <= 0 {
 		o.calls.Add(-1)
 		return false
@@ -37,8 +37,8 @@ func (o *origin) enter() bool {
 	return true
 }
 
-// leave counts a call out.
-func (o *origin) leave() { o.calls.Add(-1) }
+// release counts a call out.
+func (o *origin) release() { o.calls.Add(-1) }
 
 const forgotten = math.MinInt64 / 2
 
@@ -54,11 +54,11 @@ func (o *origin) forget(now time.Duration) bool {
 	return false
 }
 
-// note keeps whether an attempt brought a response. It writes only what is news, so that calls in
+// setAnswered keeps whether an attempt brought a response. It writes only what is news, so that calls in
 // parallel do not fight for the cache line.
-func (o *origin) note(answered bool) {
-	if o.answers.Load() != answered {
-		o.answers.Store(answered)
+func (o *origin) setAnswered(answered bool) {
+	if o.answered.Load() != answered {
+		o.answered.Store(answered)
 	}
 }
 
@@ -76,8 +76,8 @@ func (k originKey) clone() originKey {
 	return originKey{strings.Clone(k.scheme), strings.Clone(k.host)}
 }
 
-// within is the same key as parts of its name, which saves the copies.
-func (k originKey) within(name string) originKey {
+// sliceOf is the same key as parts of its name, which saves the copies.
+func (k originKey) sliceOf(name string) originKey {
 	if k.scheme == "" {
 		return originKey{host: name}
 	}
@@ -135,22 +135,22 @@ func newRegistry(policy *policy, epoch time.Time) *registry {
 	return r
 }
 
-// enter returns the request's origin, which is not forgotten before the call has left it.
-func (r *registry) enter(request *http.Request) *origin {
-	spelt := originKey{request.URL.Scheme, request.URL.Host}
-	if o := r.last.Load(); o != nil && o.spelt == spelt && o.enter() {
+// acquire returns the request's origin, which is not forgotten before the call has left it.
+func (r *registry) acquire(request *http.Request) *origin {
+	asWritten := originKey{request.URL.Scheme, request.URL.Host}
+	if o := r.last.Load(); o != nil && o.asWritten == asWritten && o.acquire() {
 		return o
 	}
-	key := spelt.canonical()
+	key := asWritten.canonical()
 	if r.policy.originKey != nil {
-		key, spelt = r.customKey(request, key), originKey{}
+		key, asWritten = r.customKey(request, key), originKey{}
 	}
 	for {
-		o := r.find(key, spelt)
-		if !o.enter() {
+		o := r.find(key, asWritten)
+		if !o.acquire() {
 			continue // forgotten just now
 		}
-		if spelt.host != "" && o.spelt == spelt {
+		if asWritten.host != "" && o.asWritten == asWritten {
 			r.last.Store(o)
 		}
 		return o
@@ -173,7 +173,7 @@ func (r *registry) customKey(request *http.Request, otherwise originKey) originK
 	return originKey{host: custom}
 }
 
-func (r *registry) find(key, spelt originKey) *origin {
+func (r *registry) find(key, asWritten originKey) *origin {
 	r.mu.RLock()
 	o := r.origins[key]
 	r.mu.RUnlock()
@@ -183,20 +183,20 @@ func (r *registry) find(key, spelt originKey) *origin {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if o = r.origins[key]; o == nil {
-		o = r.place(key, spelt)
+		o = r.place(key, asWritten)
 	}
 	return o
 }
 
 // place makes an origin, and room for it.
-func (r *registry) place(key, spelt originKey) *origin {
+func (r *registry) place(key, asWritten originKey) *origin {
 	slot := len(r.ring)
 	if slot < r.policy.originLimit {
 		r.ring = append(r.ring, nil)
 	} else if slot = r.sweep(); slot < 0 {
 		return &origin{key: key, name: key.name(), budget: r.overflow}
 	}
-	o := r.newOrigin(key, spelt)
+	o := r.newOrigin(key, asWritten)
 	r.origins[o.key], r.ring[slot] = o, o
 	return o
 }
@@ -224,23 +224,23 @@ func (r *registry) sweep() int {
 	return -1
 }
 
-func (r *registry) newOrigin(key, spelt originKey) *origin {
+func (r *registry) newOrigin(key, asWritten originKey) *origin {
 	name := key.name()
-	o := &origin{key: key.within(name), spelt: spelt.clone(), name: name, budget: r.newBudget()}
-	if spelt == key {
-		o.spelt = o.key
+	o := &origin{key: key.sliceOf(name), asWritten: asWritten.clone(), name: name, budget: r.newBudget()}
+	if asWritten == key {
+		o.asWritten = o.key
 	}
-	if r.policy.breaker != nil {
-		o.breaker = newBreaker(o.name, r.policy.breaker)
+	if !r.policy.withoutBreaker {
+		o.breaker = newBreaker(o.name, r.policy, r.epoch)
 	}
 	return o
 }
 
 func (r *registry) newBudget() *budget {
-	if r.policy.budget == nil {
+	if r.policy.withoutBudget {
 		return nil
 	}
-	return newBudget(r.policy.budget, time.Since(r.epoch))
+	return newBudget(&r.policy.budget, time.Since(r.epoch))
 }
 
 func (r *registry) statuses() []BreakerStatus {

@@ -8,43 +8,37 @@ import (
 	"time"
 )
 
-// A config is what the options come to.
-type config struct {
-	policy
-	budget         budgetPolicy
-	breaker        breakerPolicy
-	withoutBudget  bool
-	withoutBreaker bool
-	timeout        time.Duration
-}
-
-// A policy is all the settings that a chain looks at. It does not change.
+// A policy is all the settings of a Transport. The options write it; once [newPolicy] has returned it, it
+// does not change.
 type policy struct {
 	maxAttempts        int
 	backoff            backoffPolicy
 	maxRetryAfter      time.Duration
-	attemptTimeout     time.Duration
+	timeout            time.Duration // of a whole call; 0: none
+	attemptTimeout     time.Duration // 0: none
 	retryNonIdempotent bool
 	idempotencyKeys    bool
 	replayBuffer       int64
-	classifier         Classifier
-	observe            observer
-	originKey          func(*http.Request) string
+	classifier         Classifier // nil: none
+	observers          []Observer
+	observe            Observer                   // all observers as one; nil for none
+	originKey          func(*http.Request) string // nil: scheme, host and port
 	originLimit        int
-	budget             *budgetPolicy  // nil: no budget
-	breaker            *breakerPolicy // nil: no breaker
+
+	budget         budgetPolicy
+	withoutBudget  bool
+	breaker        breakerPolicy
+	withoutBreaker bool
 }
 
-// defaults are settled by the fleet benchmark, not by taste.
-func defaults() *config {
-	return &config{
-		policy: policy{
-			maxAttempts:   4,
-			backoff:       backoffPolicy{initial: 300 * time.Millisecond, longest: 10 * time.Second},
-			maxRetryAfter: time.Minute,
-			originLimit:   1024,
-		},
-		budget: budgetPolicy{ratio: 0.2, burst: 5},
+// defaultPolicy is settled by the fleet benchmark (docs/fleet.md), not by taste.
+func defaultPolicy() *policy {
+	return &policy{
+		maxAttempts:   4,
+		backoff:       backoffPolicy{initial: 300 * time.Millisecond, max: 10 * time.Second},
+		maxRetryAfter: time.Minute,
+		originLimit:   1024,
+		budget:        budgetPolicy{ratio: 0.2, burst: 5},
 		breaker: breakerPolicy{
 			rate: 0.5, minRequests: 30,
 			failures: 5, lasting: 600 * time.Millisecond,
@@ -53,72 +47,70 @@ func defaults() *config {
 	}
 }
 
-const (
-	longestProbe = time.Minute            // the lease of a probe that no attempt timeout bounds
-	probeGrace   = 100 * time.Millisecond // for a timed-out attempt to be reported
-)
-
-// newConfig applies the options to the defaults, and returns every error at once.
-func newConfig(options []Option) (*config, error) {
-	c := defaults()
+// newPolicy applies the options to the defaults. Its error joins one error for each invalid value.
+func newPolicy(options []Option) (*policy, error) {
+	p := defaultPolicy()
 	var errs []error
 	for i, o := range options {
 		if isNil(o) {
 			errs = append(errs, fmt.Errorf("steadyhttp: option %d is nil", i+1))
 			continue
 		}
-		errs = append(errs, o.apply(c))
+		errs = append(errs, o.apply(p))
 	}
-	errs = append(errs, c.checkBreaker())
-	c.complete()
-	return c, errors.Join(errs...)
+	p.observe = combine(p.observers)
+	return p, joinErrors(append(errs, p.checkBreaker())...)
 }
 
-// complete derives what follows from several settings together.
-func (c *config) complete() {
-	if !c.withoutBudget {
-		c.policy.budget = &c.budget
-	}
-	if c.withoutBreaker {
-		return
-	}
-	c.breaker.observe = c.observe
-	c.breaker.lease = longestProbe
-	if c.attemptTimeout > 0 {
-		c.breaker.lease = c.attemptTimeout + min(probeGrace, math.MaxInt64-c.attemptTimeout)
-	}
-	c.policy.breaker = &c.breaker
-}
-
-func (c *config) checkBreaker() error {
-	if c.withoutBreaker || c.breaker.rate > 0 || c.breaker.failures > 0 {
+func (p *policy) checkBreaker() error {
+	if p.withoutBreaker || p.breaker.rate > 0 || p.breaker.failures > 0 {
 		return nil
 	}
 	return errors.New("steadyhttp: WithBreakerFailureRate and WithBreakerConsecutiveFailures are both 0, so the breaker would never open: use WithoutBreaker")
 }
 
-// invalid names the option, the value and what is wanted of it.
-func invalid(option string, value any, want string) error {
+const (
+	maxProbe   = time.Minute            // the lease of a probe that no attempt timeout bounds
+	probeGrace = 100 * time.Millisecond // for a timed-out attempt to be reported
+)
+
+// probeLease is how long a probe may take before another one may go.
+func (p *policy) probeLease() time.Duration {
+	if p.attemptTimeout == 0 {
+		return maxProbe
+	}
+	return p.attemptTimeout + min(probeGrace, math.MaxInt64-p.attemptTimeout)
+}
+
+// joinErrors is errors.Join, but flat: what is joined already is taken apart.
+func joinErrors(errs ...error) error {
+	var flat []error
+	for _, err := range errs {
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			flat = append(flat, joined.Unwrap()...)
+			continue
+		}
+		flat = append(flat, err)
+	}
+	return errors.Join(flat...)
+}
+
+// invalidOption names the option, the value and what is wanted of it.
+func invalidOption(option string, value any, want string) error {
 	return fmt.Errorf("steadyhttp: %s: %v is invalid: %s", option, value, want)
 }
 
-// checkClientless refuses what only a client could keep.
-func (c *config) checkClientless() error {
-	return wanted(c.timeout <= 0, "WithTimeout", c.timeout,
-		"a Transport has no client whose Timeout it could set; use NewClient, Wrap or WithAttemptTimeout")
-}
-
-func notNegative(option string, d time.Duration) error {
-	return wanted(d >= 0, option, d, "want 0 or more")
-}
-
-func atLeast(option string, d, least time.Duration) error {
-	return wanted(d >= least, option, d, "want at least "+least.String())
-}
-
-func wanted(holds bool, option string, value any, want string) error {
+func check(holds bool, option string, value any, want string) error {
 	if holds {
 		return nil
 	}
-	return invalid(option, value, want)
+	return invalidOption(option, value, want)
+}
+
+func checkNotNegative(option string, d time.Duration) error {
+	return check(d >= 0, option, d, "want 0 or more")
+}
+
+func checkAtLeast(option string, d, least time.Duration) error {
+	return check(d >= least, option, d, "want at least "+least.String())
 }

@@ -3,6 +3,8 @@ package steadyhttp
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -13,6 +15,31 @@ type Report struct {
 	Attempts []Attempt
 	// Stopped is why no further attempt was made.
 	Stopped StopReason
+}
+
+// LogValue is a group: stopped, and one group for each attempt, named by its number, with class, duration
+// and, where there are such, status, error and wait. An error is shown without the secrets of its URLs.
+func (r Report) LogValue() slog.Value {
+	attributes := []slog.Attr{slog.String("stopped", r.Stopped.String())}
+	for i, attempt := range r.Attempts {
+		attributes = append(attributes, slog.Attr{Key: strconv.Itoa(i + 1), Value: attempt.LogValue()})
+	}
+	return slog.GroupValue(attributes...)
+}
+
+// LogValue is a group with class, duration and, where there are such, status, error and wait.
+func (a Attempt) LogValue() slog.Value {
+	attributes := []slog.Attr{slog.String("class", a.Class.String()), slog.Duration("duration", a.Duration)}
+	if a.StatusCode != 0 {
+		attributes = append(attributes, slog.Int("status", a.StatusCode))
+	}
+	if a.Err != nil {
+		attributes = append(attributes, slog.String("error", causeText(a.Err)))
+	}
+	if a.Wait != 0 {
+		attributes = append(attributes, slog.Duration("wait", a.Wait))
+	}
+	return slog.GroupValue(attributes...)
 }
 
 // Attempt is one attempt in a [Report].
@@ -67,6 +94,19 @@ var stopReasonNames = [...]string{
 // String returns the reason in snake case, "max_attempts" for example.
 func (r StopReason) String() string { return nameOf(stopReasonNames[:], int(r)) }
 
+// MarshalText returns String, so that a reason is text in JSON.
+func (r StopReason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// isSurprise reports whether the reason cannot be guessed from the class and the number of attempts.
+func (r StopReason) isSurprise() bool {
+	switch r {
+	case 0, StopSuccess, StopNotRetryable, StopMaxAttempts, StopCanceled:
+		return false
+	default:
+		return true
+	}
+}
+
 // A reporter fills in a report. Its context may serve several calls at once.
 type reporter struct {
 	mu     sync.Mutex
@@ -93,8 +133,8 @@ func (r *reporter) setStopped(reason StopReason) {
 	r.report.Stopped = reason
 }
 
-func reasonFor(ended error) StopReason {
-	if errors.Is(ended, context.DeadlineExceeded) {
+func stopReasonOf(callerErr error) StopReason {
+	if errors.Is(callerErr, context.DeadlineExceeded) {
 		return StopDeadline
 	}
 	return StopCanceled

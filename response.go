@@ -39,6 +39,8 @@ type ResponseError struct {
 	Body []byte
 	// Attempts is how many attempts led to this response, as [Attempts] counts them.
 	Attempts int
+	// Stopped is why the request was not retried any more; 0 if no Transport returned the response.
+	Stopped StopReason
 }
 
 // CheckResponse returns nil for a [Success], and a [*ResponseError] for every other response.
@@ -70,7 +72,7 @@ func CheckResponse(resp *http.Response) error {
 	wait, _ := retryAfter(resp, time.Now())
 	failed := &ResponseError{
 		StatusCode: resp.StatusCode, Class: class, RetryAfter: wait, RequestID: requestID(resp.Header),
-		Body: peek(resp), Attempts: Attempts(resp),
+		Body: peek(resp), Attempts: Attempts(resp), Stopped: noteOf(resp).stopped,
 	}
 	failed.Problem = problemOf(resp, failed.Body)
 	if request := resp.Request; request != nil {
@@ -81,20 +83,30 @@ func CheckResponse(resp *http.Response) error {
 
 // classOf is the class that the Transport gave the response, or that its status has.
 func classOf(response *http.Response) Class {
-	if request := response.Request; request != nil {
-		if overruled := directivesOf(request.Context()).overruled; overruled != Unclassified {
-			return overruled
-		}
+	if note := noteOf(response); note.class != Unclassified {
+		return note.class
 	}
 	return classifyStatus(response.StatusCode)
 }
 
-// Error is one line: the request without its secrets, the status, the attempts, whose fault it is, and the
-// problem's title if there is one. The status is in our words, not in the server's.
+// noteOf is what the Transport has noted for the response, which is nothing for a success at the first attempt.
+func noteOf(response *http.Response) *callOptions {
+	if response.Request == nil {
+		return &noCallOptions
+	}
+	return callOptionsOf(response.Request.Context())
+}
+
+// Error is one line: the request without its secrets, the status, the attempts, whose fault it is, why it was
+// not retried, and the problem's title if there is one. The status is in our words, not in the server's.
 func (e *ResponseError) Error() string {
 	words := []string{"steadyhttp:", line(e.Method), printable(e.URL), "answered", statusText(e.StatusCode), "after", counted(e.Attempts)}
 	absent := func(word string) bool { return word == "" }
-	text := fmt.Sprintf("%s (%s)", strings.Join(slices.DeleteFunc(words, absent), " "), e.Class.fault())
+	text := fmt.Sprintf("%s (%s", strings.Join(slices.DeleteFunc(words, absent), " "), e.Class.fault())
+	if e.Stopped.isSurprise() {
+		text += ", not retried: " + e.Stopped.String()
+	}
+	text += ")"
 	if title := e.title(); title != "" {
 		text += ": " + title
 	}
@@ -110,11 +122,14 @@ func (e *ResponseError) title() string {
 }
 
 // LogValue is a group of what is in Error, with the request's ID: method, url, status, class, attempts,
-// and where there are such, retry_after, request_id and problem, which is the title.
+// and where there are such, stopped, retry_after, request_id and problem, which is the title.
 func (e *ResponseError) LogValue() slog.Value {
 	attributes := []slog.Attr{
 		slog.String("method", e.Method), slog.String("url", e.URL), slog.Int("status", e.StatusCode),
 		slog.String("class", e.Class.String()), slog.Int("attempts", e.Attempts),
+	}
+	if e.Stopped != 0 {
+		attributes = append(attributes, slog.String("stopped", e.Stopped.String()))
 	}
 	if e.RetryAfter > 0 {
 		attributes = append(attributes, slog.Duration("retry_after", e.RetryAfter))

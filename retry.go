@@ -1,35 +1,41 @@
 package steadyhttp
 
 import (
+	"net/http"
 	"time"
-
-	"github.com/cenkalti/backoff/v4"
 )
 
-// retrying is the layer that sends again. It has the one loop of the package.
-func retrying(policy *policy) layer {
-	return func(next sender) sender {
-		return func(x *exchange) {
-			c := call{exchange: x, directives: directivesOf(x.original.Context()), policy: policy, next: next}
-			c.run()
-		}
-	}
+// A call is one RoundTrip under way. Nobody keeps a pointer to it: it goes back to a pool.
+//
+// There are three requests, each made of the one before it. caller is what the user gave us, and what
+// responses, events and errors show. request is bounded by [WithTimeout], and has the body and the
+// headers that options add; what ends the call is looked up in it. attempt.request is what is sent.
+type call struct {
+	caller  *http.Request // never modified
+	request *http.Request // never modified
+	origin  *origin
+	policy  *policy
+	options *callOptions // what the context says; never written to
+	timed   bool         // whether anyone wants to know how long a success takes
+	attempt attempt
+
+	next       sender        // the rest of the chain, for one attempt
+	backoff    Backoff       // nil before the first retry
+	retryAfter time.Duration // what the last response asks for
+	wait       time.Duration // before the next attempt
+	waited     bool
+	upcoming   *http.Request // of the next attempt; nil if there is none
+	lastStatus int           // of the last response seen
+	reported   []int         // the last attempt's index in each reporter; empty unless timed
+	finished   bool
 }
 
-// A call is one RoundTrip under way.
-type call struct {
-	*exchange
-	*directives
-	policy *policy
-	next   sender
-
-	lastStatus int             // of the last response seen
-	asked      time.Duration   // by the last response's Retry-After
-	backoff    backoff.BackOff // nil before the first retry
-	wait       time.Duration   // before the next attempt
-	waited     bool
-	places     []int // of the last attempt in each report
-	finished   bool
+// retrying is the layer that retries. It has the one loop of the package.
+func retrying(next sender) sender {
+	return func(c *call) {
+		c.next = next
+		c.run()
+	}
 }
 
 func (c *call) run() {
@@ -40,11 +46,12 @@ func (c *call) run() {
 	}
 	for {
 		c.try()
-		if reason := c.decide(); reason != 0 {
+		if reason := c.stopReason(); reason != 0 {
 			c.finish(reason)
 			return
 		}
-		if c.pause(); ended(c.original) != nil {
+		c.pause()
+		if callerErr(c.request) != nil {
 			c.interrupt()
 			return
 		}
@@ -56,277 +63,297 @@ func (c *call) release() {
 	if c.finished {
 		return
 	}
-	closeBody(c.response)
-	if c.unsent {
-		closeRequest(c.request)
+	closeBody(c.attempt.response)
+	c.closeUnsent()
+}
+
+// closeUnsent closes the bodies that were made or given for an attempt and not handed on to the base.
+func (c *call) closeUnsent() {
+	if c.attempt.unsent {
+		closeRequest(c.attempt.request)
+	}
+	if c.upcoming != nil {
+		closeRequest(c.upcoming)
 	}
 }
 
-// prepare makes of the caller's request the one that is sent. It is the same one unless an option asks
-// for more.
-func (c *call) prepare() (err error) {
-	c.unsent = true
+// prepare makes the first attempt's request. It is the caller's own unless an option asks for more.
+func (c *call) prepare() error {
+	c.attempt.request, c.attempt.unsent = c.request, true
 	if err := checkURL(c.request.URL); err != nil {
 		return err
 	}
-	if c.sent != 0 { // of another call, which this one is made within
-		c.original = c.original.WithContext(c.marked(c.original.Context(), 0, Unclassified))
-		c.request = c.original
+	if c.options.attempt != 0 { // an outer call's: this call is made within it
+		c.caller = c.caller.WithContext(c.options.withAttempt(c.caller.Context(), 0))
+		c.request = c.request.WithContext(c.options.withAttempt(c.request.Context(), 0))
 	}
-	c.timed = c.policy.observe != nil || len(c.reporters) > 0
+	c.timed = c.policy.observe != nil || len(c.options.reporters) > 0
 	if c.policy.idempotencyKeys {
 		c.request = withIdempotencyKey(c.request)
 	}
-	if c.policy.replayBuffer > 0 && !c.origin.breaker.openFor(0) { // a call that is rejected must not wait for its body
+	var err error
+	if c.policy.replayBuffer > 0 && !c.origin.breaker.openFor(0) { // a rejected call must not wait for its body
 		c.request, err = withReplayBuffer(c.request, c.policy.replayBuffer)
 	}
+	c.attempt.request = c.request
 	return err
 }
 
-// refuse ends a call of which nothing was sent.
+// refuse ends a call of which nothing was sent. Every error of prepare is the request's own fault.
 func (c *call) refuse(err error) {
-	c.err, c.class = err, classify(c.original, nil, err, bodyFailed)
+	c.attempt.err, c.attempt.class = err, Permanent
 	reason := StopNotRetryable
-	if why := ended(c.original); why != nil {
-		reason = reasonFor(why)
+	if why := callerErr(c.request); why != nil {
+		c.attempt.class = classifyContext(c.request)
+		reason = stopReasonOf(why)
 	}
 	c.finish(reason)
 }
 
-// try sends the request once.
+// try makes one attempt.
 func (c *call) try() {
-	before := c.outcome
-	c.outcome = outcome{}
-	c.attempt++
-	c.next(c.exchange)
-	if c.rejected {
-		c.recall(before)
+	before := c.attempt
+	c.attempt = attempt{number: before.number + 1, request: before.request, unsent: true}
+	if c.upcoming != nil {
+		c.attempt.request, c.upcoming = c.upcoming, nil
+	}
+	c.next(c)
+	if c.attempt.rejected {
+		c.undoRejected(before)
 		return
 	}
-	if c.verdict == healthy {
-		c.origin.budget.earn(c.at)
+	if c.attempt.health == healthy {
+		c.origin.budget.earn(c.attempt.end)
 	}
-	if c.response != nil {
-		c.lastStatus = c.status
+	if c.attempt.response != nil {
+		c.lastStatus = c.attempt.status
 	}
 	if c.timed {
-		c.note()
+		c.reportAttempt()
 	}
 }
 
-// recall counts a rejected attempt out again. What the ones before it came to still holds: the server
-// may have acted on them. A caller who has given up is told so, and not that a breaker is open.
-func (c *call) recall(before outcome) {
-	c.attempt--
-	c.status = before.status
-	if why := ended(c.original); why != nil {
-		c.rejected, c.class = false, classifyContext(c.original)
-		c.err = &ending{why: causeOf(c.original, why), ended: why, last: before.err}
+// undoRejected takes back an attempt that the breaker rejected. The outcome of the attempt before it still
+// stands, since the server may have acted on that one. A caller who has given up gets that error, and not
+// one about a breaker.
+func (c *call) undoRejected(before attempt) {
+	a := &c.attempt
+	a.number, a.status = before.number, before.status
+	if why := callerErr(c.request); why != nil {
+		a.rejected, a.class = false, classifyContext(c.request)
+		a.err = &interruptedError{cause: causeOf(c.request, why), ctxErr: why, last: before.err}
 		return
 	}
-	if c.attempt > 0 {
-		c.class = before.class
-		c.err = &ending{why: c.err, last: before.err}
+	if a.number > 0 {
+		a.class = before.class
+		a.err = &interruptedError{cause: a.err, last: before.err}
 	}
 }
 
-// note tells reports and observer of an attempt.
-func (c *call) note() {
-	c.places = c.places[:0]
-	for _, r := range c.reporters {
-		c.places = append(c.places, r.add(Attempt{
-			Start: c.began, Duration: c.took(), StatusCode: c.status, Err: c.err, Class: c.class,
+// reportAttempt tells reports and observers of an attempt.
+func (c *call) reportAttempt() {
+	a := &c.attempt
+	c.reported = c.reported[:0]
+	for _, r := range c.options.reporters {
+		c.reported = append(c.reported, r.add(Attempt{
+			Start: a.started, Duration: a.took(), StatusCode: a.status, Err: a.err, Class: a.class,
 		}))
 	}
-	c.observe(Event{Kind: EventAttempt, Duration: c.took()})
+	c.observe(Event{Kind: EventAttempt, Duration: a.took()})
 }
 
+// observe fills in what all events of a call have.
 func (c *call) observe(event Event) {
 	if c.policy.observe == nil {
 		return
 	}
-	event.Request, event.Origin, event.Attempt = c.original, c.origin.name, c.attempt
-	event.Class, event.StatusCode, event.Err = c.class, c.status, c.err
-	c.policy.observe(c.original.Context(), event)
+	a := &c.attempt
+	event.Request, event.Origin, event.Attempt = c.caller, c.origin.name, a.number
+	event.Class, event.StatusCode, event.Err = a.class, a.status, a.err
+	c.policy.observe(c.caller.Context(), event)
 }
 
-// decide says why there is to be no further attempt, or 0. Whatever could make the wait useless is
-// looked at before it, because after it the response is gone.
-func (c *call) decide() StopReason {
+// stopReason says why there is no further attempt, or 0. It checks everything that could make the wait
+// useless, because after the wait the response is gone.
+func (c *call) stopReason() StopReason {
+	a := &c.attempt
 	switch {
-	case c.class == Success && c.response != nil:
+	case a.class == Success && a.response != nil:
 		return StopSuccess
-	case c.rejected:
+	case a.rejected:
 		return StopCircuitOpen
-	case c.class == Canceled:
+	case a.class == Canceled:
 		return StopCanceled
 	case !c.retryable():
 		return StopNotRetryable
-	case ended(c.original) != nil:
-		return reasonFor(ended(c.original))
-	case c.noRetry:
+	case callerErr(c.request) != nil:
+		return stopReasonOf(callerErr(c.request))
+	case c.options.noRetry:
 		return StopNoRetry
-	case c.attempt >= c.policy.maxAttempts:
+	case a.number >= c.policy.maxAttempts:
 		return StopMaxAttempts
-	case c.class == Transient && !c.mayRepeat():
+	case a.class == Transient && !c.idempotent():
 		return StopNotIdempotent
-	case !replayable(c.request):
+	case !replayable(a.request):
 		return StopBodyNotReplayable
 	default:
 		return c.plan()
 	}
 }
 
-// retryable reports whether the outcome allows another attempt, and notes what the server asked for.
+// retryable reports whether the outcome allows another attempt, and keeps what the server asks for.
 func (c *call) retryable() bool {
-	if c.class != Transient && c.class != Unprocessed && c.class != Throttled {
+	class := c.attempt.class
+	if class != Transient && class != Unprocessed && class != Throttled {
 		return false
 	}
-	asked, found := retryAfter(c.response, time.Now())
-	c.asked = asked
-	return found || c.class != Throttled
+	var found bool
+	c.retryAfter, found = retryAfter(c.attempt.response, time.Now())
+	return found || class != Throttled
 }
 
-func (c *call) mayRepeat() bool {
-	return c.policy.retryNonIdempotent || c.idempotent || idempotent(c.request)
+func (c *call) idempotent() bool {
+	return c.policy.retryNonIdempotent || c.options.idempotent || idempotent(c.request)
 }
 
-// plan fixes the wait and the next attempt's request. The budget is asked last, so that it never pays
-// for a retry that is not made. The breaker is asked about the wait as it was before a timeout lengthened
-// it: who waits longer on an origin that hangs would be one of a second wave.
+// plan fixes the wait and the next attempt's request. It asks the budget last, so that no retry is paid
+// for that is not made. It asks the breaker about the wait as it was before a timeout stretched it:
+// otherwise callers held back by timeouts would all arrive together after the breaker closes.
 func (c *call) plan() StopReason {
-	if c.asked > c.policy.maxRetryAfter {
+	if c.retryAfter > c.policy.maxRetryAfter {
 		return StopRetryAfterTooLong
 	}
 	if c.backoff == nil {
 		c.backoff = c.policy.backoff.start()
 	}
-	wait, ok := c.policy.backoff.next(c.backoff, c.asked)
+	wait, ok := c.policy.backoff.next(c.backoff, c.retryAfter)
 	if !ok {
 		return StopMaxAttempts
 	}
 	if c.origin.breaker.openFor(wait) {
 		return StopCircuitOpen
 	}
-	if c.wait = c.policy.backoff.patiently(wait, c.silence()); !c.leavesTime(c.wait) {
+	c.wait = c.policy.backoff.stretchAfterTimeout(wait, c.attempt.timeoutAfter())
+	if !c.leavesTime(c.wait) {
 		c.wait = wait // rather soon than never
 	}
 	if !c.leavesTime(c.wait) {
 		return StopDeadline
 	}
-	return c.renew()
+	return c.nextRequest()
 }
 
-// leavesTime reports whether the caller's deadline is later than the wait.
+// leavesTime reports whether the call's deadline is later than the wait.
 func (c *call) leavesTime(wait time.Duration) bool {
 	deadline, ok := c.request.Context().Deadline()
 	return !ok || time.Until(deadline) > c.pauseFor(wait)
 }
 
-// renew makes the next attempt's request, while the response is still there to be returned.
-func (c *call) renew() StopReason {
-	request, err := again(c.marked(c.original.Context(), c.attempt+1, Unclassified), c.request)
+// nextRequest makes the next attempt's request, while the response is still there to be returned.
+func (c *call) nextRequest() StopReason {
+	ctx := c.options.withAttempt(c.request.Context(), c.attempt.number+1)
+	request, err := cloneForRetry(ctx, c.request)
 	if err != nil {
 		return StopBodyNotReplayable
 	}
-	if !c.origin.budget.spend(c.at) {
+	if !c.origin.budget.spend(c.attempt.end) {
 		closeRequest(request)
 		return StopBudgetExhausted
 	}
-	c.request, c.unsent = request, true
+	c.upcoming = request
 	return 0
 }
 
-// pauseFor is how long a pause may take: letting go of the response is part of the wait, but may outlast
-// a short one.
+// pauseFor is how long a pause may take. Draining the response is part of the wait, but it may take longer
+// than a short one.
 func (c *call) pauseFor(wait time.Duration) time.Duration {
-	if c.response == nil {
+	if c.attempt.response == nil {
 		return wait
 	}
 	return max(wait, drainTime)
 }
 
-// pause lets go of the response and waits, unless the caller gives up.
+// pause drains the response and waits, unless the caller gives up.
 func (c *call) pause() {
 	c.observe(Event{Kind: EventRetry, Wait: c.wait})
 	c.waited = true
 	start := time.Now()
-	if dropped := c.response; dropped != nil {
-		c.response = nil
-		discard(c.original, dropped.Body)
+	if response := c.attempt.response; response != nil {
+		c.attempt.response = nil
+		discard(c.request, response.Body)
 	}
-	sleep(c.original, c.wait-time.Since(start))
-	for i, place := range c.places {
-		c.reporters[i].setWait(place, time.Since(start))
+	sleep(c.request, c.wait-time.Since(start))
+	for i, index := range c.reported {
+		c.options.reporters[i].setWait(index, time.Since(start))
 	}
 }
 
-// finish ends the call with the last outcome: a response is never dropped for an error.
+// finish ends the call with the last outcome. A response is never dropped for an error.
 func (c *call) finish(reason StopReason) {
-	for _, r := range c.reporters {
+	for _, r := range c.options.reporters {
 		r.setStopped(reason)
 	}
-	if reason != StopSuccess {
-		c.observe(Event{Kind: EventEnd, Stopped: reason})
-	}
+	c.observe(Event{Kind: EventEnd, Stopped: reason})
 	switch {
-	case c.response != nil:
-		c.mark()
-	case c.explains(reason):
-		c.err = c.failure(reason)
+	case c.attempt.response != nil:
+		c.annotateResponse(reason)
+	case c.shouldWrap(reason):
+		c.attempt.err = c.failure(reason)
 	}
-	if c.unsent {
-		closeRequest(c.request)
-	}
+	c.closeUnsent()
 	c.finished = true
 }
 
-// mark writes the number of attempts where [Attempts] finds it, and the class where [CheckResponse] does,
-// if they are not what those take for granted.
-func (c *call) mark() {
-	overruled := c.class
-	if overruled == classifyStatus(c.status) {
+// annotateResponse puts the number of attempts where [Attempts] finds it, and class and reason where
+// [CheckResponse] does. A success at the first attempt needs no note.
+func (c *call) annotateResponse(reason StopReason) {
+	a := &c.attempt
+	a.response.Request = c.caller
+	overruled := a.class
+	if overruled == classifyStatus(a.status) {
 		overruled = Unclassified
 	}
-	if c.attempt == 1 && overruled == Unclassified {
+	if a.number == 1 && reason == StopSuccess && overruled == Unclassified {
 		return
 	}
-	c.response.Request = c.original.WithContext(c.marked(c.original.Context(), c.attempt, overruled))
+	note := *c.options
+	note.attempt, note.class, note.stopped = a.number, overruled, reason
+	a.response.Request = c.caller.WithContext(note.in(c.caller.Context()))
 }
 
 // interrupt ends a call whose caller gave up during a wait. The response is gone, its status is not.
 func (c *call) interrupt() {
-	why := ended(c.original)
-	reason := reasonFor(why)
+	why := callerErr(c.request)
+	reason := stopReasonOf(why)
 	if reason == StopCanceled {
-		c.class = Canceled
+		c.attempt.class = Canceled
 	}
-	c.err = &ending{why: causeOf(c.original, why), ended: why, last: c.err}
+	c.attempt.err = &interruptedError{cause: causeOf(c.request, why), ctxErr: why, last: c.attempt.err}
 	c.finish(reason)
 }
 
-// explains reports whether the error says more when it is wrapped. What the caller brought about, and
-// what is permanent, is returned as it is: http.Client looks for some errors by type assertion.
-func (c *call) explains(reason StopReason) bool {
-	if c.class == Permanent {
+// shouldWrap reports whether the error says more when it is wrapped. What the caller caused, and what is
+// permanent, is returned as it is: http.Client looks for some errors by type assertion.
+func (c *call) shouldWrap(reason StopReason) bool {
+	switch {
+	case c.attempt.class == Permanent, c.attempt.number == 0:
 		return false
-	}
-	if c.attempt != 1 {
-		return c.attempt > 1
+	case c.attempt.number > 1, c.waited:
+		return true
 	}
 	switch reason {
 	case StopBudgetExhausted, StopNotIdempotent, StopBodyNotReplayable, StopCircuitOpen:
 		return true
-	case StopDeadline:
-		return c.waited || ended(c.original) == nil
+	case StopDeadline: // the caller's own deadline is no reason of ours, once it is over
+		return callerErr(c.request) == nil || c.timedOut()
 	default:
-		return c.waited
+		return false
 	}
 }
 
 func (c *call) failure(reason StopReason) *Error {
 	return &Error{
-		Method: methodOf(c.original), URL: redact(c.original.URL), Attempts: c.attempt,
-		Class: c.class, StatusCode: c.lastStatus, Stopped: reason, Err: c.err,
+		Method: methodOf(c.caller), URL: redact(c.caller.URL), Attempts: c.attempt.number,
+		Class: c.attempt.class, StatusCode: c.lastStatus, Stopped: reason, Err: c.attempt.err,
 	}
 }

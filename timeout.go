@@ -2,24 +2,50 @@ package steadyhttp
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
 )
 
-// timing is the layer that bounds each attempt until its response's header; nil for no limit.
-func timing(limit time.Duration) layer {
-	if limit <= 0 {
-		return nil
-	}
-	timeout := &attemptTimeoutError{limit}
-	return func(next sender) sender {
-		return func(x *exchange) { sendWithin(next, x, timeout) }
+// timingCall is the layer that bounds a whole call, for [WithTimeout]: the base transport sees the deadline.
+// Reading the response's body is within it, so the context lives on until the body is closed.
+func timingCall(next sender) sender {
+	return func(c *call) {
+		if c.policy.timeout == 0 {
+			next(c)
+			return
+		}
+		limit := c.policy.timeout
+		ctx, cancel := context.WithTimeoutCause(c.request.Context(), limit, &callTimeoutError{limit})
+		held := false // by a body that is still to be read
+		defer func() {
+			if !held {
+				cancel()
+			}
+		}()
+		c.request = c.request.WithContext(ctx)
+		next(c)
+		if held = needsContext(c.attempt.response); held {
+			holdContext(c.attempt.response, func(error) { cancel() })
+		}
 	}
 }
 
-func sendWithin(next sender, x *exchange, timeout *attemptTimeoutError) {
-	request := x.request
+// timingAttempt is the layer that bounds each attempt until its response's header, for [WithAttemptTimeout].
+func timingAttempt(next sender) sender {
+	return func(c *call) {
+		if c.policy.attemptTimeout == 0 {
+			next(c)
+			return
+		}
+		sendWithin(next, c, &attemptTimeoutError{c.policy.attemptTimeout})
+	}
+}
+
+func sendWithin(next sender, c *call, timeout *attemptTimeoutError) {
+	request := c.attempt.request
 	ctx, cancel := context.WithCancelCause(request.Context())
 	limited := request.WithContext(ctx)
 	if !isReliable(limited) {
@@ -37,15 +63,15 @@ func sendWithin(next sender, x *exchange, timeout *attemptTimeoutError) {
 		}
 	}()
 
-	x.request, x.timed = limited, true // when an answer came too late must be known
-	next(x)
-	x.request = request
+	c.attempt.request, c.timed = limited, true // a response that came too late must be noticed
+	next(c)
+	c.attempt.request = request
 	if fired := !timer.Stop(); fired {
-		x.expire(timeout)
+		c.attempt.expire(timeout)
 		return
 	}
-	if held = needsContext(x.response); held {
-		x.response.Body = &timedBody{ReadCloser: x.response.Body, cancel: cancel}
+	if held = needsContext(c.attempt.response); held {
+		holdContext(c.attempt.response, cancel)
 	}
 }
 
@@ -57,14 +83,31 @@ func interruptBody(request *http.Request) {
 	}
 }
 
+// expire settles an attempt whose time ran out. Its context is cancelled, so a response that came in the
+// same moment could not be read to its end. HTTP/1 and HTTP/2 report that in different words, and the
+// caller may have given up as well: then the caller's reason counts.
+func (a *attempt) expire(timeout *attemptTimeoutError) {
+	closeBody(a.response)
+	a.response, a.err, a.status = nil, timeout, 0
+	a.end = max(a.end, a.start+timeout.limit) // the time may have run out after the response came
+	a.traced &^= bodyFailed                   // the body was interrupted
+	if why := callerErr(a.request); why != nil {
+		a.err = causeOf(a.request, why)
+	}
+}
+
 // needsContext reports whether the response has a body that the attempt's context must outlive. After
 // a 101 the context no longer controls the connection, and its body must stay an io.ReadWriteCloser.
 func needsContext(response *http.Response) bool {
 	return response != nil && response.Body != http.NoBody && response.StatusCode != http.StatusSwitchingProtocols
 }
 
-// A timedBody releases its attempt's context once it is read or closed, and not before: cancelling it
-// when RoundTrip returns would cut the body off.
+func holdContext(response *http.Response, cancel context.CancelCauseFunc) {
+	response.Body = &timedBody{ReadCloser: response.Body, cancel: cancel}
+}
+
+// A timedBody releases its context once it is read to the end or closed, and not before: cancelling it when
+// RoundTrip returns would cut the body off.
 type timedBody struct {
 	io.ReadCloser
 	cancel context.CancelCauseFunc
@@ -82,4 +125,37 @@ func (b *timedBody) Read(p []byte) (int, error) {
 func (b *timedBody) Close() error {
 	b.cancel(nil)
 	return b.ReadCloser.Close()
+}
+
+// ErrAttemptTimeout is found by [errors.Is] in the error of an attempt that [WithAttemptTimeout] ended.
+// Such an error is a [context.DeadlineExceeded] as well, and its Timeout method returns true.
+var ErrAttemptTimeout = errors.New("steadyhttp: attempt timed out")
+
+type attemptTimeoutError struct{ limit time.Duration }
+
+func (e *attemptTimeoutError) Error() string {
+	return fmt.Sprintf("no response header within the attempt timeout of %v", e.limit)
+}
+
+func (e *attemptTimeoutError) Timeout() bool   { return true }
+func (e *attemptTimeoutError) Temporary() bool { return true }
+
+func (e *attemptTimeoutError) Is(target error) bool {
+	return target == ErrAttemptTimeout || target == context.DeadlineExceeded
+}
+
+// A callTimeoutError is the cause of a context that [WithTimeout] ended.
+type callTimeoutError struct{ limit time.Duration }
+
+func (e *callTimeoutError) Error() string {
+	return fmt.Sprintf("the call took longer than its timeout of %v", e.limit)
+}
+
+func (e *callTimeoutError) Timeout() bool        { return true }
+func (e *callTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// timedOut reports whether it was [WithTimeout] that ended the call, and not the caller.
+func (c *call) timedOut() bool {
+	var timeout *callTimeoutError
+	return errors.As(context.Cause(c.request.Context()), &timeout)
 }

@@ -10,63 +10,75 @@ import (
 	"sync/atomic"
 )
 
-// evidence is what the attempt itself showed, for errors whose type does not tell.
-type evidence uint8
+// traceFlags are what the attempt itself showed, for errors whose type does not tell.
+type traceFlags uint8
 
 const (
-	bodyFailed     evidence = 1 << iota // reading the request's body failed
-	neverConnected                      // a connection was asked for, and none was ever got
+	bodyFailed     traceFlags = 1 << iota // reading the request's body failed
+	neverConnected                        // a connection was asked for, and none was ever got
 )
 
-func watch(base http.RoundTripper, x *exchange) (*http.Response, evidence, error) {
-	request, witness := witnessed(x)
+// needsTrace reports whether the attempt must be traced to be judged rightly. A body that can fail always
+// must. The connection is traced only where trouble is likely, in a retry and after an error, so that a healthy
+// origin costs nothing: there a TLS handshake that is cut off counts as [Transient], which is the safe side,
+// the first time.
+func needsTrace(c *call) bool {
+	return tracesConnection(c) || !isReliable(c.attempt.request)
+}
+
+func tracesConnection(c *call) bool {
+	return c.attempt.number > 1 || !c.origin.answered.Load()
+}
+
+func sendTraced(base http.RoundTripper, c *call) (*http.Response, traceFlags, error) {
+	t := &tracer{}
+	request := t.traced(c)
 	response, err := roundTrip(base, request)
-	return response, witness.evidence(), err
+	return response, t.flags(), err
 }
 
-// witnessed returns the request to send in x's place, and the witness that watches it.
-func witnessed(x *exchange) (*http.Request, *witness) {
-	seen := &witness{}
-	ctx := x.request.Context()
-	if x.attempt > 1 || !x.origin.answers.Load() {
-		ctx = httptrace.WithClientTrace(ctx, seen.trace())
-	}
-	request := x.request.WithContext(ctx)
-	if !isReliable(request) {
-		seen.body = watchedBody{onceBody: onceBody{ReadCloser: request.Body}, length: request.ContentLength}
-		request.Body = &seen.body
-	}
-	return request, seen
-}
-
-// A witness notes what no error type tells. Its hooks may run after RoundTrip has returned.
-type witness struct {
+// A tracer notes what no error type tells. Its hooks may run after RoundTrip has returned.
+type tracer struct {
 	asked atomic.Bool // for a connection,
 	got   atomic.Bool // and got one
-	body  watchedBody
+	body  tracedBody
 }
 
-func (w *witness) trace() *httptrace.ClientTrace {
+// traced returns the request to send in the attempt's place.
+func (t *tracer) traced(c *call) *http.Request {
+	ctx := c.attempt.request.Context()
+	if tracesConnection(c) {
+		ctx = httptrace.WithClientTrace(ctx, t.hooks())
+	}
+	request := c.attempt.request.WithContext(ctx)
+	if !isReliable(request) {
+		t.body = tracedBody{onceBody: onceBody{ReadCloser: request.Body}, length: request.ContentLength}
+		request.Body = &t.body
+	}
+	return request
+}
+
+func (t *tracer) hooks() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
-		GetConn: func(string) { w.asked.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { w.got.Store(true) },
+		GetConn: func(string) { t.asked.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { t.got.Store(true) },
 	}
 }
 
-func (w *witness) evidence() evidence {
-	var seen evidence
-	if w.body.failed.Load() {
-		seen |= bodyFailed
+func (t *tracer) flags() traceFlags {
+	var flags traceFlags
+	if t.body.failed.Load() {
+		flags |= bodyFailed
 	}
-	if w.asked.Load() && !w.got.Load() {
-		seen |= neverConnected
+	if t.asked.Load() && !t.got.Load() {
+		flags |= neverConnected
 	}
-	return seen
+	return flags
 }
 
-// A watchedBody notes an error of the caller's body, to tell it from an error of the connection. Not to
+// A tracedBody notes an error of the caller's body, to tell it from an error of the connection. Not to
 // be as long as was promised is one.
-type watchedBody struct {
+type tracedBody struct {
 	onceBody
 	failed atomic.Bool
 	length int64 // promised; less than 1: none
@@ -75,7 +87,7 @@ type watchedBody struct {
 
 // Read does not blame the body for what it says once it is closed, an early EOF for example: net/http closes
 // it under a blocked Read when the connection fails.
-func (b *watchedBody) Read(p []byte) (int, error) {
+func (b *tracedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.read += int64(n)
 	broken := err != nil && err != io.EOF

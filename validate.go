@@ -8,22 +8,6 @@ import (
 	"strings"
 )
 
-// check refuses what no transport can send, what no origin can be found for, and all of it if nobody made t.
-func (t *Transport) check(request *http.Request) error {
-	switch {
-	case request == nil:
-		return errors.New("steadyhttp: nil Request")
-	case request.URL == nil:
-		closeRequest(request)
-		return errors.New("steadyhttp: nil Request.URL")
-	case t.settings == nil:
-		closeRequest(request)
-		return errors.New("steadyhttp: zero Transport: make one with NewTransport")
-	default:
-		return nil
-	}
-}
-
 // checkURL refuses what net/http's HTTP/1 reports with an error that has no type, and what makes its
 // HTTP/2 dial for ever: a control character where unescaped input was put into the URL.
 func checkURL(target *url.URL) error {
@@ -59,12 +43,12 @@ func validOverHTTP2(header http.Header) bool {
 	if strings.EqualFold(header.Get("Upgrade"), "websocket") {
 		return true
 	}
-	return onlySays(header["Upgrade"], "chunked") && onlySays(header["Transfer-Encoding"], "chunked") &&
-		onlySays(header["Connection"], "close", "keep-alive")
+	return onlyValues(header["Upgrade"], "chunked") && onlyValues(header["Transfer-Encoding"], "chunked") &&
+		onlyValues(header["Connection"], "close", "keep-alive")
 }
 
-// onlySays reports whether there is at most one line, with nothing else in it than one of these values.
-func onlySays(lines []string, values ...string) bool {
+// onlyValues reports whether there is at most one line, with nothing else in it than one of these values.
+func onlyValues(lines []string, values ...string) bool {
 	if len(lines) == 0 {
 		return true
 	}
