@@ -617,11 +617,11 @@ func (run *callRun) reason(call *chainCall, otherwise steadyhttp.StopReason) ste
 func (run *callRun) mayStop(call *chainCall, last *sent, gaveUp, rejected bool) bool {
 	_, most := run.waits(len(call.sent)-1, last)
 	holds := map[steadyhttp.StopReason]bool{
-		steadyhttp.StopDeadline:    call.patience > 0 && last.end+most+rounding >= call.start+call.patience,
-		steadyhttp.StopCanceled:    gaveUp && call.cancelled >= 0,
-		steadyhttp.StopBudgetExhausted:      run.rules.budget && run.spent(call.origin) >= 5,
-		steadyhttp.StopCircuitOpen: run.rules.breaker,
-		steadyhttp.StopBodyNotReplayable:        call.body == once,
+		steadyhttp.StopDeadline:          call.patience > 0 && last.end+most+rounding >= call.start+call.patience,
+		steadyhttp.StopCanceled:          gaveUp && call.cancelled >= 0,
+		steadyhttp.StopBudgetExhausted:   run.rules.budget && run.spent(call.origin) >= 5,
+		steadyhttp.StopCircuitOpen:       run.rules.breaker,
+		steadyhttp.StopBodyNotReplayable: call.body == once,
 	}
 	if call.report != nil {
 		return holds[call.report.Stopped] && (rejected == (call.report.Stopped == steadyhttp.StopCircuitOpen) || call.response != nil || !rejected)
@@ -759,7 +759,7 @@ func (run *callRun) judgeBudget() {
 	}
 }
 
-func TestCallsDoAsTheirModel(t *testing.T) {
+func TestRetry_CallsDoAsTheirModel(t *testing.T) {
 	t.Parallel()
 	explore(t, 500, 300, playCalls)
 }
