@@ -33,7 +33,7 @@ var advised = map[int][]string{
 	526: {"never", "certificate"}, 529: {"request was fine", "overloaded"},
 }
 
-func TestEveryStatusThatPeopleMeetHasAdviceOfItsOwn(t *testing.T) {
+func TestAdvice_EveryCommonStatusHasItsOwn(t *testing.T) {
 	t.Parallel()
 	ofClass := make(map[string]bool)
 	for class := steadyhttp.Unclassified; class <= steadyhttp.Canceled; class++ {
@@ -59,7 +59,7 @@ func assertOneShortSentence(t *testing.T, advice string) {
 	assert.NotContains(t, advice, "%!")
 }
 
-func TestEveryClassHasAdviceForAStatusThatNobodyKnows(t *testing.T) {
+func TestAdvice_UnknownStatusHasThatOfItsClass(t *testing.T) {
 	t.Parallel()
 	for class, want := range map[steadyhttp.Class]string{
 		steadyhttp.Unclassified:  "Whose fault it is, is not known: look at the response.",
@@ -83,7 +83,7 @@ func TestEveryClassHasAdviceForAStatusThatNobodyKnows(t *testing.T) {
 	}
 }
 
-func TestAdviceGoesByTheClassWhereAClassifierKnewBetter(t *testing.T) {
+func TestAdvice_FollowsTheClassOfAClassifier(t *testing.T) {
 	t.Parallel()
 	throttled := &steadyhttp.ResponseError{StatusCode: 403, Class: steadyhttp.Throttled, RetryAfter: time.Minute}
 	assert.Equal(t, "The client sends too much: slow down, and come back in 60 s.", throttled.Advice())
@@ -95,7 +95,7 @@ func TestAdviceGoesByTheClassWhereAClassifierKnewBetter(t *testing.T) {
 	assert.Equal(t, "Resending will never work: the answer will be the same.", refused.Advice())
 }
 
-func TestAdviceRepeatsTheServersExplanationOfWrongInput(t *testing.T) {
+func TestAdvice_RepeatsTheServersExplanationOfWrongInput(t *testing.T) {
 	t.Parallel()
 	both := &steadyhttp.Problem{Title: "Out of money", Detail: "It costs 50,\nyou have \"30\"."}
 	title := &steadyhttp.Problem{Title: "Out of money"}
@@ -115,7 +115,7 @@ func TestAdviceRepeatsTheServersExplanationOfWrongInput(t *testing.T) {
 	assert.NotContains(t, other.Advice(), "server says")
 }
 
-func TestAdviceTellsWhenToComeBackAndNeverTooEarly(t *testing.T) {
+func TestAdvice_SaysWhenToRetryAndNeverTooEarly(t *testing.T) {
 	t.Parallel()
 	for wait, want := range map[time.Duration]string{
 		1: "1", time.Second: "1", time.Second + 1: "2", 90 * time.Second: "90", math.MaxInt64: "9223372037",
@@ -127,7 +127,7 @@ func TestAdviceTellsWhenToComeBackAndNeverTooEarly(t *testing.T) {
 	}
 }
 
-func TestAdviceWarnsOfActingTwice(t *testing.T) {
+func TestAdvice_WarnsOfActingTwice(t *testing.T) {
 	t.Parallel()
 	for method, warned := range map[string]bool{"POST": true, "PATCH": true, "get": true, "GET": false, "": false, "PUT": false, "QUERY": false} {
 		failed := &steadyhttp.ResponseError{Method: method, StatusCode: 500, Class: steadyhttp.Transient}

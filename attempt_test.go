@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAnswerAtTheDeadlineStillCounts(t *testing.T) {
+func TestBreaker_CountsAResponseAtTheDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
@@ -28,7 +28,7 @@ func TestAnswerAtTheDeadlineStillCounts(t *testing.T) {
 	})
 }
 
-func TestDeadlineIsTimedEvenIfNobodyWatches(t *testing.T) {
+func TestBreaker_TimesADeadlineWithoutAnObserver(t *testing.T) {
 	t.Parallel()
 	for patience, failures := range map[time.Duration]uint32{10 * time.Millisecond: 0, 2 * time.Second: 1} {
 		synctest.Test(t, func(t *testing.T) {
@@ -43,7 +43,7 @@ func TestDeadlineIsTimedEvenIfNobodyWatches(t *testing.T) {
 	}
 }
 
-func TestCallersDeadlineCountsOnlyAfterASecond(t *testing.T) {
+func TestBreaker_CountsACallersDeadlineOnlyAfterASecond(t *testing.T) {
 	t.Parallel()
 	for patience, failures := range map[time.Duration]uint32{999 * time.Millisecond: 0, time.Second: 1, time.Minute: 1} {
 		synctest.Test(t, func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestCallersDeadlineCountsOnlyAfterASecond(t *testing.T) {
 	}
 }
 
-func TestUnannouncedShortDeadlineIsNoOutage(t *testing.T) {
+func TestBreaker_IgnoresAnUnannouncedShortDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport := newTransport(t, scripted(status(200), hang))
@@ -74,7 +74,7 @@ func TestUnannouncedShortDeadlineIsNoOutage(t *testing.T) {
 	})
 }
 
-func TestUnannouncedDeadlineCountsOnceTheServerHadASecond(t *testing.T) {
+func TestBreaker_CountsAnUnannouncedDeadlineAfterASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport := newTransport(t, scripted(status(200), hang))
@@ -87,7 +87,7 @@ func TestUnannouncedDeadlineCountsOnceTheServerHadASecond(t *testing.T) {
 	})
 }
 
-func TestLocalExhaustionIsNotTheServersFault(t *testing.T) {
+func TestBreaker_IgnoresLocalExhaustion(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, err := range []error{syscall.EADDRNOTAVAIL, syscall.EMFILE} {

@@ -18,7 +18,7 @@ func spreadOf(draw func() time.Duration) (shortest, longest time.Duration) {
 	return shortest, longest
 }
 
-func TestUpToReachesBothEnds(t *testing.T) {
+func TestBackoff_RandomWaitReachesBothEnds(t *testing.T) {
 	t.Parallel()
 	for _, end := range []time.Duration{0, 1} {
 		shortest, longest := spreadOf(func() time.Duration { return upTo(end) })
@@ -27,7 +27,7 @@ func TestUpToReachesBothEnds(t *testing.T) {
 	}
 }
 
-func TestWaitAfterATimeoutIsSpreadOverHalfOfIt(t *testing.T) {
+func TestBackoff_WaitAfterATimeoutHasJitterOfHalfOfIt(t *testing.T) {
 	t.Parallel()
 	policy := backoffPolicy{initial: 1, longest: 10 * time.Second}
 	shortest, longest := spreadOf(func() time.Duration { return policy.patiently(1, 600*time.Millisecond) })
@@ -35,13 +35,13 @@ func TestWaitAfterATimeoutIsSpreadOverHalfOfIt(t *testing.T) {
 	assert.InDelta(t, 900*time.Millisecond, longest, float64(20*time.Millisecond))
 }
 
-func TestWaitOfAPolicyOfTheUsersIsNotLengthenedByATimeout(t *testing.T) {
+func TestBackoff_CustomPolicyIsNotLengthenedByATimeout(t *testing.T) {
 	t.Parallel()
 	policy := backoffPolicy{custom: func() backoff.BackOff { return nil }}
 	assert.Equal(t, time.Duration(5), policy.patiently(5, time.Second))
 }
 
-func TestJitterOnRetryAfterIsUpToHalfOfItAndFiveSeconds(t *testing.T) {
+func TestRetryAfter_JitterIsUpToHalfOfItAndFiveSeconds(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ asked, most time.Duration }{{4 * time.Second, 6 * time.Second}, {time.Hour, time.Hour + 5*time.Second}} {
 		shortest, longest := spreadOf(func() time.Duration { return later(c.asked) })

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWaitsGrowAreSpreadAndStayWithinTheirBounds(t *testing.T) {
+func TestBackoff_WaitsGrowWithJitterWithinTheirBounds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		seen := make(map[time.Duration]bool)
@@ -39,7 +39,7 @@ func TestWaitsGrowAreSpreadAndStayWithinTheirBounds(t *testing.T) {
 	})
 }
 
-func TestBackoffWhoseLongestWaitIsItsFirstIsStillSpread(t *testing.T) {
+func TestBackoff_HasJitterIfTheFirstWaitIsTheLongest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503))
@@ -57,7 +57,7 @@ func TestBackoffWhoseLongestWaitIsItsFirstIsStillSpread(t *testing.T) {
 	})
 }
 
-func TestRetryAfterIsAFloorWithJitterOnTop(t *testing.T) {
+func TestRetryAfter_IsAFloorWithJitterOnTop(t *testing.T) {
 	t.Parallel()
 	date := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) }
 	for name, c := range map[string]struct {
@@ -100,7 +100,7 @@ func TestRetryAfterIsAFloorWithJitterOnTop(t *testing.T) {
 }
 
 // A retry at once would come on top of what the server has not worked off.
-func TestWaitAfterATimeoutIsAsLongAsThatUpToASecond(t *testing.T) {
+func TestBackoff_WaitAfterATimeoutIsAsLongUpToASecond(t *testing.T) {
 	t.Parallel()
 	custom := steadyhttp.WithBackoffPolicy(func() backoff.BackOff { return backoff.NewConstantBackOff(time.Millisecond) })
 	for name, c := range map[string]struct {
@@ -137,7 +137,7 @@ func TestWaitAfterATimeoutIsAsLongAsThatUpToASecond(t *testing.T) {
 	}
 }
 
-func TestWaitAfterATimeoutIsNotLengthenedBeyondTheDeadline(t *testing.T) {
+func TestBackoff_WaitAfterATimeoutStaysWithinTheDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for patience, stopped := range map[time.Duration]steadyhttp.StopReason{
@@ -159,7 +159,7 @@ func TestWaitAfterATimeoutIsNotLengthenedBeyondTheDeadline(t *testing.T) {
 	})
 }
 
-func TestPolicyIsFreshForEachCall(t *testing.T) {
+func TestBackoff_PolicyIsNewForEachCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		made := 0
@@ -177,7 +177,7 @@ func TestPolicyIsFreshForEachCall(t *testing.T) {
 	})
 }
 
-func TestPolicyThatIsMissingLaterEndsTheCall(t *testing.T) {
+func TestBackoff_PolicyThatIsNilLaterEndsTheCall(t *testing.T) {
 	t.Parallel()
 	calls := 0
 	play{options: []steadyhttp.Option{steadyhttp.WithBackoffPolicy(func() backoff.BackOff {
@@ -188,7 +188,7 @@ func TestPolicyThatIsMissingLaterEndsTheCall(t *testing.T) {
 	})}, steps: []step{status(503)}, attempts: 1, status: 503, stopped: steadyhttp.StopMaxAttempts}.run(t)
 }
 
-func TestFirstWaitIsSpreadToo(t *testing.T) {
+func TestBackoff_FirstWaitHasJitter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		seen := make(map[time.Duration]bool)
@@ -202,7 +202,7 @@ func TestFirstWaitIsSpreadToo(t *testing.T) {
 	})
 }
 
-func TestPolicyIsResetBeforeUse(t *testing.T) {
+func TestBackoff_PolicyIsResetBeforeUse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503))
@@ -216,7 +216,7 @@ func TestPolicyIsResetBeforeUse(t *testing.T) {
 	})
 }
 
-func TestPolicyThatSaysLessThanNothingStopsTheCall(t *testing.T) {
+func TestBackoff_NegativeWaitEndsTheCall(t *testing.T) {
 	t.Parallel()
 	play{options: []steadyhttp.Option{constantly(-time.Second)}, steps: []step{status(503)},
 		attempts: 1, status: 503, stopped: steadyhttp.StopMaxAttempts}.run(t)

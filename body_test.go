@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEveryAttemptSendsTheWholeBody(t *testing.T) {
+func TestBody_IsWholeOnEveryAttempt(t *testing.T) {
 	t.Parallel()
 	for name, make := range map[string]func(*testing.T, context.Context) *http.Request{
 		"from GetBody":           payload(http.MethodPut),
@@ -39,7 +39,7 @@ func TestEveryAttemptSendsTheWholeBody(t *testing.T) {
 	}
 }
 
-func TestResendIsAShallowCopySoThatTrailersSurvive(t *testing.T) {
+func TestReplay_RetryIsAShallowCopySoThatTrailersSurvive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503), status(200))
@@ -53,7 +53,7 @@ func TestResendIsAShallowCopySoThatTrailersSurvive(t *testing.T) {
 	})
 }
 
-func TestBodyLongerThanTheReplayBufferIsStreamedWhole(t *testing.T) {
+func TestReplay_BodyLongerThanTheBufferIsStreamedWhole(t *testing.T) {
 	t.Parallel()
 	server := scripted(status(200))
 	transport := newTransport(t, server, steadyhttp.WithReplayBuffer(10))
@@ -69,7 +69,7 @@ func TestBodyLongerThanTheReplayBufferIsStreamedWhole(t *testing.T) {
 	}
 }
 
-func TestReplayBufferHoldsABodyOfExactlyItsSize(t *testing.T) {
+func TestReplay_BufferHoldsABodyOfExactlyItsSize(t *testing.T) {
 	t.Parallel()
 	for _, content := range []string{"p", "payload"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestReplayBufferHoldsABodyOfExactlyItsSize(t *testing.T) {
 	}
 }
 
-func TestUnboundedReplayBufferStillSendsTheBody(t *testing.T) {
+func TestReplay_UnboundedBufferStillSendsTheBody(t *testing.T) {
 	t.Parallel()
 	server := scripted(status(200))
 	r := stream(http.MethodPut)(t, t.Context())
@@ -94,7 +94,7 @@ func TestUnboundedReplayBufferStillSendsTheBody(t *testing.T) {
 	assert.Equal(t, "payload", string(server.Attempts()[0].Body))
 }
 
-func TestBodyThatFailsInTheReplayBufferIsNotSent(t *testing.T) {
+func TestReplay_BodyThatFailsInTheBufferIsNotSent(t *testing.T) {
 	t.Parallel()
 	errDisk := errors.New("disk on fire")
 	server := scripted(status(200))
@@ -111,7 +111,7 @@ func TestBodyThatFailsInTheReplayBufferIsNotSent(t *testing.T) {
 	assert.Equal(t, steadyhttp.StopNotRetryable, report.Stopped)
 }
 
-func TestFailingGetBodyReturnsTheResponse(t *testing.T) {
+func TestReplay_FailingGetBodyReturnsTheResponse(t *testing.T) {
 	t.Parallel()
 	for name, getBody := range map[string]func() (io.ReadCloser, error){
 		"an error": func() (io.ReadCloser, error) { return nil, errors.New("gone") },
@@ -131,7 +131,7 @@ func TestFailingGetBodyReturnsTheResponse(t *testing.T) {
 	}
 }
 
-func TestReplayBufferKeepsToTheCallersDeadline(t *testing.T) {
+func TestReplay_BufferKeepsToTheCallersDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -150,7 +150,7 @@ func TestReplayBufferKeepsToTheCallersDeadline(t *testing.T) {
 	})
 }
 
-func TestIdempotencyKeyIsTheSameOnEveryAttemptAndNotTheCallers(t *testing.T) {
+func TestIdempotency_KeyIsTheSameOnEveryAttemptAndNotTheCallers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503), status(503), status(200))
@@ -171,7 +171,7 @@ func TestIdempotencyKeyIsTheSameOnEveryAttemptAndNotTheCallers(t *testing.T) {
 	})
 }
 
-func TestIdempotencyKeyIsAddedOnlyWhereItIsMissing(t *testing.T) {
+func TestIdempotency_KeyIsAddedOnlyWhereItIsMissing(t *testing.T) {
 	t.Parallel()
 	server := scripted(status(200))
 	transport := newTransport(t, server, steadyhttp.WithIdempotencyKeys())
@@ -196,7 +196,7 @@ func TestIdempotencyKeyIsAddedOnlyWhereItIsMissing(t *testing.T) {
 	assert.Nil(t, r.Header)
 }
 
-func TestKeyInOtherLettersIsAKey(t *testing.T) {
+func TestIdempotency_KeyInAnyCaseCounts(t *testing.T) {
 	t.Parallel()
 	server := scripted(status(200))
 	r := post(t)
@@ -206,7 +206,7 @@ func TestKeyInOtherLettersIsAKey(t *testing.T) {
 	assert.NotContains(t, server.Attempts()[0].Request.Header, "Idempotency-Key", "or two of them go out")
 }
 
-func TestPatchGetsAnIdempotencyKeyToo(t *testing.T) {
+func TestIdempotency_PatchGetsAKeyToo(t *testing.T) {
 	t.Parallel()
 	server := scripted(status(200))
 	_, err := newTransport(t, server, steadyhttp.WithIdempotencyKeys()).RoundTrip(request(t, t.Context(), http.MethodPatch, "payload"))
@@ -214,7 +214,7 @@ func TestPatchGetsAnIdempotencyKeyToo(t *testing.T) {
 	assert.NotEmpty(t, server.Attempts()[0].Request.Header.Get("Idempotency-Key"))
 }
 
-func TestBodyThatFailsInTheReplayBufferIsPermanent(t *testing.T) {
+func TestReplay_BodyThatFailsInTheBufferIsPermanent(t *testing.T) {
 	t.Parallel()
 	var seen []steadyhttp.Event
 	r := request(t, t.Context(), http.MethodPut, "")
@@ -226,7 +226,7 @@ func TestBodyThatFailsInTheReplayBufferIsPermanent(t *testing.T) {
 	assert.Equal(t, steadyhttp.Permanent, seen[0].Class)
 }
 
-func TestCallerWhoGivesUpWhileTheBodyIsBufferedIsToldSo(t *testing.T) {
+func TestReplay_CancelWhileTheBodyIsBufferedIsReported(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	ctx, report := steadyhttp.WithReport(ctx)
@@ -244,7 +244,7 @@ type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
-func TestOpenBreakerDoesNotWaitForABodyToBuffer(t *testing.T) {
+func TestBreaker_OpenDoesNotWaitForABodyToBuffer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport := newTransport(t, scripted(fail(errReset)), steadyhttp.WithBreakerConsecutiveFailures(1, 0), steadyhttp.WithReplayBuffer(1024))
@@ -260,7 +260,7 @@ func TestOpenBreakerDoesNotWaitForABodyToBuffer(t *testing.T) {
 	})
 }
 
-func TestBodyThatPanicsInTheReplayBufferIsClosedOnce(t *testing.T) {
+func TestReplay_BodyThatPanicsInTheBufferIsClosedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

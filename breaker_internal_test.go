@@ -9,7 +9,7 @@ import (
 )
 
 // gobreaker counts every call of done, also the second one for the same request.
-func TestProbeThatReportsTwiceIsCountedOnce(t *testing.T) {
+func TestBreaker_ProbeThatReportsTwiceIsCountedOnce(t *testing.T) {
 	t.Parallel()
 	for _, first := range []verdict{neutral, healthy, failing} {
 		synctest.Test(t, func(t *testing.T) {
@@ -31,7 +31,7 @@ func TestProbeThatReportsTwiceIsCountedOnce(t *testing.T) {
 	}
 }
 
-func TestBreakerIsForgottenAMinuteAfterItCouldHaveProbed(t *testing.T) {
+func TestBreaker_IsForgottenAMinuteAfterItCouldHaveProbed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		policy := defaults().breaker
@@ -59,7 +59,7 @@ func TestBreakerIsForgottenAMinuteAfterItCouldHaveProbed(t *testing.T) {
 	})
 }
 
-func TestGobreakerIsNotAskedBeforeTheStateMayChange(t *testing.T) {
+func TestBreaker_AsksGobreakerOnlyWhenTheStateMayChange(t *testing.T) {
 	t.Parallel()
 	policy := defaults().breaker
 	b := newBreaker("a", &policy)
@@ -69,7 +69,7 @@ func TestGobreakerIsNotAskedBeforeTheStateMayChange(t *testing.T) {
 	assert.Nil(t, b.machine)
 }
 
-func TestBreakerHoldsOnToNoCallsContext(t *testing.T) {
+func TestBreaker_KeepsNoContextOfACall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		policy := defaults().breaker
@@ -86,7 +86,7 @@ func TestBreakerHoldsOnToNoCallsContext(t *testing.T) {
 	})
 }
 
-func TestTripsAtExactlyTheRate(t *testing.T) {
+func TestBreaker_TripsAtExactlyTheRate(t *testing.T) {
 	t.Parallel()
 	policy := breakerPolicy{rate: 0.57, minRequests: 100}
 	assert.True(t, policy.trips(tally{requests: 100, failures: 57}, 0, 0), "no truncation at 57 %%")
@@ -95,7 +95,7 @@ func TestTripsAtExactlyTheRate(t *testing.T) {
 	assert.False(t, policy.trips(tally{}, 100, time.Hour), "a rule that is off")
 }
 
-func TestTripsAtExactlyTheRun(t *testing.T) {
+func TestBreaker_TripsAtExactlyTheRun(t *testing.T) {
 	t.Parallel()
 	policy := breakerPolicy{failures: 3, lasting: time.Second}
 	assert.True(t, policy.trips(tally{}, 3, time.Second))
@@ -104,7 +104,7 @@ func TestTripsAtExactlyTheRun(t *testing.T) {
 	assert.False(t, policy.trips(tally{requests: 1000, failures: 1000}, 1, 0), "a rule that is off")
 }
 
-func TestSlowFailureWeighsTwo(t *testing.T) {
+func TestBreaker_SlowFailureCountsTwice(t *testing.T) {
 	t.Parallel()
 	policy := breakerPolicy{lasting: time.Second}
 	assert.Equal(t, uint32(2), policy.weight(time.Second))
@@ -115,7 +115,7 @@ func TestSlowFailureWeighsTwo(t *testing.T) {
 	assert.Equal(t, uint32(1), policy.weight(time.Hour), "nothing is slow where no time is asked for")
 }
 
-func TestOpenTimeReachesAFifthToBothSides(t *testing.T) {
+func TestBreaker_OpenTimeReachesAFifthToBothSides(t *testing.T) {
 	t.Parallel()
 	policy := breakerPolicy{openFor: time.Second}
 	shortest, longest := spreadOf(func() time.Duration { return policy.openTime(0) })
@@ -123,7 +123,7 @@ func TestOpenTimeReachesAFifthToBothSides(t *testing.T) {
 	assert.InDelta(t, 1200*time.Millisecond, longest, float64(20*time.Millisecond))
 }
 
-func TestOpenTimeCountsFromTheStartOfAFailedProbe(t *testing.T) {
+func TestBreaker_OpenTimeCountsFromTheStartOfAFailedProbe(t *testing.T) {
 	t.Parallel()
 	policy := breakerPolicy{openFor: time.Second}
 	for range 1000 {

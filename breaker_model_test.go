@@ -699,12 +699,12 @@ func (run *breakerRun) recover() {
 	}
 }
 
-func TestBreakerDoesAsItsModel(t *testing.T) {
+func TestBreaker_DoesAsItsModel(t *testing.T) {
 	t.Parallel()
 	explore(t, 500, 300, playBreaker)
 }
 
-func TestBreakerNeverOpensForAHealthyServer(t *testing.T) {
+func TestBreaker_NeverOpensForAHealthyServer(t *testing.T) {
 	t.Parallel()
 	explore(t, 500, 300, playHealthy)
 }
@@ -715,7 +715,7 @@ func FuzzBreakerModel(f *testing.F) {
 }
 
 // The model found that such an attempt counted as one that had ended when its time was over.
-func TestAnswerThatComesAfterItsTimeIsCountedWhenItCame(t *testing.T) {
+func TestBreaker_LateResponseIsCountedWhenItCame(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		deaf := function(func(*http.Request) (*http.Response, error) {

@@ -82,7 +82,7 @@ func opened(t *testing.T, then step, options ...steadyhttp.Option) (*steadyhttp.
 	return transport, server
 }
 
-func TestBreakerOpensAtAFailureRate(t *testing.T) {
+func TestBreaker_OpensAtAFailureRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(200), status(200), status(200), status(200), status(200), status(503))
@@ -94,7 +94,7 @@ func TestBreakerOpensAtAFailureRate(t *testing.T) {
 	})
 }
 
-func TestEveryPercentageTripsAtExactlyItsRate(t *testing.T) {
+func TestBreaker_EveryPercentageTripsAtExactlyItsRate(t *testing.T) {
 	t.Parallel()
 	for percent := 1; percent <= 100; percent++ {
 		synctest.Test(t, func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestEveryPercentageTripsAtExactlyItsRate(t *testing.T) {
 	}
 }
 
-func TestBreakerStaysClosedBelowTheRate(t *testing.T) {
+func TestBreaker_StaysClosedBelowTheRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(200), status(200), status(200), status(200), status(200), status(200), status(503), status(503), status(503), status(503), status(503), status(200))
@@ -122,7 +122,7 @@ func TestBreakerStaysClosedBelowTheRate(t *testing.T) {
 	})
 }
 
-func TestBreakerNeedsEnoughRequestsForARate(t *testing.T) {
+func TestBreaker_NeedsEnoughRequestsForARate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport := newTransport(t, scripted(status(503)), single(steadyhttp.WithBreakerFailureRate(0.01, 20))...)
@@ -133,7 +133,7 @@ func TestBreakerNeedsEnoughRequestsForARate(t *testing.T) {
 	})
 }
 
-func TestRunOfFailuresOpensOnlyOnceItHasLasted(t *testing.T) {
+func TestBreaker_RunOfFailuresOpensOnlyOnceItHasLasted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport := newTransport(t, scripted(status(503)), single()...)
@@ -147,7 +147,7 @@ func TestRunOfFailuresOpensOnlyOnceItHasLasted(t *testing.T) {
 	})
 }
 
-func TestRunOfFailuresIsLongEnoughBeforeItOpens(t *testing.T) {
+func TestBreaker_RunOfFailuresIsLongEnoughBeforeItOpens(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport := newTransport(t, scripted(status(503)), single()...)
@@ -160,7 +160,7 @@ func TestRunOfFailuresIsLongEnoughBeforeItOpens(t *testing.T) {
 	})
 }
 
-func TestSuccessEndsARunOfFailures(t *testing.T) {
+func TestBreaker_SuccessEndsARunOfFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503), status(503), status(404), status(503), status(503), status(200), status(503))
@@ -172,7 +172,7 @@ func TestSuccessEndsARunOfFailures(t *testing.T) {
 	})
 }
 
-func TestFailuresLeaveTheWindow(t *testing.T) {
+func TestBreaker_FailuresLeaveTheWindow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport := newTransport(t, scripted(status(503)), single(steadyhttp.WithBreakerConsecutiveFailures(0, 0))...)
@@ -185,7 +185,7 @@ func TestFailuresLeaveTheWindow(t *testing.T) {
 }
 
 // A window that is fixed instead of rolling misses failures on either side of its boundary.
-func TestFailuresAcrossAnyBoundaryTrip(t *testing.T) {
+func TestBreaker_FailuresAcrossAnyBoundaryTrip(t *testing.T) {
 	t.Parallel()
 	for offset := time.Duration(0); offset < 5*time.Second; offset += 500 * time.Millisecond {
 		synctest.Test(t, func(t *testing.T) {
@@ -199,7 +199,7 @@ func TestFailuresAcrossAnyBoundaryTrip(t *testing.T) {
 	}
 }
 
-func TestNeutralOutcomesAreNotCounted(t *testing.T) {
+func TestBreaker_NeutralOutcomesAreNotCounted(t *testing.T) {
 	t.Parallel()
 	canceled, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("gone"))
@@ -229,7 +229,7 @@ func TestNeutralOutcomesAreNotCounted(t *testing.T) {
 }
 
 // gobreaker's Requests include what it excludes, so that a naive ratio is diluted.
-func TestNeutralOutcomesDoNotDiluteTheRate(t *testing.T) {
+func TestBreaker_NeutralOutcomesDoNotDiluteTheRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		steps := make([]step, 0, 101)
@@ -242,14 +242,14 @@ func TestNeutralOutcomesDoNotDiluteTheRate(t *testing.T) {
 	})
 }
 
-func TestPermanent5xxIsAHealthyServer(t *testing.T) {
+func TestBreaker_Permanent5xxIsAHealthyServer(t *testing.T) {
 	t.Parallel()
 	transport := newTransport(t, scripted(status(501)), single()...)
 	sendMany(t, transport, 100)
 	assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin, Requests: 100}, breaker(t, transport))
 }
 
-func TestOpenBreakerSendsNothingAndClosesTheBody(t *testing.T) {
+func TestBreaker_OpenSendsNothingAndClosesTheBody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport, server := opened(t, status(200))
@@ -273,7 +273,7 @@ func TestOpenBreakerSendsNothingAndClosesTheBody(t *testing.T) {
 	})
 }
 
-func TestCallerWhoGaveUpIsToldSoByAnOpenBreakerToo(t *testing.T) {
+func TestBreaker_OpenReportsTheCallersCancel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		errShutdown := errors.New("shutting down")
@@ -304,7 +304,7 @@ func TestCallerWhoGaveUpIsToldSoByAnOpenBreakerToo(t *testing.T) {
 	})
 }
 
-func TestOpenTimeIsSpread(t *testing.T) {
+func TestBreaker_OpenTimeHasJitter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		seen := make(map[time.Duration]bool)
@@ -319,7 +319,7 @@ func TestOpenTimeIsSpread(t *testing.T) {
 	})
 }
 
-func TestProbeGoesAtRetryAtAndNotBefore(t *testing.T) {
+func TestBreaker_ProbeGoesAtRetryAtAndNotBefore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport, server := opened(t, status(200))
@@ -335,7 +335,7 @@ func TestProbeGoesAtRetryAtAndNotBefore(t *testing.T) {
 	})
 }
 
-func TestFailedProbeOpensAgain(t *testing.T) {
+func TestBreaker_FailedProbeOpensAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport, server := opened(t, status(503))
@@ -348,7 +348,7 @@ func TestFailedProbeOpensAgain(t *testing.T) {
 	})
 }
 
-func TestOnlyOneProbeGoesAtATime(t *testing.T) {
+func TestBreaker_OnlyOneProbeGoesAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport, server := opened(t, after(time.Second, status(200)))
@@ -375,7 +375,7 @@ func TestOnlyOneProbeGoesAtATime(t *testing.T) {
 	})
 }
 
-func TestNeutralProbeMakesRoomForAnother(t *testing.T) {
+func TestBreaker_NeutralProbeFreesItsSlot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport, server := opened(t, status(429))
@@ -387,7 +387,7 @@ func TestNeutralProbeMakesRoomForAnother(t *testing.T) {
 }
 
 // A probe that never reports keeps gobreaker half-open for ever.
-func TestHangingProbeLosesItsLeaseAndDecidesNothing(t *testing.T) {
+func TestBreaker_HangingProbesLeaseExpiresAndItDecidesNothing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		lease   time.Duration
@@ -430,7 +430,7 @@ func TestHangingProbeLosesItsLeaseAndDecidesNothing(t *testing.T) {
 	}
 }
 
-func TestLateProbeDecidesNothingEvenIfNoOtherWasSent(t *testing.T) {
+func TestBreaker_LateProbeDecidesNothingEvenIfItIsTheOnlyOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport, _ := opened(t, after(61*time.Second, status(200)))
@@ -440,7 +440,7 @@ func TestLateProbeDecidesNothingEvenIfNoOtherWasSent(t *testing.T) {
 	})
 }
 
-func TestTimedOutProbeOpensTheBreakerAgain(t *testing.T) {
+func TestBreaker_TimedOutProbeOpensAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport, _ := opened(t, hang, steadyhttp.WithAttemptTimeout(2*time.Second))
@@ -453,7 +453,7 @@ func TestTimedOutProbeOpensTheBreakerAgain(t *testing.T) {
 
 // A panic in a probe counts as a success in gobreaker, if IsSuccessful says so, and Goexit leaves it
 // half-open for ever.
-func TestProbeThatPanicsOrExitsIsNeutralAndFreesItsPlace(t *testing.T) {
+func TestBreaker_ProbeThatPanicsIsNeutralAndFreesItsSlot(t *testing.T) {
 	t.Parallel()
 	for name, leave := range map[string]func(){
 		"panic":  func() { panic("boom") },
@@ -487,7 +487,7 @@ func TestProbeThatPanicsOrExitsIsNeutralAndFreesItsPlace(t *testing.T) {
 	}
 }
 
-func TestPanicIsNeitherSuccessNorFailureOfAClosedBreaker(t *testing.T) {
+func TestBreaker_PanicIsNotCountedWhileClosed(t *testing.T) {
 	t.Parallel()
 	transport := newTransport(t, scripted(function(func(*http.Request) (*http.Response, error) { panic("boom") })))
 	for range 20 {
@@ -496,7 +496,7 @@ func TestPanicIsNeitherSuccessNorFailureOfAClosedBreaker(t *testing.T) {
 	assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin}, breaker(t, transport))
 }
 
-func TestLateOutcomesOfAnEarlierStateDecideNothing(t *testing.T) {
+func TestBreaker_OutcomesOfAnEarlierStateDecideNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		steps := []step{after(10*time.Second, status(200)), after(10*time.Second, status(503))}
@@ -520,7 +520,7 @@ func TestLateOutcomesOfAnEarlierStateDecideNothing(t *testing.T) {
 	})
 }
 
-func TestBreakerThatOpensEndsTheCallWithTheLastResponse(t *testing.T) {
+func TestBreaker_OpeningEndsTheCallWithTheLastResponse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503))
@@ -535,7 +535,7 @@ func TestBreakerThatOpensEndsTheCallWithTheLastResponse(t *testing.T) {
 	})
 }
 
-func TestBreakerThatOpensDuringAWaitEndsTheCallAfterIt(t *testing.T) {
+func TestBreaker_OpeningDuringAWaitEndsTheCallAfterIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		// The second call opens the breaker while the first one waits, and again so that it stays open.
@@ -559,7 +559,7 @@ func TestBreakerThatOpensDuringAWaitEndsTheCallAfterIt(t *testing.T) {
 	})
 }
 
-func TestOriginsHaveBreakersOfTheirOwn(t *testing.T) {
+func TestBreaker_EachOriginHasItsOwn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503))
@@ -581,7 +581,7 @@ func TestOriginsHaveBreakersOfTheirOwn(t *testing.T) {
 	})
 }
 
-func TestWithoutBreakerNothingIsRejected(t *testing.T) {
+func TestBreaker_OffRejectsNothing(t *testing.T) {
 	t.Parallel()
 	server := scripted(status(503))
 	transport := newTransport(t, server, single(steadyhttp.WithoutBreaker(), steadyhttp.WithBreakerFailureRate(0.1, 1))...)
@@ -590,7 +590,7 @@ func TestWithoutBreakerNothingIsRejected(t *testing.T) {
 	assert.Empty(t, transport.Breakers())
 }
 
-func TestBreakerEventsComeInOrderOutsideTheLocks(t *testing.T) {
+func TestBreaker_EventsComeInOrderOutsideTheLocks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var transport *steadyhttp.Transport
@@ -621,7 +621,7 @@ func TestBreakerEventsComeInOrderOutsideTheLocks(t *testing.T) {
 	})
 }
 
-func TestObserverThatPanicsBreaksNoBreaker(t *testing.T) {
+func TestBreaker_SurvivesAnObserverThatPanics(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		steps := make([]step, 10)
@@ -653,7 +653,7 @@ func TestObserverThatPanicsBreaksNoBreaker(t *testing.T) {
 	})
 }
 
-func TestObserverThatBlocksHoldsUpNobodyElse(t *testing.T) {
+func TestBreaker_ObserverThatBlocksDelaysNoOtherCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		blocked := false
@@ -680,7 +680,7 @@ func TestObserverThatBlocksHoldsUpNobodyElse(t *testing.T) {
 	})
 }
 
-func TestBreakerStatesHaveNames(t *testing.T) {
+func TestBreaker_StatesHaveNames(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, "closed", steadyhttp.BreakerClosed.String())
 	assert.Equal(t, "half_open", steadyhttp.BreakerHalfOpen.String())
@@ -688,7 +688,7 @@ func TestBreakerStatesHaveNames(t *testing.T) {
 	assert.Equal(t, "9", steadyhttp.BreakerState(9).String())
 }
 
-func TestSlowCallbackDoesNotCostAProbeItsSay(t *testing.T) {
+func TestBreaker_SlowCallbackDoesNotExpireAProbesLease(t *testing.T) {
 	t.Parallel()
 	slow := func(_ context.Context, event steadyhttp.Event) {
 		if event.Kind == steadyhttp.EventBreaker {
@@ -717,7 +717,7 @@ func TestSlowCallbackDoesNotCostAProbeItsSay(t *testing.T) {
 	}
 }
 
-func TestObserverThatPanicsLosesNoLaterEvent(t *testing.T) {
+func TestBreaker_ObserverThatPanicsLosesNoLaterEvent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -752,7 +752,7 @@ func TestObserverThatPanicsLosesNoLaterEvent(t *testing.T) {
 	})
 }
 
-func TestDefaultsOpenAtHalfOfThirtyOrARunOfFive(t *testing.T) {
+func TestBreaker_DefaultsOpenAtHalfOfThirtyOrARunOfFive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		once := steadyhttp.WithMaxAttempts(1)
@@ -784,7 +784,7 @@ func TestDefaultsOpenAtHalfOfThirtyOrARunOfFive(t *testing.T) {
 }
 
 // A timeout tells that nothing came all the while.
-func TestLongTimeoutsCountTwiceAndFromTheirStart(t *testing.T) {
+func TestBreaker_LongTimeoutsCountTwiceAndFromTheirStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for took, enough := range map[time.Duration]int{time.Second: 3, 999 * time.Millisecond: 5} {
@@ -803,7 +803,7 @@ func TestLongTimeoutsCountTwiceAndFromTheirStart(t *testing.T) {
 	})
 }
 
-func TestAnswerThatWasLongInComingCountsOnce(t *testing.T) {
+func TestBreaker_SlowResponseCountsOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport := newTransport(t, scripted(after(2*time.Second, status(503))), single(steadyhttp.WithBreakerConsecutiveFailures(5, time.Second))...)
@@ -815,7 +815,7 @@ func TestAnswerThatWasLongInComingCountsOnce(t *testing.T) {
 }
 
 // As a restart of the server breaks all the calls that it was working on.
-func TestLongCallsThatBreakAtOnceAreABlipAndAreResent(t *testing.T) {
+func TestBreaker_LongCallsThatFailTogetherAreRetried(t *testing.T) {
 	t.Parallel()
 	for name, broken := range map[string]step{"reset": fail(errReset), "503": status(503)} {
 		t.Run(name, func(t *testing.T) {
@@ -844,7 +844,7 @@ func TestLongCallsThatBreakAtOnceAreABlipAndAreResent(t *testing.T) {
 	}
 }
 
-func TestLoneTimeoutOpensNoBreakerThatAsksForTwo(t *testing.T) {
+func TestBreaker_OneTimeoutDoesNotOpenItIfItAsksForTwo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport := newTransport(t, scripted(after(time.Minute, fail(os.ErrDeadlineExceeded))),
@@ -857,7 +857,7 @@ func TestLoneTimeoutOpensNoBreakerThatAsksForTwo(t *testing.T) {
 }
 
 // Of many timeouts some follow each other by chance, and all began long ago.
-func TestRunOfFailuresIsNotOlderThanTheLastSuccess(t *testing.T) {
+func TestBreaker_RunOfFailuresBeginsAfterTheLastSuccess(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		calls := []struct {
@@ -888,7 +888,7 @@ func TestRunOfFailuresIsNotOlderThanTheLastSuccess(t *testing.T) {
 	})
 }
 
-func TestSlowProbeThatSucceedsShortensNoLaterOpenTime(t *testing.T) {
+func TestBreaker_SlowProbeThatSucceedsShortensNoLaterOpenTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport, server := opened(t, after(10*time.Second, status(200)))
@@ -901,7 +901,7 @@ func TestSlowProbeThatSucceedsShortensNoLaterOpenTime(t *testing.T) {
 	})
 }
 
-func TestSlowProbeThatFailsHasWaitedAlready(t *testing.T) {
+func TestBreaker_SlowProbeThatFailsCountsAsOpenTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for took, want := range map[time.Duration]time.Duration{0: time.Second, 500 * time.Millisecond: 500 * time.Millisecond, time.Hour: 250 * time.Millisecond} {
@@ -914,7 +914,7 @@ func TestSlowProbeThatFailsHasWaitedAlready(t *testing.T) {
 	})
 }
 
-func TestProbeThatPanicsIsNotJudgedByTheAttemptBeforeIt(t *testing.T) {
+func TestBreaker_ProbeThatPanicsIgnoresTheAttemptBefore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503), function(func(*http.Request) (*http.Response, error) { panic("boom") }))
@@ -925,7 +925,7 @@ func TestProbeThatPanicsIsNotJudgedByTheAttemptBeforeIt(t *testing.T) {
 	})
 }
 
-func TestOpenTimeIsSpreadToBothSides(t *testing.T) {
+func TestBreaker_OpenTimeHasJitterToBothSides(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		longer := 0
@@ -939,7 +939,7 @@ func TestOpenTimeIsSpreadToBothSides(t *testing.T) {
 	})
 }
 
-func TestClosedBreakerBeginsANewRun(t *testing.T) {
+func TestBreaker_ClosingBeginsANewRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport, server := opened(t, status(200))
@@ -952,7 +952,7 @@ func TestClosedBreakerBeginsANewRun(t *testing.T) {
 	})
 }
 
-func TestOutcomeFromBeforeTheOutageIsNotCountedAfterIt(t *testing.T) {
+func TestBreaker_OutcomeFromBeforeAnOutageIsNotCountedAfterIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		steps := []step{after(time.Minute, status(503))}
@@ -972,7 +972,7 @@ func TestOutcomeFromBeforeTheOutageIsNotCountedAfterIt(t *testing.T) {
 	})
 }
 
-func TestBreakerEventsAreToldOneAtATimeAndAllOfThem(t *testing.T) {
+func TestBreaker_EventsAreAllDeliveredOneAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -1003,7 +1003,7 @@ func TestBreakerEventsAreToldOneAtATimeAndAllOfThem(t *testing.T) {
 	})
 }
 
-func TestWaitThatOutlastsTheOpenTimeIsWorthwhile(t *testing.T) {
+func TestBreaker_WaitLongerThanTheOpenTimeIsAllowed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var transport *steadyhttp.Transport
@@ -1022,7 +1022,7 @@ func TestWaitThatOutlastsTheOpenTimeIsWorthwhile(t *testing.T) {
 	})
 }
 
-func TestProbesLeaseDoesNotOverflow(t *testing.T) {
+func TestBreaker_ProbesLeaseDoesNotOverflow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport, _ := opened(t, after(time.Second, status(200)), steadyhttp.WithAttemptTimeout(1<<63-1))
@@ -1032,7 +1032,7 @@ func TestProbesLeaseDoesNotOverflow(t *testing.T) {
 	})
 }
 
-func TestLongestOpenTimeDoesNotOverflow(t *testing.T) {
+func TestBreaker_LongestOpenTimeDoesNotOverflow(t *testing.T) {
 	t.Parallel()
 	for range 50 {
 		transport := newTransport(t, scripted(status(503)), single(steadyhttp.WithBreakerConsecutiveFailures(1, 0), steadyhttp.WithBreakerOpenFor(math.MaxInt64))...)
@@ -1041,7 +1041,7 @@ func TestLongestOpenTimeDoesNotOverflow(t *testing.T) {
 	}
 }
 
-func TestBreakerEventsCarryTheContextOfTheCallThatBroughtThemAbout(t *testing.T) {
+func TestBreaker_EventsCarryTheContextOfTheCallThatCausedThem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}

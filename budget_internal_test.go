@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestBudgetIsNotFilledTwiceByACallThatComesLate(t *testing.T) {
+func TestBudget_IsNotFilledTwiceByALateCall(t *testing.T) {
 	t.Parallel()
 	b := newBudget(&budgetPolicy{burst: 1}, 0)
 	assert.True(t, b.spend(0))
@@ -17,7 +17,7 @@ func TestBudgetIsNotFilledTwiceByACallThatComesLate(t *testing.T) {
 	assert.True(t, b.spend(10100*time.Millisecond))
 }
 
-func TestTokensStayWithinTheirBounds(t *testing.T) {
+func TestBudget_TokensStayWithinTheirBounds(t *testing.T) {
 	t.Parallel()
 	policy := budgetPolicy{ratio: 0.2, burst: 5}
 	assert.InDelta(t, 1.2, policy.refill(0, 6, 0, 6), 1e-9)

@@ -213,7 +213,7 @@ func (run *budgetRun) send(address string) {
 	_, _ = run.transport.RoundTrip(r)
 }
 
-func TestBudgetDoesAsItsModel(t *testing.T) {
+func TestBudget_DoesAsItsModel(t *testing.T) {
 	t.Parallel()
 	explore(t, 500, 100, playBudget)
 }

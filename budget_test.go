@@ -30,7 +30,7 @@ func retries(t *testing.T, transport *steadyhttp.Transport, server *steadyhttpte
 	return len(server.Attempts()) - before - 1
 }
 
-func TestSpentBudgetEndsTheCallWithTheLastResponse(t *testing.T) {
+func TestBudget_ExhaustedEndsTheCallWithTheLastResponse(t *testing.T) {
 	t.Parallel()
 	play{
 		options: unbroken(), steps: []step{status(503)},
@@ -38,7 +38,7 @@ func TestSpentBudgetEndsTheCallWithTheLastResponse(t *testing.T) {
 	}.run(t)
 }
 
-func TestSpentBudgetEndsTheCallWithTheLastError(t *testing.T) {
+func TestBudget_ExhaustedEndsTheCallWithTheLastError(t *testing.T) {
 	t.Parallel()
 	play{
 		options: unbroken(), steps: []step{fail(errReset)},
@@ -46,7 +46,7 @@ func TestSpentBudgetEndsTheCallWithTheLastError(t *testing.T) {
 	}.run(t)
 }
 
-func TestBudgetTricklesBack(t *testing.T) {
+func TestBudget_RefillsWithTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503))
@@ -61,7 +61,7 @@ func TestBudgetTricklesBack(t *testing.T) {
 	})
 }
 
-func TestSuccessesFillTheBudgetAndRequestsDoNot(t *testing.T) {
+func TestBudget_IsFilledBySuccessesAndNotByRequests(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		step step
@@ -92,7 +92,7 @@ func TestSuccessesFillTheBudgetAndRequestsDoNot(t *testing.T) {
 	}
 }
 
-func TestBurstGrowsWithTraffic(t *testing.T) {
+func TestBudget_BurstGrowsWithTraffic(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		options []steadyhttp.Option
@@ -119,7 +119,7 @@ func TestBurstGrowsWithTraffic(t *testing.T) {
 	}
 }
 
-func TestBudgetsOfOriginsAreSeparate(t *testing.T) {
+func TestBudget_EachOriginHasItsOwn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503))
@@ -133,7 +133,7 @@ func TestBudgetsOfOriginsAreSeparate(t *testing.T) {
 	})
 }
 
-func TestWithoutBudgetOnlyTheAttemptsAreBounded(t *testing.T) {
+func TestBudget_OffLeavesOnlyTheAttemptsBounded(t *testing.T) {
 	t.Parallel()
 	play{
 		options: unbroken(steadyhttp.WithoutRetryBudget()), steps: []step{status(503)},
@@ -142,7 +142,7 @@ func TestWithoutBudgetOnlyTheAttemptsAreBounded(t *testing.T) {
 }
 
 // During a total outage the load is at most the first tries, the drained burst and the trickle.
-func TestTotalOutageIsNotMadeWorse(t *testing.T) {
+func TestBudget_BoundsTheRetriesOfATotalOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503))
@@ -157,7 +157,7 @@ func TestTotalOutageIsNotMadeWorse(t *testing.T) {
 	})
 }
 
-func TestThrottledRetriesDrawOnTheBudget(t *testing.T) {
+func TestBudget_PaysForThrottledRetries(t *testing.T) {
 	t.Parallel()
 	play{
 		options: unbroken(), request: payload(http.MethodPost), steps: []step{status(429, "Retry-After", "0")},
@@ -165,7 +165,7 @@ func TestThrottledRetriesDrawOnTheBudget(t *testing.T) {
 	}.run(t)
 }
 
-func TestBudgetPaysForNoRetryThatTheDeadlineForbids(t *testing.T) {
+func TestBudget_PaysForNoRetryThatTheDeadlineForbids(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503))
@@ -178,7 +178,7 @@ func TestBudgetPaysForNoRetryThatTheDeadlineForbids(t *testing.T) {
 	})
 }
 
-func TestBudgetPaysForNoRetryThatTheBreakerForbids(t *testing.T) {
+func TestBudget_PaysForNoRetryThatTheBreakerForbids(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503), status(429, "Retry-After", "0"), status(200))

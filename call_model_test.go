@@ -759,7 +759,7 @@ func (run *callRun) judgeBudget() {
 	}
 }
 
-func TestCallsDoAsTheirModel(t *testing.T) {
+func TestRetry_CallsDoAsTheirModel(t *testing.T) {
 	t.Parallel()
 	explore(t, 500, 300, playCalls)
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestCancelIsToldBeforeNoRetry(t *testing.T) {
+func TestCancel_IsReportedBeforeNoRetry(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(steadyhttp.NoRetry(t.Context()))
 	ctx, report := steadyhttp.WithReport(ctx)
@@ -29,7 +29,7 @@ func TestCancelIsToldBeforeNoRetry(t *testing.T) {
 	assert.Equal(t, steadyhttp.StopCanceled, report.Stopped)
 }
 
-func TestDeadlineThatTheDialNoticesFirstEndsTheCallAsADeadline(t *testing.T) {
+func TestTimeout_DeadlineThatTheDialNoticesFirstEndsTheCall(t *testing.T) {
 	t.Parallel()
 	ctx, report := steadyhttp.WithReport(lagging{t.Context()})
 	late := dial(syscall.ETIMEDOUT)
@@ -38,7 +38,7 @@ func TestDeadlineThatTheDialNoticesFirstEndsTheCallAsADeadline(t *testing.T) {
 	assert.Equal(t, steadyhttp.StopDeadline, report.Stopped)
 }
 
-func TestDeadlineThatIsNowIsPast(t *testing.T) {
+func TestTimeout_DeadlineOfNowIsPast(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx := due{t.Context(), time.Now()}
@@ -46,7 +46,7 @@ func TestDeadlineThatIsNowIsPast(t *testing.T) {
 	})
 }
 
-func TestCancelThatEndsAWaitIsNoTimeout(t *testing.T) {
+func TestCancel_DuringAWaitIsNoTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -59,7 +59,7 @@ func TestCancelThatEndsAWaitIsNoTimeout(t *testing.T) {
 	})
 }
 
-func TestErrorAfterAnInterruptedWaitTellsTheLastAttemptToo(t *testing.T) {
+func TestError_AfterAnInterruptedWaitNamesTheLastAttemptToo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -71,7 +71,7 @@ func TestErrorAfterAnInterruptedWaitTellsTheLastAttemptToo(t *testing.T) {
 	})
 }
 
-func TestUnannouncedDeadlineEndsAWaitAsADeadline(t *testing.T) {
+func TestTimeout_UnannouncedDeadlineEndsAWaitAsADeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx := surprise{t.Context(), make(chan struct{})}
@@ -86,7 +86,7 @@ func TestUnannouncedDeadlineEndsAWaitAsADeadline(t *testing.T) {
 	})
 }
 
-func TestDeadlineThatEndsAWaitIsATimeout(t *testing.T) {
+func TestTimeout_DeadlineThatEndsAWaitIsATimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -102,7 +102,7 @@ func TestDeadlineThatEndsAWaitIsATimeout(t *testing.T) {
 	})
 }
 
-func TestCancelEndsAWaitAtOnce(t *testing.T) {
+func TestCancel_EndsAWaitAtOnce(t *testing.T) {
 	t.Parallel()
 	errShutdown := errors.New("shutting down")
 	for name, c := range map[string]struct {
@@ -160,7 +160,7 @@ func TestCancelEndsAWaitAtOnce(t *testing.T) {
 	}
 }
 
-func TestRequestCancelEndsAWait(t *testing.T) {
+func TestCancel_OfTheRequestEndsAWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cancel := make(chan struct{})
@@ -175,7 +175,7 @@ func TestRequestCancelEndsAWait(t *testing.T) {
 	})
 }
 
-func TestClientTimeoutEndsAWaitAsATimeout(t *testing.T) {
+func TestTimeout_OfTheClientEndsAWaitAsATimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		// The deadline is known, so the wait is not even begun, and the response is kept.
@@ -188,7 +188,7 @@ func TestClientTimeoutEndsAWaitAsATimeout(t *testing.T) {
 	})
 }
 
-func TestNoAttemptIsMadeAfterACancelEvenIfTheWaitIsOverToo(t *testing.T) {
+func TestCancel_MakesNoAttemptEvenIfTheWaitIsOverToo(t *testing.T) {
 	t.Parallel()
 	for range 100 { // select picks either of the two that are ready
 		ctx, cancel := context.WithCancel(t.Context())

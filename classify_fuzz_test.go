@@ -211,7 +211,7 @@ func playOutcome(t *testing.T, bytes []byte) {
 	checkRetries(t, r, nil, err)
 }
 
-func TestAnyOutcomeHasAClassAndTheRetriesOfIt(t *testing.T) {
+func TestClassify_AnyOutcomeHasAClassAndItsRetries(t *testing.T) {
 	t.Parallel()
 	explore(t, 5000, 100, playOutcome)
 }
@@ -276,7 +276,7 @@ func checkRetries(t *testing.T, r *http.Request, response *http.Response, err er
 }
 
 // The fuzzer found that http.Client's *url.Error hid that nobody could send the request.
-func TestClientsErrorHasTheClassOfItsCause(t *testing.T) {
+func TestClassify_ClientsErrorHasTheClassOfItsCause(t *testing.T) {
 	t.Parallel()
 	r := get(t)
 	r.Header.Set("X-Text", "two\nlines")
@@ -288,7 +288,7 @@ func TestClientsErrorHasTheClassOfItsCause(t *testing.T) {
 
 // Of the error and of what net/http closes because of it, either may be what it tells (its
 // persistConn.roundTrip); it showed in one of some hundred runs on a busy machine.
-func TestConnectionClosedForARequestThatCannotBeSentIsPermanent(t *testing.T) {
+func TestClassify_ConnectionClosedOnUnsendableRequestIsPermanent(t *testing.T) {
 	t.Parallel()
 	closed := &net.OpError{Op: "read", Net: "tcp", Err: net.ErrClosed}
 	r := get(t)

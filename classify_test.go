@@ -22,7 +22,7 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-func TestEveryStatusHasAClass(t *testing.T) {
+func TestClassify_EveryStatusHasAClass(t *testing.T) {
 	t.Parallel()
 	permanent := map[int]bool{501: true, 505: true, 506: true, 507: true, 508: true, 510: true, 511: true, 526: true}
 	for code := -1; code <= 1000; code++ {
@@ -61,7 +61,7 @@ func (networkTimeout) Error() string   { return "timeout awaiting response heade
 func (networkTimeout) Timeout() bool   { return true }
 func (networkTimeout) Temporary() bool { return true }
 
-func TestEveryErrorHasAClass(t *testing.T) {
+func TestClassify_EveryErrorHasAClass(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		err  error
@@ -113,7 +113,7 @@ func TestEveryErrorHasAClass(t *testing.T) {
 	assert.Equal(t, steadyhttp.Unclassified, steadyhttp.Classify(nil, nil, nil))
 }
 
-func TestResponseDecidesAlone(t *testing.T) {
+func TestClassify_ResponseDecidesAlone(t *testing.T) {
 	t.Parallel()
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -121,7 +121,7 @@ func TestResponseDecidesAlone(t *testing.T) {
 	assert.Equal(t, steadyhttp.Success, steadyhttp.Classify(r, &http.Response{StatusCode: 204}, errors.New("?")))
 }
 
-func TestContextIsAskedBeforeTheError(t *testing.T) {
+func TestClassify_ContextDecidesBeforeTheError(t *testing.T) {
 	t.Parallel()
 	errShutdown := errors.New("shutting down")
 	canceled, cancel := context.WithCancelCause(t.Context())
@@ -154,7 +154,7 @@ type lagging struct{ context.Context }
 
 func (lagging) Deadline() (time.Time, bool) { return time.Now().Add(-time.Microsecond), true }
 
-func TestCancelOfAnotherCallIsNotThisCallers(t *testing.T) {
+func TestClassify_CancelOfAnotherCallIsNotThisCallers(t *testing.T) {
 	t.Parallel()
 	err := &steadyhttp.Error{Class: steadyhttp.Canceled, Err: context.Canceled}
 	assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(get(t), nil, err))
@@ -164,13 +164,13 @@ func TestCancelOfAnotherCallIsNotThisCallers(t *testing.T) {
 	assert.Equal(t, steadyhttp.Canceled, steadyhttp.Classify(request(t, ctx, http.MethodGet, ""), nil, err))
 }
 
-func TestDialThatNoticesTheDeadlineFirstIsTheCallersDeadline(t *testing.T) {
+func TestClassify_DialThatNoticesTheDeadlineFirstIsTheCallers(t *testing.T) {
 	t.Parallel()
 	r := request(t, lagging{t.Context()}, http.MethodGet, "")
 	assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(r, nil, dial(syscall.ETIMEDOUT)))
 }
 
-func TestRequestThatCannotBeSentIsPermanent(t *testing.T) {
+func TestClassify_UnsendableRequestIsPermanent(t *testing.T) {
 	t.Parallel()
 	refusal := errors.New("net/http: refused")
 	for name, spoil := range map[string]func(*http.Request){
@@ -204,7 +204,7 @@ func TestRequestThatCannotBeSentIsPermanent(t *testing.T) {
 	assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(r, nil, refusal))
 }
 
-func TestClassifierOverrulesAndIsAskedOnceForEachAttempt(t *testing.T) {
+func TestClassify_ClassifierOverrulesOncePerAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
@@ -231,7 +231,7 @@ func TestClassifierOverrulesAndIsAskedOnceForEachAttempt(t *testing.T) {
 	})
 }
 
-func TestClassThatIsNoneIsNoOpinion(t *testing.T) {
+func TestClassify_InvalidClassIsNoOpinion(t *testing.T) {
 	t.Parallel()
 	transport := newTransport(t, scripted(status(404)), steadyhttp.WithClassifier(
 		func(*http.Request, *http.Response, error) steadyhttp.Class { return 99 }))
@@ -241,7 +241,7 @@ func TestClassThatIsNoneIsNoOpinion(t *testing.T) {
 	assert.Equal(t, steadyhttp.ClientFault, report.Attempts[0].Class)
 }
 
-func TestClassifierMayCallAnErrorWhatItLikes(t *testing.T) {
+func TestClassify_ClassifierMayGiveAnErrorAnyClass(t *testing.T) {
 	t.Parallel()
 	for class, stopped := range map[steadyhttp.Class]steadyhttp.StopReason{
 		steadyhttp.Success: steadyhttp.StopNotRetryable, steadyhttp.ClientFault: steadyhttp.StopNotRetryable,
@@ -257,7 +257,7 @@ func TestClassifierMayCallAnErrorWhatItLikes(t *testing.T) {
 	}
 }
 
-func TestClassifierThatPanicsLeaksNoResponse(t *testing.T) {
+func TestClassify_ClassifierThatPanicsLeaksNoResponse(t *testing.T) {
 	t.Parallel()
 	server := scripted(status(200))
 	transport := newTransport(t, server, steadyhttp.WithClassifier(
@@ -266,7 +266,7 @@ func TestClassifierThatPanicsLeaksNoResponse(t *testing.T) {
 	assertClosedOnce(t, server, nil)
 }
 
-func TestLongPollThatAClassifierCallsCanceledIsNoOutage(t *testing.T) {
+func TestClassify_LongPollClassifiedCanceledIsNoOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport := newTransport(t, scripted(hang), steadyhttp.WithClassifier(func(_ *http.Request, _ *http.Response, err error) steadyhttp.Class {
@@ -286,7 +286,7 @@ func TestLongPollThatAClassifierCallsCanceledIsNoOutage(t *testing.T) {
 	})
 }
 
-func TestClassesHaveNames(t *testing.T) {
+func TestClass_ValuesHaveNames(t *testing.T) {
 	t.Parallel()
 	var names []string
 	for class := steadyhttp.Unclassified; class <= steadyhttp.Canceled; class++ {
@@ -296,13 +296,13 @@ func TestClassesHaveNames(t *testing.T) {
 	assert.Equal(t, "8", (steadyhttp.Canceled + 1).String())
 }
 
-func TestIdempotencyKeyWithoutAValueCounts(t *testing.T) {
+func TestIdempotency_KeyWithoutAValueCounts(t *testing.T) {
 	t.Parallel()
 	play{request: payload(http.MethodPost, "Idempotency-Key", ""), steps: []step{status(500), status(200)},
 		attempts: 2, status: 200, stopped: steadyhttp.StopSuccess}.run(t)
 }
 
-func TestLargestRetryAfterLineMayComeFirst(t *testing.T) {
+func TestRetryAfter_LargestLineMayComeFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503, "Retry-After", "4", "Retry-After", "1"), status(200))

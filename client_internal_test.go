@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestBuiltInTransportWaitsForAHeaderUnlessTheAttemptTimeoutDoes(t *testing.T) {
+func TestTimeout_OfHeadersIsOnUnlessTheAttemptTimeoutIs(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, 30*time.Second, pooledTransport(0).(*http.Transport).ResponseHeaderTimeout)
 	assert.Zero(t, pooledTransport(time.Minute).(*http.Transport).ResponseHeaderTimeout)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWrapCopiesTheClient(t *testing.T) {
+func TestClient_WrapCopiesTheClient(t *testing.T) {
 	t.Parallel()
 	server := scripted(status(200))
 	original := &http.Client{Transport: server, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
@@ -31,7 +31,7 @@ func TestWrapCopiesTheClient(t *testing.T) {
 	assert.IsType(t, &steadyhttp.Transport{}, wrapped.Transport)
 }
 
-func TestCloseIdleConnectionsIsForwarded(t *testing.T) {
+func TestClient_CloseIdleConnectionsIsForwarded(t *testing.T) {
 	t.Parallel()
 	base := &closer{Transport: scripted(status(200))}
 	client := &http.Client{Transport: newTransport(t, base)}

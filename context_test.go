@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestResponseOfAResendKeepsWhatTheCallerSaid(t *testing.T) {
+func TestContext_ResponseOfARetryKeepsTheCallersMarks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503), status(200), status(503), status(200))
@@ -24,7 +24,7 @@ func TestResponseOfAResendKeepsWhatTheCallerSaid(t *testing.T) {
 	})
 }
 
-func TestSiblingReportsDoNotShareTheirList(t *testing.T) {
+func TestReport_SiblingsDoNotShareTheirList(t *testing.T) {
 	t.Parallel()
 	transport := newTransport(t, scripted(status(200)))
 	ctx := t.Context()
@@ -39,7 +39,7 @@ func TestSiblingReportsDoNotShareTheirList(t *testing.T) {
 	assert.Empty(t, second.Attempts)
 }
 
-func TestAttemptsIsOneForAResponseThatCameAtOnce(t *testing.T) {
+func TestContext_AttemptsIsOneWithoutARetry(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, 0, steadyhttp.Attempts(nil))
 	assert.Equal(t, 1, steadyhttp.Attempts(&http.Response{}))
@@ -48,7 +48,7 @@ func TestAttemptsIsOneForAResponseThatCameAtOnce(t *testing.T) {
 	assert.Equal(t, 1, steadyhttp.Attempts(response))
 }
 
-func TestAttemptsOfAnotherCallInTheContextDoNotCount(t *testing.T) {
+func TestContext_AttemptsOfAnotherCallDoNotCount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		first, err := newTransport(t, scripted(status(503), status(503), status(200))).RoundTrip(get(t))
@@ -60,7 +60,7 @@ func TestAttemptsOfAnotherCallInTheContextDoNotCount(t *testing.T) {
 	})
 }
 
-func TestBaseFindsWhichAttemptItIsGiven(t *testing.T) {
+func TestContext_BaseFindsTheNumberOfItsAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503), fail(errReset), status(200))
@@ -74,7 +74,7 @@ func TestBaseFindsWhichAttemptItIsGiven(t *testing.T) {
 
 // A base transport that calls another service with the request's context, for a token say, makes a call
 // of its own.
-func TestCallWithinAnAttemptCountsItsOwnAttempts(t *testing.T) {
+func TestContext_CallWithinAnAttemptCountsItsOwnAttempts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		inner := scripted(status(503), status(200))

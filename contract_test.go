@@ -30,7 +30,7 @@ func busy() []steadyhttp.Option {
 	}
 }
 
-func TestRequestIsNotModified(t *testing.T) {
+func TestContract_RequestIsNotModified(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
@@ -50,7 +50,7 @@ func TestRequestIsNotModified(t *testing.T) {
 	})
 }
 
-func TestRequestBodyIsClosedExactlyOnceOnEveryPath(t *testing.T) {
+func TestContract_RequestBodyIsClosedExactlyOnceOnEveryPath(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		step     step
@@ -91,7 +91,7 @@ var (
 	neither function = func(*http.Request) (*http.Response, error) { return nil, nil }
 )
 
-func TestExactlyOneOfResponseAndErrorIsReturned(t *testing.T) {
+func TestContract_ExactlyOneOfResponseAndErrorIsReturned(t *testing.T) {
 	t.Parallel()
 	for name, step := range map[string]step{"both": both, "neither": neither, "a response": status(200), "an error": fail(errReset)} {
 		t.Run(name, func(t *testing.T) {
@@ -106,13 +106,13 @@ func TestExactlyOneOfResponseAndErrorIsReturned(t *testing.T) {
 	}
 }
 
-func TestBaseThatReturnsNothingIsNamed(t *testing.T) {
+func TestContract_BaseThatReturnsNothingIsNamed(t *testing.T) {
 	t.Parallel()
 	_, err := newTransport(t, scripted(neither), single()...).RoundTrip(get(t))
 	assert.ErrorContains(t, err, "*steadyhttptest.Transport")
 }
 
-func TestResponseWithoutABodyGetsAnEmptyOne(t *testing.T) {
+func TestContract_ResponseWithoutABodyGetsAnEmptyOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		bare := func(code int) step {
@@ -124,7 +124,7 @@ func TestResponseWithoutABodyGetsAnEmptyOne(t *testing.T) {
 	})
 }
 
-func TestResponseNamesTheCallersRequest(t *testing.T) {
+func TestContract_ResponseNamesTheCallersRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		first := get(t)
@@ -139,7 +139,7 @@ func TestResponseNamesTheCallersRequest(t *testing.T) {
 	})
 }
 
-func TestBadRequestsAreRefusedClearly(t *testing.T) {
+func TestValidate_BadRequestsAreRefusedClearly(t *testing.T) {
 	t.Parallel()
 	server := scripted(status(200))
 	transport := newTransport(t, server)
@@ -152,7 +152,7 @@ func TestBadRequestsAreRefusedClearly(t *testing.T) {
 	server.AssertAttempts(t, 0)
 }
 
-func TestZeroTransportRefusesClearly(t *testing.T) {
+func TestValidate_ZeroTransportRefusesClearly(t *testing.T) {
 	t.Parallel()
 	source := text("payload")
 	r := get(t)
@@ -179,7 +179,7 @@ func (n noop) RoundTrip(*http.Request) (*http.Response, error) { return n.respon
 
 func always(code int) noop { return noop{&http.Response{StatusCode: code, Body: http.NoBody}} }
 
-func TestSuccessPathAllocatesNothing(t *testing.T) { // not parallel: AllocsPerRun counts everybody's
+func TestContract_SuccessAllocatesNothing(t *testing.T) { // not parallel: AllocsPerRun counts everybody's
 	transport := newTransport(t, always(200))
 	for _, method := range []string{"", http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, "QUERY"} {
 		for name, source := range map[string]io.Reader{
@@ -193,7 +193,7 @@ func TestSuccessPathAllocatesNothing(t *testing.T) { // not parallel: AllocsPerR
 	}
 }
 
-func TestSuccessUnderADeadlineAllocatesNothing(t *testing.T) {
+func TestContract_SuccessUnderADeadlineAllocatesNothing(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
 	transport := newTransport(t, always(200))
@@ -201,13 +201,13 @@ func TestSuccessUnderADeadlineAllocatesNothing(t *testing.T) {
 	assert.Zero(t, testing.AllocsPerRun(100, func() { _, _ = transport.RoundTrip(r) }))
 }
 
-func TestAClientFaultAllocatesNothing(t *testing.T) {
+func TestContract_ClientFaultAllocatesNothing(t *testing.T) {
 	transport := newTransport(t, always(404))
 	r := request(t, t.Context(), http.MethodGet, "")
 	assert.Zero(t, testing.AllocsPerRun(100, func() { _, _ = transport.RoundTrip(r) }))
 }
 
-func TestRejectionAllocatesAtMostTwice(t *testing.T) {
+func TestContract_RejectionAllocatesAtMostTwice(t *testing.T) {
 	transport := newTransport(t, always(503), single(steadyhttp.WithBreakerOpenFor(time.Hour))...)
 	r := request(t, t.Context(), http.MethodGet, "")
 	for range 10 {
@@ -219,7 +219,7 @@ func TestRejectionAllocatesAtMostTwice(t *testing.T) {
 }
 
 // Not parallel: goroutines are everybody's. A timer of ours would be an allocation, and there are none.
-func TestSuccessPathStartsNoGoroutineAndNoTimer(t *testing.T) {
+func TestContract_SuccessStartsNoGoroutineAndNoTimer(t *testing.T) {
 	most := 0
 	transport := newTransport(t, function(func(r *http.Request) (*http.Response, error) {
 		most = max(most, runtime.NumGoroutine())
@@ -230,7 +230,7 @@ func TestSuccessPathStartsNoGoroutineAndNoTimer(t *testing.T) {
 	assert.LessOrEqual(t, max(most, runtime.NumGoroutine()), before)
 }
 
-func TestManyGoroutinesShareOneTransport(t *testing.T) {
+func TestContract_ManyGoroutinesShareOneTransport(t *testing.T) {
 	t.Parallel()
 	var sent atomic.Int64
 	base := function(func(r *http.Request) (*http.Response, error) {
@@ -306,7 +306,7 @@ func BenchmarkRejection(b *testing.B) {
 	}
 }
 
-func TestBodyThatTheBaseClosesTwiceIsClosedOnce(t *testing.T) {
+func TestBody_ThatTheBaseClosesTwiceIsClosedOnce(t *testing.T) {
 	t.Parallel()
 	source := text("payload")
 	r := get(t)
@@ -320,7 +320,7 @@ func TestBodyThatTheBaseClosesTwiceIsClosedOnce(t *testing.T) {
 	assert.Equal(t, 1, source.closes())
 }
 
-func TestSuccessWithABufferAllocatesNothing(t *testing.T) {
+func TestContract_SuccessWithABufferAllocatesNothing(t *testing.T) {
 	transport := newTransport(t, always(200))
 	for _, source := range []io.Reader{bytes.NewBufferString("payload"), bytes.NewReader([]byte("payload"))} {
 		r, err := http.NewRequest(http.MethodPut, target, source)

@@ -18,7 +18,7 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-func TestStringTellsEverySettingAndThatItIsADefault(t *testing.T) {
+func TestDescribe_NamesEverySettingAndItsDefault(t *testing.T) {
 	t.Parallel()
 	client, err := steadyhttp.NewClient()
 	require.NoError(t, err)
@@ -57,7 +57,7 @@ var changes = map[string]struct {
 	"WithOriginLimit":                {steadyhttp.WithOriginLimit(10), "OriginLimit=10"},
 }
 
-func TestStringTellsWhatAnOptionChanged(t *testing.T) {
+func TestDescribe_NamesWhatAnOptionChanged(t *testing.T) {
 	t.Parallel()
 	for name, change := range changes {
 		client, err := steadyhttp.NewClient(change.option)
@@ -71,7 +71,7 @@ func TestStringTellsWhatAnOptionChanged(t *testing.T) {
 }
 
 // An option that is new has to be told of too.
-func TestStringKnowsEveryOption(t *testing.T) {
+func TestDescribe_KnowsEveryOption(t *testing.T) {
 	t.Parallel()
 	file, err := parser.ParseFile(token.NewFileSet(), "options.go", nil, parser.SkipObjectResolution)
 	require.NoError(t, err)
@@ -85,14 +85,14 @@ func TestStringKnowsEveryOption(t *testing.T) {
 	assert.Len(t, changes, options)
 }
 
-func TestStringLeavesOutWhatIsOff(t *testing.T) {
+func TestDescribe_LeavesOutWhatIsOff(t *testing.T) {
 	t.Parallel()
 	told := newTransport(t, status(200), steadyhttp.WithoutBreaker(), steadyhttp.WithBreakerWindow(time.Minute)).String()
 	assert.Contains(t, told, " Breaker=off ")
 	assert.NotContains(t, told, "BreakerWindow")
 }
 
-func TestStringTellsTheBaseByItsType(t *testing.T) {
+func TestDescribe_NamesTheBaseByItsType(t *testing.T) {
 	t.Parallel()
 	secret := struct {
 		http.RoundTripper
@@ -105,7 +105,7 @@ func TestStringTellsTheBaseByItsType(t *testing.T) {
 	assert.True(t, strings.HasSuffix(told, " Base=pooled(default)"), "the attempt timeout stands for the header's: %s", told)
 }
 
-func TestStringTellsTheClientsTimeout(t *testing.T) {
+func TestDescribe_NamesTheClientsTimeout(t *testing.T) {
 	t.Parallel()
 	client, err := steadyhttp.Wrap(&http.Client{Timeout: time.Minute})
 	require.NoError(t, err)
@@ -113,7 +113,7 @@ func TestStringTellsTheClientsTimeout(t *testing.T) {
 	assert.Equal(t, time.Minute, client.Timeout)
 }
 
-func TestStringOfAZeroTransportSaysSo(t *testing.T) {
+func TestDescribe_ZeroTransportSaysSo(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, "steadyhttp: no policy: a Transport is made by NewTransport", new(steadyhttp.Transport).String())
 }

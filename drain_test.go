@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestStalledBodyOfADroppedResponseStallsNothing(t *testing.T) {
+func TestDrain_StalledBodyStallsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		stalled := newStalledBody()
@@ -29,7 +29,7 @@ func TestStalledBodyOfADroppedResponseStallsNothing(t *testing.T) {
 	})
 }
 
-func TestBodyOfADroppedResponseThatPanicsCanBeRecovered(t *testing.T) {
+func TestDrain_BodyThatPanicsCanBeRecovered(t *testing.T) {
 	t.Parallel()
 	for name, dropped := range map[string]io.ReadCloser{
 		"Read":  &body{Reader: panickingReader{}},
@@ -58,7 +58,7 @@ type panickingCloser struct{ io.Reader }
 
 func (panickingCloser) Close() error { panic("a test's") }
 
-func TestBodyThatStallsDelaysTheRetryByFiftyMilliseconds(t *testing.T) {
+func TestDrain_StalledBodyDelaysTheRetryByFiftyMilliseconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var sent []time.Duration
@@ -74,7 +74,7 @@ func TestBodyThatStallsDelaysTheRetryByFiftyMilliseconds(t *testing.T) {
 	})
 }
 
-func TestDrainIsPartOfTheWaitThatMustEndBeforeTheDeadline(t *testing.T) {
+func TestDrain_IsPartOfTheWaitThatMustEndBeforeTheDeadline(t *testing.T) {
 	t.Parallel()
 	for _, wait := range []time.Duration{time.Millisecond, 970 * time.Millisecond} {
 		for deadline, sent := range map[time.Duration]int{40 * time.Millisecond: 1, time.Second: 2} {
@@ -98,7 +98,7 @@ func TestDrainIsPartOfTheWaitThatMustEndBeforeTheDeadline(t *testing.T) {
 	}
 }
 
-func TestCancelDuringTheDrainEndsTheCallAtOnce(t *testing.T) {
+func TestDrain_CancelEndsTheCallAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -128,7 +128,7 @@ func (b *stalledBody) Close() error {
 	return nil
 }
 
-func TestEndlessBodyOfADroppedResponseIsReadOnlySoFar(t *testing.T) {
+func TestDrain_ReadsAnEndlessBodyOnlyUpToItsLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		endless := &endlessBody{}
@@ -154,7 +154,7 @@ func (b *endlessBody) Close() error {
 	return nil
 }
 
-func TestBodyWhoseCloseBlocksHoldsUpNoRetry(t *testing.T) {
+func TestDrain_CloseThatBlocksDelaysNoRetry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		stuck := &stuckBody{make(chan struct{})}

@@ -16,7 +16,7 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-func TestErrorTellsAttemptsReasonAndCauseWithoutSecrets(t *testing.T) {
+func TestError_NamesAttemptsReasonAndCauseWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport := newTransport(t, scripted(status(502), fail(errReset)), steadyhttp.WithMaxAttempts(2))
@@ -37,7 +37,7 @@ func TestErrorTellsAttemptsReasonAndCauseWithoutSecrets(t *testing.T) {
 	})
 }
 
-func TestErrorOfOneAttemptIsWrappedOnlyForAReasonOfOurs(t *testing.T) {
+func TestError_OfOneAttemptIsWrappedOnlyForAReasonOfOurs(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		request func(*testing.T, context.Context) *http.Request
@@ -66,7 +66,7 @@ func TestErrorOfOneAttemptIsWrappedOnlyForAReasonOfOurs(t *testing.T) {
 	}
 }
 
-func TestPermanentErrorIsNeverWrapped(t *testing.T) {
+func TestError_PermanentIsNeverWrapped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		// http.Client looks for it by type assertion, to say http.ErrSchemeMismatch.
@@ -77,7 +77,7 @@ func TestPermanentErrorIsNeverWrapped(t *testing.T) {
 	})
 }
 
-func TestURLErrorStillKnowsATimeout(t *testing.T) {
+func TestError_URLErrorStillKnowsATimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		client := &http.Client{Transport: newTransport(t, scripted(hang), steadyhttp.WithAttemptTimeout(time.Second))}
@@ -106,7 +106,7 @@ func (s surprise) Err() error {
 	}
 }
 
-func TestCircuitOpenErrorNamesOriginAndTime(t *testing.T) {
+func TestError_CircuitOpenNamesOriginAndTime(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, time.November, 22, 10, 0, 0, 0, time.UTC)
 	err := &steadyhttp.CircuitOpenError{Origin: origin, RetryAt: at}
@@ -117,7 +117,7 @@ func TestCircuitOpenErrorNamesOriginAndTime(t *testing.T) {
 	assert.NotErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
 }
 
-func TestErrorWithoutACauseHasAText(t *testing.T) {
+func TestError_WithoutACauseHasAText(t *testing.T) {
 	t.Parallel()
 	err := &steadyhttp.Error{Method: "GET", URL: target, Attempts: 1, Stopped: steadyhttp.StopBudgetExhausted}
 	assert.EqualError(t, err, "steadyhttp: GET "+target+" failed after 1 attempt (budget_exhausted)")
@@ -125,7 +125,7 @@ func TestErrorWithoutACauseHasAText(t *testing.T) {
 	assert.NoError(t, errors.Unwrap(err))
 }
 
-func TestErrorIsTemporaryByItsClass(t *testing.T) {
+func TestError_IsTemporaryByItsClass(t *testing.T) {
 	t.Parallel()
 	for class := steadyhttp.Unclassified; class <= steadyhttp.Canceled; class++ {
 		want := class == steadyhttp.Transient || class == steadyhttp.Unprocessed || class == steadyhttp.Throttled

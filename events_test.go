@@ -39,7 +39,7 @@ func (d *diary) observe(_ context.Context, e steadyhttp.Event) {
 	d.lines = append(d.lines, line)
 }
 
-func TestObserverSeesEveryStep(t *testing.T) {
+func TestObserver_SeesEveryStep(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		steps   []step
@@ -76,7 +76,7 @@ func TestObserverSeesEveryStep(t *testing.T) {
 	}
 }
 
-func TestObserverSeesARejectionAsAGiveUpWithoutAnAttempt(t *testing.T) {
+func TestObserver_SeesARejectionAsAGiveUpWithoutAnAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var seen diary
@@ -88,7 +88,7 @@ func TestObserverSeesARejectionAsAGiveUpWithoutAnAttempt(t *testing.T) {
 	})
 }
 
-func TestEventsCarryTheCallersRequestAndContext(t *testing.T) {
+func TestEvent_CarriesTheCallersRequestAndContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
@@ -108,7 +108,7 @@ func TestEventsCarryTheCallersRequestAndContext(t *testing.T) {
 	})
 }
 
-func TestWaitInTheEventIsTheWait(t *testing.T) {
+func TestEvent_WaitIsTheRealWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var announced time.Duration
@@ -124,7 +124,7 @@ func TestWaitInTheEventIsTheWait(t *testing.T) {
 	})
 }
 
-func TestObserverThatPanicsLeaksNothing(t *testing.T) {
+func TestObserver_ThatPanicsLeaksNothing(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []steadyhttp.EventKind{steadyhttp.EventAttempt, steadyhttp.EventRetry, steadyhttp.EventEnd} {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -143,7 +143,7 @@ func TestObserverThatPanicsLeaksNothing(t *testing.T) {
 	}
 }
 
-func TestObserverMayCallTheClient(t *testing.T) {
+func TestObserver_MayCallTheClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var transport *steadyhttp.Transport
@@ -159,7 +159,7 @@ func TestObserverMayCallTheClient(t *testing.T) {
 	})
 }
 
-func TestEventsHaveNames(t *testing.T) {
+func TestEvent_KindsHaveNames(t *testing.T) {
 	t.Parallel()
 	var names []string
 	for kind := steadyhttp.EventKind(0); kind <= steadyhttp.EventBreaker+1; kind++ {
@@ -168,7 +168,7 @@ func TestEventsHaveNames(t *testing.T) {
 	assert.Equal(t, []string{"none", "attempt", "retry", "end", "breaker", "5"}, names)
 }
 
-func TestGiveUpAfterAWaitStillTellsTheLastStatus(t *testing.T) {
+func TestEvent_GiveUpAfterAWaitHasTheLastStatus(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -182,7 +182,7 @@ func TestGiveUpAfterAWaitStillTellsTheLastStatus(t *testing.T) {
 	})
 }
 
-func TestGiveUpAfterARejectedResendTellsOfTheLastAttempt(t *testing.T) {
+func TestEvent_GiveUpAfterARejectedRetryIsOfTheLastAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

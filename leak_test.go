@@ -75,7 +75,7 @@ func goroutinesOf(text string) (found []string) {
 	return found
 }
 
-func TestGoroutineThatIsLeftBehindIsFound(t *testing.T) {
+func TestLeak_GoroutineThatIsLeftBehindIsFound(t *testing.T) {
 	t.Parallel()
 	end := make(chan struct{})
 	go func() {
@@ -92,7 +92,7 @@ func TestGoroutineThatIsLeftBehindIsFound(t *testing.T) {
 var underRace bool
 
 // Not parallel: the heap is everybody's.
-func TestHeapIsAfterAMillionCallsAsBefore(t *testing.T) {
+func TestLeak_HeapIsTheSameAfterAMillionCalls(t *testing.T) {
 	most, err := http.NewRequest(http.MethodGet, target, nil)
 	require.NoError(t, err)
 	all := append(manyOrigins(t, 1000), most)

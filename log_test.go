@@ -40,7 +40,7 @@ func (j *journal) lines() []string {
 	return slices.DeleteFunc(strings.Split(j.String(), "\n"), func(line string) bool { return line == "" })
 }
 
-func TestLogHasOneLineForEachDecisionWithItsReason(t *testing.T) {
+func TestLog_HasOneLineForEachDecisionWithItsReason(t *testing.T) {
 	t.Parallel()
 	const common = "origin=https://api.example.com:443 method=GET url=https://api.example.com/things "
 	wait := constantly(3 * time.Second)
@@ -89,7 +89,7 @@ func TestLogHasOneLineForEachDecisionWithItsReason(t *testing.T) {
 	}
 }
 
-func TestServiceInHealthLogsNothingAboveDebug(t *testing.T) {
+func TestLog_HealthyServiceLogsNothingAboveDebug(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var written journal
@@ -113,7 +113,7 @@ func TestServiceInHealthLogsNothingAboveDebug(t *testing.T) {
 	})
 }
 
-func TestGiveUpIsAWarningUnlessNothingIsWrongWithTheServer(t *testing.T) {
+func TestLog_GiveUpIsAWarningUnlessTheServerIsHealthy(t *testing.T) {
 	t.Parallel()
 	for class := steadyhttp.Unclassified; class <= steadyhttp.Canceled; class++ {
 		for reason := steadyhttp.StopNotRetryable; reason <= steadyhttp.StopNoRetry; reason++ {
@@ -129,7 +129,7 @@ func TestGiveUpIsAWarningUnlessNothingIsWrongWithTheServer(t *testing.T) {
 	}
 }
 
-func TestLogObserverDoesNothingForARecordThatNobodyWants(t *testing.T) { // not parallel: AllocsPerRun counts everybody's
+func TestLog_DisabledLevelCostsNothing(t *testing.T) { // not parallel: AllocsPerRun counts everybody's
 	var written journal
 	observe := steadyhttp.LogObserver(written.logger(slog.LevelWarn))
 	event := steadyhttp.Event{Kind: steadyhttp.EventAttempt, Request: get(t), Origin: origin, Err: errReset}
@@ -151,7 +151,7 @@ func (a aware) Handle(ctx context.Context, record slog.Record) error {
 	return a.Handler.Handle(ctx, record)
 }
 
-func TestLogObserverHandsTheCallsContextOn(t *testing.T) {
+func TestLog_PassesTheCallsContextOn(t *testing.T) {
 	t.Parallel()
 	var seen []any
 	observe := steadyhttp.LogObserver(slog.New(aware{slog.DiscardHandler, &seen}))
@@ -163,13 +163,13 @@ func TestLogObserverHandsTheCallsContextOn(t *testing.T) {
 	assert.Equal(t, []any{"mine"}, seen)
 }
 
-func TestNilLoggerIsRefused(t *testing.T) {
+func TestLog_NilLoggerIsRefused(t *testing.T) {
 	t.Parallel()
 	_, err := steadyhttp.NewClient(steadyhttp.WithObserver(steadyhttp.LogObserver(nil)))
 	assert.EqualError(t, err, "steadyhttp: WithObserver: nil is invalid: want a function")
 }
 
-func TestEventIsLoggedAsAGroupInAnyHandler(t *testing.T) {
+func TestLog_EventIsAGroupInAnyHandler(t *testing.T) {
 	t.Parallel()
 	event := steadyhttp.Event{
 		Kind: steadyhttp.EventEnd, Request: get(t), Origin: origin, Attempt: 2, Class: steadyhttp.Unprocessed,
@@ -217,7 +217,7 @@ func tables(t *testing.T, document string) map[string][][]string {
 	return found
 }
 
-func TestDocumentHasEveryLogKeyAndWhereItIs(t *testing.T) {
+func TestLog_DocumentHasEveryKeyAndWhereItIs(t *testing.T) {
 	t.Parallel()
 	documented := make(map[string][]string)
 	for _, row := range tables(t, "docs/observability.md")["key"] {
@@ -245,7 +245,7 @@ func TestDocumentHasEveryLogKeyAndWhereItIs(t *testing.T) {
 	assert.Equal(t, documented, written)
 }
 
-func TestDocumentHasEveryKindClassReasonAndState(t *testing.T) {
+func TestLog_DocumentHasEveryKindClassReasonAndState(t *testing.T) {
 	t.Parallel()
 	content, err := os.ReadFile("docs/observability.md")
 	require.NoError(t, err)

@@ -105,7 +105,7 @@ func (s *scene) call(t *testing.T, transport *steadyhttp.Transport, start time.T
 	}
 }
 
-func TestMisbehavingObserverBreaksNoInvariant(t *testing.T) {
+func TestObserver_ThatMisbehavesBreaksNoInvariant(t *testing.T) {
 	t.Parallel()
 	for name, misbehave := range misbehaviours {
 		for _, kind := range []steadyhttp.EventKind{steadyhttp.EventAttempt, steadyhttp.EventEnd, steadyhttp.EventBreaker} {
@@ -135,7 +135,7 @@ func TestMisbehavingObserverBreaksNoInvariant(t *testing.T) {
 }
 
 // The retries have a scene of their own, where bodies can be sent again.
-func TestMisbehavingObserverOfRetriesBreaksNoInvariant(t *testing.T) {
+func TestObserver_ThatMisbehavesOnRetriesBreaksNoInvariant(t *testing.T) {
 	t.Parallel()
 	for name, misbehave := range misbehaviours {
 		t.Run(name, func(t *testing.T) {
@@ -191,7 +191,7 @@ func replayed(t *testing.T) (*http.Request, *[]*body) {
 	return r, &bodies
 }
 
-func TestBlockedObserverHoldsNobodyElseUp(t *testing.T) {
+func TestObserver_ThatBlocksDelaysNoOtherCall(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []steadyhttp.EventKind{steadyhttp.EventAttempt, steadyhttp.EventRetry, steadyhttp.EventEnd, steadyhttp.EventBreaker} {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -222,7 +222,7 @@ func TestBlockedObserverHoldsNobodyElseUp(t *testing.T) {
 	}
 }
 
-func TestDeadlineHoldsWhileAnObserverBlocks(t *testing.T) {
+func TestObserver_ThatBlocksDoesNotDelayTheDeadline(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		kind steadyhttp.EventKind
@@ -252,7 +252,7 @@ func TestDeadlineHoldsWhileAnObserverBlocks(t *testing.T) {
 	}
 }
 
-func TestTimeOfAnObserverIsNotTheAttempts(t *testing.T) {
+func TestObserver_TimeIsNotTheAttempts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var took []string

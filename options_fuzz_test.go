@@ -157,7 +157,7 @@ func playOptions(t *testing.T, bytes []byte) {
 	synctest.Test(t, d.check)
 }
 
-func TestAnyOptionsAreRefusedByNameOrWork(t *testing.T) {
+func TestOptions_AnyAreRefusedByNameOrWork(t *testing.T) {
 	t.Parallel()
 	explore(t, 1000, 100, playOptions)
 }

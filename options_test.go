@@ -13,7 +13,7 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-func TestInvalidValuesAreNamed(t *testing.T) {
+func TestOptions_InvalidValuesAreNamed(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		option steadyhttp.Option
@@ -62,7 +62,7 @@ func TestInvalidValuesAreNamed(t *testing.T) {
 	}
 }
 
-func TestEveryInvalidValueIsInOneError(t *testing.T) {
+func TestOptions_EveryInvalidValueIsInOneError(t *testing.T) {
 	t.Parallel()
 	client, err := steadyhttp.NewClient(steadyhttp.WithMaxAttempts(0), steadyhttp.WithOriginLimit(-7), nil)
 	assert.Nil(t, client)
@@ -74,7 +74,7 @@ func TestEveryInvalidValueIsInOneError(t *testing.T) {
 	assert.Error(t, err)
 }
 
-func TestBreakerThatCouldNeverOpenIsAnError(t *testing.T) {
+func TestOptions_BreakerThatCouldNeverOpenIsAnError(t *testing.T) {
 	t.Parallel()
 	never := []steadyhttp.Option{steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutiveFailures(0, 0)}
 	_, err := steadyhttp.NewTransport(nil, never...)
@@ -83,7 +83,7 @@ func TestBreakerThatCouldNeverOpenIsAnError(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-func TestTimeoutNeedsAClient(t *testing.T) {
+func TestOptions_TimeoutNeedsAClient(t *testing.T) {
 	t.Parallel()
 	_, err := steadyhttp.NewTransport(nil, steadyhttp.WithTimeout(time.Second))
 	assert.ErrorContains(t, err, "WithTimeout: 1s")
@@ -91,7 +91,7 @@ func TestTimeoutNeedsAClient(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-func TestNilBaseInDisguiseIsAnError(t *testing.T) {
+func TestOptions_TypedNilBaseIsAnError(t *testing.T) {
 	t.Parallel()
 	_, err := steadyhttp.NewTransport((*http.Transport)(nil))
 	assert.ErrorContains(t, err, "nil *http.Transport")
@@ -99,14 +99,14 @@ func TestNilBaseInDisguiseIsAnError(t *testing.T) {
 	assert.ErrorContains(t, err, "nil *http.Transport")
 }
 
-func TestLaterOptionCounts(t *testing.T) {
+func TestOptions_LaterCounts(t *testing.T) {
 	t.Parallel()
 	server := scripted(status(503))
 	sendMany(t, newTransport(t, server, steadyhttp.WithMaxAttempts(7), steadyhttp.WithMaxAttempts(1)), 1)
 	server.AssertAttempts(t, 1)
 }
 
-func TestLimitsMayBeExtreme(t *testing.T) {
+func TestOptions_LimitsMayBeExtreme(t *testing.T) {
 	t.Parallel()
 	server := scripted(status(503))
 	transport := newTransport(t, server,
@@ -121,13 +121,13 @@ func TestLimitsMayBeExtreme(t *testing.T) {
 	server.AssertAttempts(t, 2)
 }
 
-func TestLaterBudgetOptionCounts(t *testing.T) {
+func TestOptions_LaterBudgetCounts(t *testing.T) {
 	t.Parallel()
 	play{options: unbroken(steadyhttp.WithoutRetryBudget(), steadyhttp.WithRetryBudget(0, 2)), steps: []step{status(503)},
 		attempts: 3, status: 503, stopped: steadyhttp.StopBudgetExhausted}.run(t)
 }
 
-func TestEveryInvalidArgumentIsNamed(t *testing.T) {
+func TestOptions_EveryInvalidArgumentIsNamed(t *testing.T) {
 	t.Parallel()
 	_, err := steadyhttp.NewTransport((*http.Transport)(nil), steadyhttp.WithMaxAttempts(0), steadyhttp.WithRetryBudget(-1, 0))
 	for _, want := range []string{"WithMaxAttempts: 0", "WithRetryBudget: -1", "WithRetryBudget: 0", "nil *http.Transport"} {

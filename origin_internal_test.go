@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestForgottenOriginStaysForgotten(t *testing.T) {
+func TestRegistry_ForgottenOriginStaysForgotten(t *testing.T) {
 	t.Parallel()
 	o := &origin{}
 	assert.True(t, o.forget(0))
@@ -18,7 +18,7 @@ func TestForgottenOriginStaysForgotten(t *testing.T) {
 	assert.EqualValues(t, forgotten, o.calls.Load())
 }
 
-func TestRegistryHoldsOnToNoURL(t *testing.T) {
+func TestRegistry_KeepsNoURL(t *testing.T) {
 	t.Parallel()
 	c, err := newConfig(nil)
 	assert.NoError(t, err)

@@ -18,7 +18,7 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-func TestOriginIsSchemeHostAndPort(t *testing.T) {
+func TestOrigin_IsSchemeHostAndPort(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
 		"https://api.example.com/a?b":           "https://api.example.com:443",
@@ -45,7 +45,7 @@ func TestOriginIsSchemeHostAndPort(t *testing.T) {
 	}
 }
 
-func TestOriginKeySaysWhatSharesABreaker(t *testing.T) {
+func TestOrigin_KeyDecidesWhatSharesABreaker(t *testing.T) {
 	t.Parallel()
 	transport := newTransport(t, scripted(status(200)), steadyhttp.WithOriginKey(func(r *http.Request) string {
 		return r.Header.Get("Tenant")
@@ -61,7 +61,7 @@ func TestOriginKeySaysWhatSharesABreaker(t *testing.T) {
 	}, transport.Breakers())
 }
 
-func TestOriginKeyThatPanicsLeaksNoBody(t *testing.T) {
+func TestOrigin_KeyThatPanicsLeaksNoBody(t *testing.T) {
 	t.Parallel()
 	transport := newTransport(t, scripted(status(200)), steadyhttp.WithOriginKey(func(*http.Request) string { panic("key") }))
 	source := text("payload")
@@ -99,7 +99,7 @@ func failingHosts(hosts ...string) step {
 	})
 }
 
-func TestRegistryIsBoundedAndAnOpenBreakerSurvives(t *testing.T) {
+func TestRegistry_IsBoundedAndAnOpenBreakerSurvives(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport := newTransport(t, failingHosts("down.example.com"), single(steadyhttp.WithBreakerOpenFor(time.Hour))...)
@@ -115,7 +115,7 @@ func TestRegistryIsBoundedAndAnOpenBreakerSurvives(t *testing.T) {
 }
 
 // Not parallel: the heap is everybody's.
-func TestAnOriginTakesAtMostAKibibyteAndMemoryIsFlatPastTheLimit(t *testing.T) {
+func TestRegistry_OriginTakesAKibibyteAndMemoryIsFlatPastTheLimit(t *testing.T) {
 	transport := newTransport(t, function(failingSome), single()...)
 	visit(t, transport, "warm.example.com")
 	visits := 0
@@ -149,7 +149,7 @@ func heap() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-func TestUsedOriginsAreForgottenLast(t *testing.T) {
+func TestRegistry_ForgetsUsedOriginsLast(t *testing.T) {
 	t.Parallel()
 	transport := newTransport(t, status(200), steadyhttp.WithOriginLimit(3))
 	for i := range 100 {
@@ -160,7 +160,7 @@ func TestUsedOriginsAreForgottenLast(t *testing.T) {
 	assert.Len(t, transport.Breakers(), 3)
 }
 
-func TestOriginWithFailuresToRememberSurvives(t *testing.T) {
+func TestRegistry_OriginWithFailuresSurvives(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport := newTransport(t, failingHosts("flaky.example.com"), single(steadyhttp.WithOriginLimit(2))...)
@@ -177,7 +177,7 @@ func TestOriginWithFailuresToRememberSurvives(t *testing.T) {
 	})
 }
 
-func TestOriginWithASpentBudgetIsNotForgottenBeforeItIsFullAgain(t *testing.T) {
+func TestRegistry_OriginWithASpentBudgetIsKeptUntilItIsFull(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503))
@@ -190,7 +190,7 @@ func TestOriginWithASpentBudgetIsNotForgottenBeforeItIsFullAgain(t *testing.T) {
 	})
 }
 
-func TestOriginWithACallUnderWayIsNotForgotten(t *testing.T) {
+func TestRegistry_OriginWithARunningCallIsKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow := func(r *http.Request) (*http.Response, error) {
@@ -215,7 +215,7 @@ func TestOriginWithACallUnderWayIsNotForgotten(t *testing.T) {
 	})
 }
 
-func TestOriginsBeyondAFullRegistryShareOneBudgetAndHaveNoBreaker(t *testing.T) {
+func TestRegistry_OriginsBeyondItShareABudgetAndHaveNoBreaker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport := newTransport(t, status(503), single(steadyhttp.WithOriginLimit(1), steadyhttp.WithBreakerOpenFor(time.Hour))...)
@@ -240,7 +240,7 @@ func TestOriginsBeyondAFullRegistryShareOneBudgetAndHaveNoBreaker(t *testing.T) 
 	})
 }
 
-func TestFullRegistryOfHealthyOriginsMakesRoomAtOnce(t *testing.T) {
+func TestRegistry_FullOfHealthyOriginsMakesRoomAtOnce(t *testing.T) {
 	t.Parallel()
 	transport := newTransport(t, status(200))
 	for i := range 1024 {
@@ -250,7 +250,7 @@ func TestFullRegistryOfHealthyOriginsMakesRoomAtOnce(t *testing.T) {
 	assert.Contains(t, states(transport), "https://new.example.com:443")
 }
 
-func TestOriginIsForgottenOnceItsBudgetIsFullAgain(t *testing.T) {
+func TestRegistry_OriginIsForgottenOnceItsBudgetIsFull(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503))
@@ -267,7 +267,7 @@ func TestOriginIsForgottenOnceItsBudgetIsFullAgain(t *testing.T) {
 	})
 }
 
-func TestOftenUsedOriginIsNeverForgotten(t *testing.T) {
+func TestRegistry_OftenUsedOriginIsNeverForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport := newTransport(t, status(200), steadyhttp.WithOriginLimit(3))
@@ -285,7 +285,7 @@ func TestOftenUsedOriginIsNeverForgotten(t *testing.T) {
 	})
 }
 
-func TestManyFirstCallsToAnOriginShareOneBreaker(t *testing.T) {
+func TestRegistry_FirstCallsAtOnceShareOneBreaker(t *testing.T) {
 	t.Parallel()
 	transport := newTransport(t, status(200), steadyhttp.WithOriginLimit(1<<20))
 	const hosts, callers = 500, 8
@@ -304,7 +304,7 @@ func TestManyFirstCallsToAnOriginShareOneBreaker(t *testing.T) {
 	assert.Len(t, transport.Breakers(), hosts)
 }
 
-func TestTheOneOriginThatCanBeForgottenIsFound(t *testing.T) {
+func TestRegistry_FindsTheOneOriginToForget(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport := newTransport(t, function(func(r *http.Request) (*http.Response, error) {
@@ -323,7 +323,7 @@ func TestTheOneOriginThatCanBeForgottenIsFound(t *testing.T) {
 	})
 }
 
-func TestSchemeIsSpelledAnyWay(t *testing.T) {
+func TestOrigin_SchemeMayBeInAnyCase(t *testing.T) {
 	t.Parallel()
 	transport := newTransport(t, scripted(status(200)))
 	r := get(t)
@@ -333,7 +333,7 @@ func TestSchemeIsSpelledAnyWay(t *testing.T) {
 	assert.Equal(t, origin, breaker(t, transport).Origin)
 }
 
-func TestManyCallersMeetNewOriginsAtOnce(t *testing.T) {
+func TestRegistry_ManyCallersMeetNewOriginsAtOnce(t *testing.T) {
 	t.Parallel()
 	const callers, hosts = 8, 500
 	transport := newTransport(t, status(200), steadyhttp.WithOriginLimit(callers*hosts))
@@ -349,7 +349,7 @@ func TestManyCallersMeetNewOriginsAtOnce(t *testing.T) {
 	assert.Len(t, transport.Breakers(), callers*hosts)
 }
 
-func TestHostsThatDiedLongAgoDoNotDisarmTheTransport(t *testing.T) {
+func TestRegistry_HostsThatDiedLongAgoLeaveRoomForNewOnes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport := newTransport(t, fail(dial(syscall.ECONNREFUSED)), steadyhttp.WithOriginLimit(16))
@@ -364,7 +364,7 @@ func TestHostsThatDiedLongAgoDoNotDisarmTheTransport(t *testing.T) {
 	})
 }
 
-func TestOpenBreakerFitsIntoAKibibyte(t *testing.T) { // not parallel: the heap is everybody's
+func TestRegistry_OpenBreakerFitsIntoAKibibyte(t *testing.T) { // not parallel: the heap is everybody's
 	const origins = 20_000
 	transport := newTransport(t, status(503), single(steadyhttp.WithOriginLimit(origins), steadyhttp.WithBreakerConsecutiveFailures(1, 0))...)
 	var before, after runtime.MemStats

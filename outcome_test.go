@@ -38,7 +38,7 @@ import (
 // patience is what the tests give a server that will not answer.
 const patience = 30 * time.Millisecond
 
-func TestAnswerBelow400IsASuccess(t *testing.T) {
+func TestWire_ResponseBelow400IsASuccess(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{200, 201, 202, 203, 204, 206, 226, 299, 300, 301, 302, 303, 304, 307, 308, 399} {
 		t.Run(strconv.Itoa(code), func(t *testing.T) {
@@ -54,7 +54,7 @@ func TestAnswerBelow400IsASuccess(t *testing.T) {
 	}
 }
 
-func TestInformationalAnswerComesBeforeTheFinalOne(t *testing.T) {
+func TestWire_InformationalResponseComesBeforeTheFinalOne(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
 		server := serveWire(t, speaking(spoken), func(w http.ResponseWriter, _ *http.Request) {
@@ -74,7 +74,7 @@ func TestInformationalAnswerComesBeforeTheFinalOne(t *testing.T) {
 	})
 }
 
-func TestClientFaultIsNeverRetried(t *testing.T) {
+func TestWire_ClientFaultIsNeverRetried(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{
 		400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 418,
@@ -93,7 +93,7 @@ func TestClientFaultIsNeverRetried(t *testing.T) {
 	}
 }
 
-func TestThrottledPostIsResentAfterRetryAfter(t *testing.T) {
+func TestRetryAfter_ThrottledPostIsRetriedAfterIt(t *testing.T) {
 	t.Parallel()
 	for name, asked := range map[string]struct {
 		header string
@@ -116,7 +116,7 @@ func TestThrottledPostIsResentAfterRetryAfter(t *testing.T) {
 	}
 }
 
-func TestThrottledWithoutUsableRetryAfterIsReturned(t *testing.T) {
+func TestRetryAfter_ThrottledWithoutAUsableOneIsReturned(t *testing.T) {
 	t.Parallel()
 	for name, header := range map[string][]string{
 		"absent":   nil,
@@ -135,7 +135,7 @@ func TestThrottledWithoutUsableRetryAfterIsReturned(t *testing.T) {
 	}
 }
 
-func TestTransientAnswerIsRetriedIfIdempotent(t *testing.T) {
+func TestWire_TransientResponseIsRetriedIfIdempotent(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{
 		500, 502, 503, 504, 509, 512, 520, 521, 522, 523, 524, 525, 527, 529, 530, 598, 599, 600, 999,
@@ -153,7 +153,7 @@ func TestTransientAnswerIsRetriedIfIdempotent(t *testing.T) {
 	}
 }
 
-func TestTransientAnswerToAPostIsReturned(t *testing.T) {
+func TestWire_TransientResponseToAPostIsReturned(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{500, 502, 503, 504, 529} {
 		t.Run(strconv.Itoa(code), func(t *testing.T) {
@@ -169,7 +169,7 @@ func TestTransientAnswerToAPostIsReturned(t *testing.T) {
 	}
 }
 
-func TestLastTransientAnswerIsReturnedUnread(t *testing.T) {
+func TestWire_LastTransientResponseIsReturnedUnread(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
 		server := serveWire(t, speaking(spoken), reply(503))
@@ -182,7 +182,7 @@ func TestLastTransientAnswerIsReturnedUnread(t *testing.T) {
 }
 
 // RFC 9110 §15 asks to treat a code outside 100–599 as a 5xx.
-func TestStatusBelow100IsTransient(t *testing.T) {
+func TestWire_StatusBelow100IsTransient(t *testing.T) {
 	t.Parallel()
 	for _, code := range []string{"000", "042", "099"} {
 		t.Run(code, func(t *testing.T) {
@@ -197,7 +197,7 @@ func TestStatusBelow100IsTransient(t *testing.T) {
 	}
 }
 
-func TestPermanentAnswerIsReturnedAtOnceByAHealthyServer(t *testing.T) {
+func TestWire_PermanentResponseIsReturnedAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{501, 505, 506, 507, 508, 510, 511, 526} {
 		t.Run(strconv.Itoa(code), func(t *testing.T) {
@@ -213,7 +213,7 @@ func TestPermanentAnswerIsReturnedAtOnceByAHealthyServer(t *testing.T) {
 	}
 }
 
-func TestPostIsResentAfterFailedDial(t *testing.T) {
+func TestWire_PostIsRetriedAfterAFailedDial(t *testing.T) {
 	t.Parallel()
 	for name, otherwise := range map[string]func(*testing.T) dialFunc{
 		"refused": func(t *testing.T) dialFunc {
@@ -239,7 +239,7 @@ func TestPostIsResentAfterFailedDial(t *testing.T) {
 	}
 }
 
-func TestPostIsResentWhenTheProxyRefusesTheConnection(t *testing.T) {
+func TestProxy_PostIsRetriedIfTheProxyRefusesTheConnection(t *testing.T) {
 	t.Parallel()
 	server := serveWire(t, plainly, echo)
 	proxy := &url.URL{Scheme: "http", Host: refusing(t)}
@@ -255,7 +255,7 @@ func TestPostIsResentWhenTheProxyRefusesTheConnection(t *testing.T) {
 	assert.Equal(t, steadyhttp.Unprocessed, steadyhttp.Classify(nil, nil, call.Attempts[0].Err))
 }
 
-func TestRefusedDialIsFoundInTheErrorAfterTheLastAttempt(t *testing.T) {
+func TestWire_RefusedDialIsInTheErrorAfterTheLastAttempt(t *testing.T) {
 	t.Parallel()
 	transport := overWire(t, &http.Transport{}, steadyhttp.WithMaxAttempts(3))
 	call := deliver(t, transport, wireRequest(t, http.MethodPost, "http://"+refusing(t), "payload"))
@@ -270,7 +270,7 @@ func TestRefusedDialIsFoundInTheErrorAfterTheLastAttempt(t *testing.T) {
 // cutOffs are ways to hang up on a ClientHello, as a server does that is being restarted.
 var cutOffs = map[string]func(net.Conn){"FIN": readSome, "RST": reset}
 
-func TestPostIsResentWhenTheTLSHandshakeIsCutOff(t *testing.T) {
+func TestTLS_PostIsRetriedIfTheHandshakeIsCutOff(t *testing.T) {
 	t.Parallel()
 	for name, hangUp := range cutOffs {
 		t.Run(name, func(t *testing.T) {
@@ -290,7 +290,7 @@ func TestPostIsResentWhenTheTLSHandshakeIsCutOff(t *testing.T) {
 }
 
 // A warm origin is not watched, so that it costs nothing. That errs on the safe side, and only once.
-func TestCutOffHandshakeToAWarmOriginIsMistakenOnlyOnceAndNeverSentTwice(t *testing.T) {
+func TestTLS_HandshakeCutOffOnAUsedOriginIsMistakenOnlyOnce(t *testing.T) {
 	t.Parallel()
 	server := serveWire(t, securely, echo)
 	hangUp := accept(t, readSome)
@@ -305,7 +305,7 @@ func TestCutOffHandshakeToAWarmOriginIsMistakenOnlyOnceAndNeverSentTwice(t *test
 	assert.EqualValues(t, 2, server.arrived.Load())
 }
 
-func TestPostIsResentWhenTheTLSHandshakeTimesOut(t *testing.T) {
+func TestTLS_PostIsRetriedIfTheHandshakeTimesOut(t *testing.T) {
 	t.Parallel()
 	server := serveWire(t, securely, echo)
 	base := dialing(dialTo(accept(t, readAll)))
@@ -319,7 +319,7 @@ func TestPostIsResentWhenTheTLSHandshakeTimesOut(t *testing.T) {
 
 const closedIdle = "http: server closed idle connection"
 
-func TestPostIsResentOnceTheServerClosedItsIdleConnection(t *testing.T) {
+func TestWire_PostIsRetriedIfTheServerClosedItsIdleConnection(t *testing.T) {
 	t.Parallel()
 	server := serveWire(t, plainly, echo)
 	transport := overWire(t, closingAloud())
@@ -332,7 +332,7 @@ func TestPostIsResentOnceTheServerClosedItsIdleConnection(t *testing.T) {
 	assertCounted(t, transport, 1, 3)
 }
 
-func TestPostIsProcessedOnceHoweverOftenTheServerClosesIdleConnections(t *testing.T) {
+func TestWire_PostIsProcessedOnceIfTheServerClosesIdleConnections(t *testing.T) {
 	t.Parallel()
 	server := serveWire(t, plainly, echo)
 	transport := overWire(t, closingAloud(), unlimited()...)
@@ -348,7 +348,7 @@ func TestPostIsProcessedOnceHoweverOftenTheServerClosesIdleConnections(t *testin
 }
 
 // The error has no type, so Classify goes by its text: this fails when a new Go changes it.
-func TestNetHTTPStillSaysThatTheServerClosedItsIdleConnection(t *testing.T) {
+func TestWire_NetHTTPStillReportsAClosedIdleConnection(t *testing.T) {
 	t.Parallel()
 	server := serveWire(t, plainly, echo)
 	base := closingAloud()
@@ -393,7 +393,7 @@ func (c *loudConn) Close() error {
 
 // net/http resends to a server that refuses streams for 65 s before it gives up, so the time is
 // virtual, and the wire a pipe.
-func TestPostIsResentAfterRefusedStream(t *testing.T) {
+func TestHTTP2_PostIsRetriedAfterARefusedStream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const netHTTP = 8 // times that net/http sends by itself
@@ -411,7 +411,7 @@ func TestPostIsResentAfterRefusedStream(t *testing.T) {
 }
 
 // Without GetBody, net/http gives up at once.
-func TestRefusedStreamOfABodyThatCannotBeReplayedIsReturned(t *testing.T) {
+func TestHTTP2_RefusedStreamIsReturnedIfTheBodyIsNotReplayable(t *testing.T) {
 	t.Parallel()
 	server := serve(t, steadyhttptest.NewTLSServer, steadyhttptest.RefusedStream)
 	transport := overWire(t, server.Client().Transport.(*http.Transport))
@@ -452,7 +452,7 @@ func says(want string) func(*testing.T, error) {
 	return func(t *testing.T, err error) { assert.ErrorContains(t, err, want) }
 }
 
-func TestBrokenAnswerToAGetIsRetried(t *testing.T) {
+func TestWire_BrokenResponseToAGetIsRetried(t *testing.T) {
 	t.Parallel()
 	for name, broken := range brokenAnswers {
 		t.Run(name, func(t *testing.T) {
@@ -469,7 +469,7 @@ func TestBrokenAnswerToAGetIsRetried(t *testing.T) {
 	}
 }
 
-func TestBrokenAnswerToAPostIsAnErrorAtOnce(t *testing.T) {
+func TestWire_BrokenResponseToAPostIsAnErrorAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, broken := range brokenAnswers {
 		t.Run(name, func(t *testing.T) {
@@ -490,7 +490,7 @@ func TestBrokenAnswerToAPostIsAnErrorAtOnce(t *testing.T) {
 }
 
 // The connection was used before, so net/http may know that it is stale, but not that the request was.
-func TestBrokenAnswerOnAUsedConnectionIsRetriedForPutAndNotForPost(t *testing.T) {
+func TestWire_BrokenResponseOnAUsedConnectionIsRetriedForPutOnly(t *testing.T) {
 	t.Parallel()
 	for method, classes := range map[string][]steadyhttp.Class{
 		http.MethodPut:  {steadyhttp.Transient, steadyhttp.Success},
@@ -516,7 +516,7 @@ func aborting(_ http.ResponseWriter, r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-func TestAbortedExchangeIsRetriedForGetAndNotForPost(t *testing.T) {
+func TestWire_AbortedExchangeIsRetriedForGetAndNotForPost(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
 		server := serveWire(t, speaking(spoken), aborting, reply(200), aborting)
@@ -547,7 +547,7 @@ func dialMysteriously(ctx context.Context, network, address string) (net.Conn, e
 	return mysteriousConn{conn}, err
 }
 
-func TestUnknownErrorIsRetriedForGetAndNotForPost(t *testing.T) {
+func TestWire_UnknownErrorIsRetriedForGetAndNotForPost(t *testing.T) {
 	t.Parallel()
 	for method, attempts := range map[string]int{http.MethodGet: 2, http.MethodPost: 1} {
 		t.Run(method, func(t *testing.T) {
@@ -563,7 +563,7 @@ func TestUnknownErrorIsRetriedForGetAndNotForPost(t *testing.T) {
 	}
 }
 
-func TestSilentServerCostsAnAttemptTimeoutAndAGetIsRetried(t *testing.T) {
+func TestAttemptTimeout_SilentServerIsRetriedForGet(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
 		server := serveWire(t, speaking(spoken), silent)
@@ -579,7 +579,7 @@ func TestSilentServerCostsAnAttemptTimeoutAndAGetIsRetried(t *testing.T) {
 	})
 }
 
-func TestSilentServerCostsAnAttemptTimeoutAndAPostIsNotRetried(t *testing.T) {
+func TestAttemptTimeout_SilentServerIsNotRetriedForPost(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
 		server := serveWire(t, speaking(spoken), silent)
@@ -599,7 +599,7 @@ func assertTimedOut(t *testing.T, err error) {
 	assert.True(t, (&url.Error{Op: "Get", URL: "/", Err: err}).Timeout(), "Timeout")
 }
 
-func TestAttemptTimeoutIsATimeoutToTheClient(t *testing.T) {
+func TestAttemptTimeout_IsATimeoutToTheClient(t *testing.T) {
 	t.Parallel()
 	server := serveWire(t, plainly, silent)
 	client, err := steadyhttp.NewClient(brisk(steadyhttp.WithAttemptTimeout(patience), steadyhttp.WithMaxAttempts(2))...)
@@ -612,7 +612,7 @@ func TestAttemptTimeoutIsATimeoutToTheClient(t *testing.T) {
 	assertTimedOut(t, err)
 }
 
-func TestResponseHeaderTimeoutIsTransient(t *testing.T) {
+func TestTimeout_OfTheResponseHeaderIsTransient(t *testing.T) {
 	t.Parallel()
 	server := serveWire(t, plainly, silent, reply(200))
 	transport := overWire(t, &http.Transport{ResponseHeaderTimeout: 100 * time.Millisecond})
@@ -622,7 +622,7 @@ func TestResponseHeaderTimeoutIsTransient(t *testing.T) {
 	assert.ErrorContains(t, call.Attempts[0].Err, "timeout awaiting response headers")
 }
 
-func TestCallersShortDeadlineIsNoOutage(t *testing.T) {
+func TestTimeout_CallersShortDeadlineIsNoOutage(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
 		for name, options := range timedOrNot {
@@ -649,7 +649,7 @@ var timedOrNot = map[string][]steadyhttp.Option{
 	"timed":   {steadyhttp.WithAttemptTimeout(time.Minute)},
 }
 
-func TestClientTimeoutIsNoOutage(t *testing.T) {
+func TestTimeout_OfTheClientIsNoOutage(t *testing.T) {
 	t.Parallel()
 	server := serveWire(t, plainly, silent)
 	client, err := steadyhttp.NewClient(brisk(steadyhttp.WithTimeout(patience))...)
@@ -663,7 +663,7 @@ func TestClientTimeoutIsNoOutage(t *testing.T) {
 	assertCounted(t, client.Transport.(*steadyhttp.Transport), 0, 0)
 }
 
-func TestCallersDeadlineCountsOnceTheServerHadASecond(t *testing.T) {
+func TestTimeout_CallersDeadlineCountsAfterASecond(t *testing.T) {
 	t.Parallel()
 	for waited, failures := range map[time.Duration]int{time.Second - 1: 0, time.Second: 1} {
 		t.Run(waited.String(), func(t *testing.T) {
@@ -684,7 +684,7 @@ func TestCallersDeadlineCountsOnceTheServerHadASecond(t *testing.T) {
 
 var errBored = errors.New("the caller has better things to do")
 
-func TestCallersCancelIsReturnedAndSaysNothingOfTheServer(t *testing.T) {
+func TestCancel_IsReturnedAndNotCounted(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
 		for name, options := range timedOrNot {
@@ -714,7 +714,7 @@ func toldByNetHTTP(spoken *http.Protocols) error {
 	return context.Canceled
 }
 
-func TestRefusedCertificateIsPermanent(t *testing.T) {
+func TestTLS_RefusedCertificateIsPermanent(t *testing.T) {
 	t.Parallel()
 	for name, refused := range map[string]struct {
 		distrust func(*tls.Config)
@@ -748,7 +748,7 @@ func isA[E error](err error) bool {
 func farFuture() time.Time { return time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 // In TLS 1.3 the server refuses the client's certificate only after the client has sent its request.
-func TestTLSAlertIsPermanent(t *testing.T) {
+func TestTLS_AlertIsPermanent(t *testing.T) {
 	t.Parallel()
 	for name, refusing := range map[string]*tls.Config{
 		"no common version":         {MinVersion: tls.VersionTLS13},
@@ -779,7 +779,7 @@ func TestTLSAlertIsPermanent(t *testing.T) {
 	}
 }
 
-func TestUnknownNameIsPermanent(t *testing.T) {
+func TestWire_UnknownNameIsPermanent(t *testing.T) {
 	t.Parallel()
 	transport := overWire(t, &http.Transport{DialContext: resolving(t, rcodeNameError)})
 	call := deliver(t, transport, wireRequest(t, http.MethodPost, "http://steady.example", "payload"))
@@ -790,7 +790,7 @@ func TestUnknownNameIsPermanent(t *testing.T) {
 	assertCounted(t, transport, 0, 0)
 }
 
-func TestPlainHTTPFromAnHTTPSPortIsASchemeMismatch(t *testing.T) {
+func TestTLS_PlainHTTPFromAnHTTPSPortIsASchemeMismatch(t *testing.T) {
 	t.Parallel()
 	server := serveWire(t, plainly, echo)
 	base := &http.Transport{}
@@ -803,7 +803,7 @@ func TestPlainHTTPFromAnHTTPSPortIsASchemeMismatch(t *testing.T) {
 	assertCounted(t, client.Transport.(*steadyhttp.Transport), 0, 0)
 }
 
-func TestSchemeMismatchIsFoundAlsoAfterAResend(t *testing.T) {
+func TestTLS_SchemeMismatchIsFoundAfterARetryToo(t *testing.T) {
 	t.Parallel()
 	server := serveWire(t, plainly, echo)
 	base := dialing(dialTo(refusing(t)))
@@ -815,7 +815,7 @@ func TestSchemeMismatchIsFoundAlsoAfterAResend(t *testing.T) {
 	assertCounted(t, client.Transport.(*steadyhttp.Transport), 1, 1) // the refused dial
 }
 
-func TestPlainHTTPFromAnHTTPSPortIsPermanent(t *testing.T) {
+func TestTLS_PlainHTTPFromAnHTTPSPortIsPermanent(t *testing.T) {
 	t.Parallel()
 	server := serveWire(t, plainly, echo)
 	transport := overWire(t, &http.Transport{})
@@ -824,7 +824,7 @@ func TestPlainHTTPFromAnHTTPSPortIsPermanent(t *testing.T) {
 	require.IsType(t, tls.RecordHeaderError{}, call.err)
 }
 
-func TestRequestThatNetHTTPRefusesIsPermanent(t *testing.T) {
+func TestValidate_RequestThatNetHTTPRefusesIsPermanent(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*http.Request){
 		"method":        func(r *http.Request) { r.Method = "BAD METHOD" },
@@ -858,7 +858,7 @@ func TestRequestThatNetHTTPRefusesIsPermanent(t *testing.T) {
 
 // What HTTP/1 sends, or the server answers with a 431, HTTP/2 refuses by errors without a type. One caller's
 // header must not open the breaker for all.
-func TestRequestThatOnlyHTTP2RefusesIsPermanent(t *testing.T) {
+func TestValidate_RequestThatOnlyHTTP2RefusesIsPermanent(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*http.Request){
 		"large header":      func(r *http.Request) { r.Header.Set("X-Large", strings.Repeat("x", 100_000)) },
@@ -898,7 +898,7 @@ func (c *closeCounter) Close() error {
 	return c.ReadCloser.Close()
 }
 
-func TestRequestWithoutURLIsRefused(t *testing.T) {
+func TestValidate_RequestWithoutURLIsRefused(t *testing.T) {
 	t.Parallel()
 	transport := overWire(t, &http.Transport{})
 	_, err := transport.RoundTrip(&http.Request{Method: http.MethodGet})
@@ -908,7 +908,7 @@ func TestRequestWithoutURLIsRefused(t *testing.T) {
 
 var errBroken = errors.New("the disk is on fire")
 
-func TestUnreadableRequestBodyIsPermanent(t *testing.T) {
+func TestBody_UnreadableIsPermanent(t *testing.T) {
 	t.Parallel()
 	for _, warm := range []bool{false, true} {
 		for _, readable := range []int{0, 1, 64 << 10} {
@@ -944,7 +944,7 @@ func brokenUpload(t *testing.T, url string, readable int) *http.Request {
 	return r
 }
 
-func TestUnreadableFileIsPermanent(t *testing.T) {
+func TestBody_UnreadableFileIsPermanent(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "upload")
 	require.NoError(t, os.WriteFile(name, []byte("payload"), 0o600))
@@ -966,7 +966,7 @@ func TestUnreadableFileIsPermanent(t *testing.T) {
 	}
 }
 
-func TestPostIsResentWhenThisMachineIsExhaustedAndThatIsNotTheServersFault(t *testing.T) {
+func TestWire_PostIsRetriedAfterLocalExhaustionAndNotCounted(t *testing.T) {
 	t.Parallel()
 	elsewhere := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}} // RFC 5737: nobody's
 	for name, exhausted := range map[string]struct {

@@ -39,7 +39,7 @@ var replayables = map[string]func(*testing.T, context.Context) *http.Request{
 }
 
 // net/http's write loop outlives RoundTrip when the answer comes early: it reads the body on.
-func TestBodyThatIsStillBeingReadIsNotTouchedByTheResend(t *testing.T) {
+func TestReplay_BodyThatIsStillBeingReadIsNotTouched(t *testing.T) {
 	t.Parallel()
 	for name, requested := range replayables {
 		t.Run(name, func(t *testing.T) {
@@ -72,7 +72,7 @@ func TestBodyThatIsStillBeingReadIsNotTouchedByTheResend(t *testing.T) {
 	}
 }
 
-func TestEveryCombinationOfOptionsSendsTheWholeBody(t *testing.T) {
+func TestBody_IsWholeWithAnyCombinationOfOptions(t *testing.T) {
 	t.Parallel()
 	available := []steadyhttp.Option{
 		steadyhttp.WithReplayBuffer(7), // the first one: without it a stream is sent once
@@ -116,7 +116,7 @@ func assertWholeBodies(t *testing.T, requested func(*testing.T, context.Context)
 	}
 }
 
-func TestUploadIsReadAheadNoFurtherThanTheReplayBufferReaches(t *testing.T) {
+func TestReplay_UploadIsReadAheadOnlyUpToTheBuffer(t *testing.T) {
 	t.Parallel()
 	const size = 1 << 20
 	for name, c := range map[string]struct {
@@ -148,7 +148,7 @@ func TestUploadIsReadAheadNoFurtherThanTheReplayBufferReaches(t *testing.T) {
 }
 
 // net/http resends by itself, after a GOAWAY and on a stale connection, from the GetBody of what it got.
-func TestEveryAttemptCanBeReplayedByTheBaseToo(t *testing.T) {
+func TestReplay_BaseMayReplayEveryAttemptToo(t *testing.T) {
 	t.Parallel()
 	for name, requested := range replayables {
 		t.Run(name, func(t *testing.T) {
@@ -172,7 +172,7 @@ func TestEveryAttemptCanBeReplayedByTheBaseToo(t *testing.T) {
 	}
 }
 
-func TestRedirectThatKeepsTheBodySendsItOnEveryAttempt(t *testing.T) {
+func TestBody_RedirectThatKeepsItSendsItOnEveryAttempt(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{307, 308} {
 		synctest.Test(t, func(t *testing.T) {
@@ -190,7 +190,7 @@ func TestRedirectThatKeepsTheBodySendsItOnEveryAttempt(t *testing.T) {
 	}
 }
 
-func TestEmptyBodyStaysNoBodyOnEveryAttempt(t *testing.T) {
+func TestBody_EmptyStaysNoBodyOnEveryAttempt(t *testing.T) {
 	t.Parallel()
 	for name, source := range map[string]io.Reader{
 		"nil": nil, "NoBody": http.NoBody, "an empty string": strings.NewReader(""), "an empty buffer": &bytes.Buffer{},
@@ -216,7 +216,7 @@ func TestEmptyBodyStaysNoBodyOnEveryAttempt(t *testing.T) {
 	}
 }
 
-func TestOneRequestMayBeSentByManyAtOnce(t *testing.T) {
+func TestBody_OneRequestMayBeSentByManyAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var sent atomic.Int64
@@ -241,7 +241,7 @@ func TestOneRequestMayBeSentByManyAtOnce(t *testing.T) {
 	})
 }
 
-func TestDroppedResponseIsDrainedAndClosedBeforeTheWait(t *testing.T) {
+func TestDrain_ResponseIsDrainedAndClosedBeforeTheWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dropped := text(strings.Repeat("unavailable ", 1000))
@@ -262,7 +262,7 @@ func TestDroppedResponseIsDrainedAndClosedBeforeTheWait(t *testing.T) {
 	})
 }
 
-func TestClassifierOwnsNoResponseWhateverItSays(t *testing.T) {
+func TestClassify_ClassifierOwnsNoResponseWhateverItReturns(t *testing.T) {
 	t.Parallel()
 	for class := steadyhttp.Unclassified; class <= steadyhttp.Canceled+1; class++ {
 		for _, code := range []int{200, 404, 429, 501, 503} {
@@ -285,7 +285,7 @@ func TestClassifierOwnsNoResponseWhateverItSays(t *testing.T) {
 	}
 }
 
-func TestClassifierMayReadWhatTheCallerGets(t *testing.T) {
+func TestClassify_ClassifierMayReadTheResponse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var seen []string
@@ -313,7 +313,7 @@ func TestClassifierMayReadWhatTheCallerGets(t *testing.T) {
 }
 
 // Connections to healthy hosts are idle in the same pool.
-func TestFailuresCloseNobodysIdleConnections(t *testing.T) {
+func TestRetry_FailuresCloseNoIdleConnectionsOfOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		base := &closer{Transport: scripted(status(503), fail(errReset), hang)}
@@ -328,7 +328,7 @@ func TestFailuresCloseNobodysIdleConnections(t *testing.T) {
 }
 
 // A caller's context may live as long as the process.
-func TestNoAttemptsContextOutlivesItsCall(t *testing.T) {
+func TestLeak_NoAttemptsContextOutlivesItsCall(t *testing.T) {
 	t.Parallel()
 	for last, step := range map[string]step{"a body": status(200), "no body": status(204)} {
 		t.Run(last, func(t *testing.T) {
@@ -359,7 +359,7 @@ func withPolicy(next policy) steadyhttp.Option {
 	return steadyhttp.WithBackoffPolicy(func() backoff.BackOff { return next })
 }
 
-func TestCancelInAnyCallbackSendsNothingMore(t *testing.T) {
+func TestCancel_InAnyCallbackSendsNothingMore(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		option func(cancel func(), r *http.Request) steadyhttp.Option
@@ -411,7 +411,7 @@ func assertCancelSendsNothing(t *testing.T, option func(func(), *http.Request) s
 	assert.ErrorContains(t, err, "last status 503")
 }
 
-func TestDeadlineDuringAResendLeavesTheLastStatusInTheError(t *testing.T) {
+func TestTimeout_DeadlineDuringARetryLeavesTheLastStatus(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -427,7 +427,7 @@ func TestDeadlineDuringAResendLeavesTheLastStatusInTheError(t *testing.T) {
 	})
 }
 
-func TestDefaultsWaitBeforeEveryResendAndNotInStep(t *testing.T) {
+func TestBackoff_DefaultsWaitBeforeEveryRetryWithJitter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		seen := make(map[time.Duration]bool)
@@ -446,7 +446,7 @@ func TestDefaultsWaitBeforeEveryResendAndNotInStep(t *testing.T) {
 	})
 }
 
-func TestWaitsOfAnyLengthArePositiveAndBounded(t *testing.T) {
+func TestBackoff_WaitsOfAnyLengthArePositiveAndBounded(t *testing.T) {
 	t.Parallel()
 	lengths := []time.Duration{1, 2, 3, time.Millisecond, time.Second + 1, time.Hour, math.MaxInt64 / 4, math.MaxInt64 - 1, math.MaxInt64}
 	for i, initial := range lengths {
@@ -475,7 +475,7 @@ func TestWaitsOfAnyLengthArePositiveAndBounded(t *testing.T) {
 }
 
 // backoff.ExponentialBackOff stops after 15 minutes unless it is told not to.
-func TestAttemptsAreBoundedByNoHiddenClock(t *testing.T) {
+func TestBackoff_HasNoHiddenTimeLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -487,7 +487,7 @@ func TestAttemptsAreBoundedByNoHiddenClock(t *testing.T) {
 	})
 }
 
-func TestTimeoutOfZeroIsNoTimeout(t *testing.T) {
+func TestTimeout_OfZeroIsNone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(after(24*time.Hour, status(503)), after(24*time.Hour, status(200)))
@@ -506,7 +506,7 @@ func TestTimeoutOfZeroIsNoTimeout(t *testing.T) {
 	})
 }
 
-func TestLongestRetryAfterOfZeroFollowsOnlyNow(t *testing.T) {
+func TestRetryAfter_MaximumOfZeroAllowsOnlyZero(t *testing.T) {
 	t.Parallel()
 	none := []steadyhttp.Option{steadyhttp.WithMaxRetryAfter(0)}
 	runPlays(t, []play{
@@ -520,7 +520,7 @@ func TestLongestRetryAfterOfZeroFollowsOnlyNow(t *testing.T) {
 }
 
 // gobreaker calls back under its lock.
-func TestEveryCallbackMayCallTheTransport(t *testing.T) {
+func TestObserver_EveryCallbackMayCallTheTransport(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var transport *steadyhttp.Transport
@@ -561,7 +561,7 @@ func callingBack(call func()) []steadyhttp.Option {
 	}
 }
 
-func TestHalfOpenDoesNotStickWhateverBecomesOfTheProbe(t *testing.T) {
+func TestBreaker_HalfOpenEndsWhateverTheProbesOutcome(t *testing.T) {
 	t.Parallel()
 	for name, probe := range map[string]step{
 		"200": status(200), "304": status(304), "404": status(404), "429": status(429), "501": status(501), "503": status(503),
@@ -592,7 +592,7 @@ func TestHalfOpenDoesNotStickWhateverBecomesOfTheProbe(t *testing.T) {
 }
 
 // A breaker learns of slow calls only when they end: then it must spare the server the resends at least.
-func TestHangingServerGetsNoSecondWave(t *testing.T) {
+func TestBreaker_HangingServerGetsNoRetries(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -614,7 +614,7 @@ func TestHangingServerGetsNoSecondWave(t *testing.T) {
 	})
 }
 
-func TestCallThatARunningProbeRejectsDoesNotWait(t *testing.T) {
+func TestBreaker_RunningProbeRejectsACallWithoutAWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503), after(30*time.Second, status(200)))
@@ -635,7 +635,7 @@ func TestCallThatARunningProbeRejectsDoesNotWait(t *testing.T) {
 	})
 }
 
-func TestConnectionErrorsOpenTheBreaker(t *testing.T) {
+func TestBreaker_ConnectionErrorsOpenIt(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{
 		"refused": dial(syscall.ECONNREFUSED), "unreachable": dial(syscall.ENETUNREACH), "no name for now": lookup(net.DNSError{IsTemporary: true}),
@@ -695,7 +695,7 @@ func (n *naiveBreaker) status() steadyhttp.BreakerStatus {
 	return steadyhttp.BreakerStatus{Origin: origin, Requests: requests, Failures: failures}
 }
 
-func TestBreakerCountsAsANaiveOneDoes(t *testing.T) {
+func TestBreaker_CountsAsANaiveOneDoes(t *testing.T) {
 	t.Parallel()
 	opened := 0
 	for seed := range uint64(200) {
@@ -743,7 +743,7 @@ func agreeUntilOpen(t *testing.T, random *rand.Rand) (opened bool) {
 	return false
 }
 
-func TestTransportsMadeOfTheSameOptionsShareNothing(t *testing.T) {
+func TestOptions_TransportsOfTheSameOptionsShareNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		options := []steadyhttp.Option{steadyhttp.WithMaxAttempts(100), steadyhttp.WithBackoff(1, 1), steadyhttp.WithBreakerConsecutiveFailures(0, 0)}
@@ -758,7 +758,7 @@ func TestTransportsMadeOfTheSameOptionsShareNothing(t *testing.T) {
 	})
 }
 
-func TestOpenBreakerMovesOnOnlyWithTraffic(t *testing.T) {
+func TestBreaker_OpenChangesStateOnlyWithTraffic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		transport, _ := opened(t, status(200))
@@ -771,7 +771,7 @@ func TestOpenBreakerMovesOnOnlyWithTraffic(t *testing.T) {
 	})
 }
 
-func TestAnyAnswerAfterAResendFillsTheBudget(t *testing.T) {
+func TestBudget_AnyResponseAfterARetryFillsIt(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{200, 404, 501} {
 		synctest.Test(t, func(t *testing.T) {
@@ -793,7 +793,7 @@ func TestAnyAnswerAfterAResendFillsTheBudget(t *testing.T) {
 }
 
 // An origin that a call never leaves can never be forgotten.
-func TestCallLeavesItsOriginOnEveryWayOut(t *testing.T) {
+func TestRegistry_CallReleasesItsOriginOnEveryPath(t *testing.T) {
 	t.Parallel()
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -838,7 +838,7 @@ func aside(f func()) {
 	<-done
 }
 
-func TestSecretsStayOutOfEventsReportsAndErrors(t *testing.T) {
+func TestRedact_SecretsStayOutOfEventsReportsAndErrors(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
@@ -868,7 +868,7 @@ func TestSecretsStayOutOfEventsReportsAndErrors(t *testing.T) {
 }
 
 // Go's log goes to the standard error of the whole process, so a process of its own is listened to.
-func TestNothingIsPrintedUnlessAsked(t *testing.T) {
+func TestLog_NothingIsPrintedUnlessAsked(t *testing.T) {
 	t.Parallel()
 	const marker = "STEADYHTTP_TEST_PRINTS_NOTHING"
 	if os.Getenv(marker) != "" {
@@ -877,7 +877,7 @@ func TestNothingIsPrintedUnlessAsked(t *testing.T) {
 	}
 	program, err := os.Executable()
 	require.NoError(t, err)
-	child := exec.CommandContext(t.Context(), program, "-test.run=^TestNothingIsPrintedUnlessAsked$", "-test.timeout=30s")
+	child := exec.CommandContext(t.Context(), program, "-test.run=^TestLog_NothingIsPrintedUnlessAsked$", "-test.timeout=30s")
 	child.Env = append(os.Environ(), marker+"=1", "GOCOVERDIR="+t.TempDir())
 	printed, err := child.CombinedOutput()
 	require.NoError(t, err)

@@ -17,7 +17,7 @@ func problem(t *testing.T, contentType, content string) *steadyhttp.Problem {
 	return checked(t, answer(400, strings.NewReader(content), "Content-Type", contentType)).Problem
 }
 
-func TestMembersOfAProblemAreReadEachByItself(t *testing.T) {
+func TestProblem_MembersAreReadEachByItself(t *testing.T) {
 	t.Parallel()
 	raw := func(text string) json.RawMessage { return json.RawMessage(text) }
 	for content, want := range map[string]*steadyhttp.Problem{
@@ -36,7 +36,7 @@ func TestMembersOfAProblemAreReadEachByItself(t *testing.T) {
 	}
 }
 
-func TestReferencesInAProblemAreResolvedAgainstTheBareURL(t *testing.T) {
+func TestProblem_ReferencesAreResolvedAgainstTheBareURL(t *testing.T) {
 	t.Parallel()
 	for said, want := range map[string]string{
 		"/types/a":         "https://api.example.com/types/a",
@@ -63,7 +63,7 @@ func TestReferencesInAProblemAreResolvedAgainstTheBareURL(t *testing.T) {
 	}
 }
 
-func TestProblemIsKnownByItsMediaTypeWithWhateverParameters(t *testing.T) {
+func TestProblem_IsKnownByItsMediaTypeWithAnyParameters(t *testing.T) {
 	t.Parallel()
 	for contentType, known := range map[string]bool{
 		"application/problem+json":                      true,
@@ -82,7 +82,7 @@ func TestProblemIsKnownByItsMediaTypeWithWhateverParameters(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotOneWholeObjectIsNoProblem(t *testing.T) {
+func TestProblem_IsExactlyOneWholeObject(t *testing.T) {
 	t.Parallel()
 	for _, content := range []string{
 		"", "null", "[]", `"title"`, "7", `{"title":"T"`, `{"title":"T"} x`, "<html>",
@@ -95,7 +95,7 @@ func TestWhatIsNotOneWholeObjectIsNoProblem(t *testing.T) {
 	assert.Equal(t, "T", problem(t, "application/problem+json", deep).Title)
 }
 
-func TestStatusOnTheWireWinsOverTheProblems(t *testing.T) {
+func TestProblem_StatusOfTheResponseWinsOverItsOwn(t *testing.T) {
 	t.Parallel()
 	failed := checked(t, answer(503, strings.NewReader(`{"status":404}`), "Content-Type", "application/problem+json"))
 	assert.Equal(t, 503, failed.StatusCode)

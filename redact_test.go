@@ -105,7 +105,7 @@ func assertNoSecret(t *testing.T, text string) {
 	}
 }
 
-func TestSecretsStayOutOfWhatIsShownOfAnswers(t *testing.T) {
+func TestRedact_SecretsStayOutOfWhatIsShownOfResponses(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(leaky))
 	defer server.Close()
@@ -124,7 +124,7 @@ func TestSecretsStayOutOfWhatIsShownOfAnswers(t *testing.T) {
 	}
 }
 
-func TestSecretsStayOutOfWhatIsShownOfErrors(t *testing.T) {
+func TestRedact_SecretsStayOutOfWhatIsShownOfErrors(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -160,7 +160,7 @@ func TestSecretsStayOutOfWhatIsShownOfErrors(t *testing.T) {
 }
 
 // A base transport may say in its error what it was sent to, or what it called besides.
-func TestSecretsInABasesErrorsStayOutOfErrorsAndLogs(t *testing.T) {
+func TestRedact_SecretsInABasesErrorsStayOutOfErrorsAndLogs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		base := quiet{func(r *http.Request) (*http.Response, error) {
@@ -178,7 +178,7 @@ func TestSecretsInABasesErrorsStayOutOfErrorsAndLogs(t *testing.T) {
 	})
 }
 
-func TestQueriesOfTwoNestedCallsStayOutOfTheError(t *testing.T) {
+func TestRedact_QueriesOfTwoNestedCallsStayOutOfTheError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		nested := func(secret string) error {
@@ -189,7 +189,7 @@ func TestQueriesOfTwoNestedCallsStayOutOfTheError(t *testing.T) {
 	})
 }
 
-func TestSecretsInTheErrorsOfAnotherCallStayOutToo(t *testing.T) {
+func TestRedact_SecretsInTheErrorsOfAnotherCallStayOutToo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, address := range []string{"https://user:hunter2@auth.example.com/token?client_secret=hunter2", "https://auth.example.com/%zz?hunter2\"", "https://auth.example.com/token?client_secret=correct hunter2"} {
@@ -203,7 +203,7 @@ func TestSecretsInTheErrorsOfAnotherCallStayOutToo(t *testing.T) {
 	})
 }
 
-func TestSecretsInAURLThatAnErrorMerelyMentionsStayOutToo(t *testing.T) {
+func TestRedact_SecretsInAURLThatAnErrorMentionsStayOutToo(t *testing.T) {
 	t.Parallel()
 	for said, shown := range map[string]string{
 		"dialing https://user:hunter2@api.example.com/a?token=hunter2: refused": "dialing https://api.example.com/a: refused",
@@ -218,7 +218,7 @@ func TestSecretsInAURLThatAnErrorMerelyMentionsStayOutToo(t *testing.T) {
 	}
 }
 
-func TestErrorIsOneLine(t *testing.T) {
+func TestRedact_ErrorIsOneLine(t *testing.T) {
 	t.Parallel()
 	_, err := newTransport(t, scripted(fail(errors.Join(errReset, io.EOF)))).RoundTrip(post(t))
 	assert.NotContains(t, err.Error(), "\n")
@@ -226,7 +226,7 @@ func TestErrorIsOneLine(t *testing.T) {
 }
 
 // A proxy's reason, a name in a certificate and an origin's key are other people's words.
-func TestErrorHoldsNothingThatSteersATerminal(t *testing.T) {
+func TestRedact_ErrorHasNoTerminalControlCharacters(t *testing.T) {
 	t.Parallel()
 	const nasty = "a\r\x1b[31mb\u2028c\u202ed\tß"
 	for _, err := range []error{

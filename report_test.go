@@ -14,7 +14,7 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-func TestReportTellsWhatACallTook(t *testing.T) {
+func TestReport_SaysWhatACallTook(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(after(time.Second, status(503)), after(2*time.Second, fail(errReset)), status(200))
@@ -32,7 +32,7 @@ func TestReportTellsWhatACallTook(t *testing.T) {
 	})
 }
 
-func TestReportAppendsOverRedirects(t *testing.T) {
+func TestReport_AppendsOverRedirects(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503), status(302, "Location", "/elsewhere"), status(503), status(200))
@@ -50,7 +50,7 @@ func TestReportAppendsOverRedirects(t *testing.T) {
 	})
 }
 
-func TestNestedReportsAreAllFilledIn(t *testing.T) {
+func TestReport_NestedOnesAreAllFilledIn(t *testing.T) {
 	t.Parallel()
 	transport := newTransport(t, scripted(status(200)))
 	outerContext, outer := steadyhttp.WithReport(t.Context())
@@ -65,7 +65,7 @@ func TestNestedReportsAreAllFilledIn(t *testing.T) {
 	assert.Len(t, other.Attempts, 1)
 }
 
-func TestStopReasonsHaveNames(t *testing.T) {
+func TestReport_StopReasonsHaveNames(t *testing.T) {
 	t.Parallel()
 	var names []string
 	for reason := steadyhttp.StopReason(0); reason <= steadyhttp.StopNoRetry+1; reason++ {
@@ -77,7 +77,7 @@ func TestStopReasonsHaveNames(t *testing.T) {
 	}, names)
 }
 
-func TestStartIsTheAttemptsHoweverLongTheClassifierPonders(t *testing.T) {
+func TestReport_SlowClassifierDoesNotMoveTheStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -92,7 +92,7 @@ func TestStartIsTheAttemptsHoweverLongTheClassifierPonders(t *testing.T) {
 	})
 }
 
-func TestCallsAtOnceMayShareAReport(t *testing.T) {
+func TestReport_CallsAtOnceMayShareOne(t *testing.T) {
 	t.Parallel()
 	transport := newTransport(t, status(200))
 	ctx, report := steadyhttp.WithReport(t.Context())

@@ -46,7 +46,7 @@ func (u untouchable) Write([]byte) (int, error) { u.Error("written"); return 0, 
 
 func (u untouchable) Close() error { u.Error("closed"); return nil }
 
-func TestSuccessIsNoErrorAndIsNotRead(t *testing.T) {
+func TestResponseError_SuccessIsNoneAndIsNotRead(t *testing.T) {
 	t.Parallel()
 	for code := 100; code < 400; code++ {
 		response := answer(code, nil)
@@ -57,7 +57,7 @@ func TestSuccessIsNoErrorAndIsNotRead(t *testing.T) {
 	}
 }
 
-func TestEveryOtherStatusIsAResponseErrorOfItsClass(t *testing.T) {
+func TestResponseError_EveryOtherStatusIsOneOfItsClass(t *testing.T) {
 	t.Parallel()
 	for code := range 1000 {
 		if code >= 100 && code < 400 {
@@ -69,7 +69,7 @@ func TestEveryOtherStatusIsAResponseErrorOfItsClass(t *testing.T) {
 	}
 }
 
-func TestResponseErrorTellsEverythingAboutTheAnswer(t *testing.T) {
+func TestResponseError_HasEverythingAboutTheResponse(t *testing.T) {
 	t.Parallel()
 	response := answer(503, strings.NewReader(`{"title":"Closed","detail":"until noon"}`), "Retry-After", "30",
 		"Content-Type", "application/problem+json", "X-Request-Id", "abc-123")
@@ -83,7 +83,7 @@ func TestResponseErrorTellsEverythingAboutTheAnswer(t *testing.T) {
 	}, steadyhttp.CheckResponse(response))
 }
 
-func TestResponseErrorIsOneLine(t *testing.T) {
+func TestResponseError_IsOneLine(t *testing.T) {
 	t.Parallel()
 	titled := func(title string) *steadyhttp.Problem { return &steadyhttp.Problem{Title: title, Detail: "hunter2"} }
 	for want, failed := range map[string]*steadyhttp.ResponseError{
@@ -99,7 +99,7 @@ func TestResponseErrorIsOneLine(t *testing.T) {
 	}
 }
 
-func TestBodyStaysReadableFromItsStartWhateverItsLength(t *testing.T) {
+func TestResponseError_BodyStaysReadableWhateverItsLength(t *testing.T) {
 	t.Parallel()
 	const limit = 8 << 10
 	for _, length := range []int{0, 1, limit - 1, limit, limit + 1, 1 << 20} {
@@ -125,7 +125,7 @@ func TestBodyStaysReadableFromItsStartWhateverItsLength(t *testing.T) {
 	}
 }
 
-func TestErrorOfReadingABodyComesWhereItCame(t *testing.T) {
+func TestResponseError_ErrorOfReadingTheBodyComesWhereItCame(t *testing.T) {
 	t.Parallel()
 	once := io.MultiReader(strings.NewReader("12345"), iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("67"))))
 	response := answer(500, once) // which goes on behind its error
@@ -137,7 +137,7 @@ func TestErrorOfReadingABodyComesWhereItCame(t *testing.T) {
 	assert.ErrorIs(t, err, iotest.ErrTimeout)
 }
 
-func TestWhatIsNotThereIsNotMissed(t *testing.T) {
+func TestResponseError_MissingPartsAreLeftOut(t *testing.T) {
 	t.Parallel()
 	assert.EqualError(t, steadyhttp.CheckResponse(nil), "steadyhttp: nil Response")
 	assert.EqualError(t, steadyhttp.CheckResponse(&http.Response{StatusCode: 404}), "steadyhttp: answered 404 Not Found after 1 attempt (client fault)")
@@ -151,7 +151,7 @@ func TestWhatIsNotThereIsNotMissed(t *testing.T) {
 	assert.Equal(t, http.NoBody, head.Body)
 }
 
-func TestConnectionBehindA101IsNotTouchedWhateverItsClass(t *testing.T) {
+func TestResponseError_ConnectionOfA101IsNotTouched(t *testing.T) {
 	t.Parallel()
 	connection := untouchable{t}
 	upgraded := func(*http.Request) (*http.Response, error) {
@@ -167,7 +167,7 @@ func as(class steadyhttp.Class) steadyhttp.Option {
 	return steadyhttp.WithClassifier(func(*http.Request, *http.Response, error) steadyhttp.Class { return class })
 }
 
-func TestCheckResponseKeepsTheClassThatTheTransportGave(t *testing.T) {
+func TestResponseError_KeepsTheClassThatTheTransportGave(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		code int
@@ -192,7 +192,7 @@ func TestCheckResponseKeepsTheClassThatTheTransportGave(t *testing.T) {
 	}
 }
 
-func TestClassOfAnotherCallInTheContextDoesNotCount(t *testing.T) {
+func TestResponseError_ClassOfAnotherCallDoesNotCount(t *testing.T) {
 	t.Parallel()
 	first, err := newTransport(t, scripted(status(200)), as(steadyhttp.Permanent)).RoundTrip(get(t))
 	require.NoError(t, err)
@@ -202,7 +202,7 @@ func TestClassOfAnotherCallInTheContextDoesNotCount(t *testing.T) {
 	assert.NoError(t, steadyhttp.CheckResponse(second))
 }
 
-func TestClassifierThatChecksSeesNothingOfAnotherCall(t *testing.T) {
+func TestResponseError_ClassifierThatChecksSeesNoOtherCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		resent, err := newTransport(t, scripted(status(503), status(200)), as(steadyhttp.Unclassified)).RoundTrip(get(t))
@@ -224,7 +224,7 @@ func TestClassifierThatChecksSeesNothingOfAnotherCall(t *testing.T) {
 	})
 }
 
-func TestResponseErrorCountsTheAttempts(t *testing.T) {
+func TestResponseError_CountsTheAttempts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		response, err := newTransport(t, scripted(status(503)), steadyhttp.WithMaxAttempts(3), steadyhttp.WithoutBreaker()).RoundTrip(get(t))
@@ -233,7 +233,7 @@ func TestResponseErrorCountsTheAttempts(t *testing.T) {
 	})
 }
 
-func TestRequestIDIsTheFirstThatLooksLikeOne(t *testing.T) {
+func TestResponseError_RequestIDIsTheFirstThatLooksLikeOne(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 128)
 	for _, c := range []struct {
@@ -269,7 +269,7 @@ func (c checking) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-func TestResponseErrorIsFoundThroughAURLError(t *testing.T) {
+func TestResponseError_IsFoundThroughAURLError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(302, "Location", "/moved?token=hunter2"), status(503), status(404))
@@ -284,7 +284,7 @@ func TestResponseErrorIsFoundThroughAURLError(t *testing.T) {
 	})
 }
 
-func TestResponseErrorOfABaseKeepsItsClass(t *testing.T) {
+func TestResponseError_OfABaseKeepsItsClass(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503), status(404))
@@ -296,7 +296,7 @@ func TestResponseErrorOfABaseKeepsItsClass(t *testing.T) {
 	})
 }
 
-func TestResponseErrorIsLoggedAsAGroup(t *testing.T) {
+func TestResponseError_IsLoggedAsAGroup(t *testing.T) {
 	t.Parallel()
 	failed := &steadyhttp.ResponseError{
 		Method: "GET", URL: "https://a/b", StatusCode: 503, Class: steadyhttp.Transient, Attempts: 4,

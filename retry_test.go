@@ -16,7 +16,7 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-func TestWhatIsSentAgain(t *testing.T) {
+func TestRetry_OnlyWhatIsSafeAndUsefulIsRetried(t *testing.T) {
 	t.Parallel()
 	once := func(options ...steadyhttp.Option) []steadyhttp.Option { return options }
 	runPlays(t, []play{
@@ -103,7 +103,7 @@ func TestWhatIsSentAgain(t *testing.T) {
 	})
 }
 
-func TestEveryIdempotentMethodIsResentAndNoOther(t *testing.T) {
+func TestRetry_EveryIdempotentMethodAndNoOther(t *testing.T) {
 	t.Parallel()
 	for attempts, methods := range map[int][]string{
 		2: {"", "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"}, // RFC 9110 §9.2.2, RFC 10008
@@ -122,7 +122,7 @@ func TestEveryIdempotentMethodIsResentAndNoOther(t *testing.T) {
 	}
 }
 
-func TestNo4xxIsRetried(t *testing.T) {
+func TestRetry_No4xxIsRetried(t *testing.T) {
 	t.Parallel()
 	for code := 400; code < 500; code++ {
 		if code == http.StatusTooManyRequests {
@@ -138,7 +138,7 @@ func TestNo4xxIsRetried(t *testing.T) {
 	}
 }
 
-func TestWaitThatWouldOutlastTheDeadlineIsNotBegun(t *testing.T) {
+func TestRetry_WaitBeyondTheDeadlineIsNotBegun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -153,7 +153,7 @@ func TestWaitThatWouldOutlastTheDeadlineIsNotBegun(t *testing.T) {
 	})
 }
 
-func TestErrorThatTheDeadlineLeavesNoTimeForSaysSo(t *testing.T) {
+func TestRetry_ErrorSaysThatTheDeadlineLeavesNoTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -167,7 +167,7 @@ func TestErrorThatTheDeadlineLeavesNoTimeForSaysSo(t *testing.T) {
 	})
 }
 
-func TestRetryThatIsNotMadeCostsNothing(t *testing.T) {
+func TestRetry_ThatIsNotMadeCostsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503))
@@ -188,7 +188,7 @@ func TestRetryThatIsNotMadeCostsNothing(t *testing.T) {
 	})
 }
 
-func TestFirstOfSeveralReasonsToStopIsTold(t *testing.T) {
+func TestRetry_FirstOfSeveralStopReasonsIsReported(t *testing.T) {
 	t.Parallel()
 	runPlays(t, []play{
 		{name: "NoRetry before the attempts", request: marked(http.MethodGet, steadyhttp.NoRetry), options: single(), steps: []step{status(503)},
@@ -198,7 +198,7 @@ func TestFirstOfSeveralReasonsToStopIsTold(t *testing.T) {
 	})
 }
 
-func TestNoTimeIsSetAsideForABodyThatIsNotThere(t *testing.T) {
+func TestRetry_ReservesNoDrainTimeWithoutABody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
@@ -210,7 +210,7 @@ func TestNoTimeIsSetAsideForABodyThatIsNotThere(t *testing.T) {
 	})
 }
 
-func TestWaitThatEndsAtTheDeadlineIsNotBegun(t *testing.T) {
+func TestRetry_WaitThatEndsAtTheDeadlineIsNotBegun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

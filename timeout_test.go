@@ -16,7 +16,7 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-func TestAttemptTimeoutIsRetriedAndSaysWhatItIs(t *testing.T) {
+func TestAttemptTimeout_IsRetriedAndNamed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(hang, status(200))
@@ -39,7 +39,7 @@ func TestAttemptTimeoutIsRetriedAndSaysWhatItIs(t *testing.T) {
 	})
 }
 
-func TestAttemptTimeoutIsNotTheCallersCancel(t *testing.T) {
+func TestAttemptTimeout_IsNotTheCallersCancel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		// HTTP/2 returns ctx.Err(), which for our timeout is context.Canceled.
@@ -57,7 +57,7 @@ func TestAttemptTimeoutIsNotTheCallersCancel(t *testing.T) {
 	})
 }
 
-func TestCallersEndCountsBeforeTheAttemptTimeout(t *testing.T) {
+func TestAttemptTimeout_CallersCancelComesFirst(t *testing.T) {
 	t.Parallel()
 	errShutdown := errors.New("shutting down")
 	synctest.Test(t, func(t *testing.T) {
@@ -74,7 +74,7 @@ func TestCallersEndCountsBeforeTheAttemptTimeout(t *testing.T) {
 	})
 }
 
-func TestBodyIsReadableAfterTheAttemptTimeout(t *testing.T) {
+func TestAttemptTimeout_BodyIsReadableAfterIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		source := &contextBody{parts: 10, pause: time.Second}
@@ -93,7 +93,7 @@ func TestBodyIsReadableAfterTheAttemptTimeout(t *testing.T) {
 	})
 }
 
-func TestClosingTheBodyReleasesTheAttempt(t *testing.T) {
+func TestAttemptTimeout_ClosingTheBodyReleasesTheAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		source := &contextBody{parts: 10, pause: time.Second}
@@ -136,7 +136,7 @@ func (b *contextBody) Close() error {
 	return nil
 }
 
-func TestResponseThatComesTooLateIsClosed(t *testing.T) {
+func TestAttemptTimeout_ResponseThatComesTooLateIsClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(function(func(r *http.Request) (*http.Response, error) {
@@ -149,7 +149,7 @@ func TestResponseThatComesTooLateIsClosed(t *testing.T) {
 	})
 }
 
-func TestSwitchedProtocolsKeepTheirWriter(t *testing.T) {
+func TestAttemptTimeout_SwitchedProtocolsKeepTheirWriter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		upgraded := &duplex{body: text("")}
@@ -166,7 +166,7 @@ type duplex struct{ *body }
 
 func (duplex) Write(p []byte) (int, error) { return len(p), nil }
 
-func TestPanickingBaseReleasesTheAttempt(t *testing.T) {
+func TestAttemptTimeout_BaseThatPanicsReleasesTheAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var ctx context.Context
@@ -180,7 +180,7 @@ func TestPanickingBaseReleasesTheAttempt(t *testing.T) {
 	})
 }
 
-func TestAttemptTimeoutIsForEachAttempt(t *testing.T) {
+func TestAttemptTimeout_IsForEachAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(after(900*time.Millisecond, status(503)), after(900*time.Millisecond, status(200)))
@@ -191,7 +191,7 @@ func TestAttemptTimeoutIsForEachAttempt(t *testing.T) {
 	})
 }
 
-func TestOldCancelCountsBeforeTheAttemptTimeout(t *testing.T) {
+func TestAttemptTimeout_RequestCancelComesFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cancel := make(chan struct{})
@@ -210,7 +210,7 @@ func TestOldCancelCountsBeforeTheAttemptTimeout(t *testing.T) {
 }
 
 // net/http waits for the body's Read even when the context has ended (golang/go#78555).
-func TestAttemptTimeoutBoundsAnAttemptWhoseBodyBlocks(t *testing.T) {
+func TestAttemptTimeout_BoundsAnAttemptWhoseBodyBlocks(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 	defer server.Close()
@@ -227,7 +227,7 @@ func TestAttemptTimeoutBoundsAnAttemptWhoseBodyBlocks(t *testing.T) {
 	assert.Equal(t, steadyhttp.Transient, report.Attempts[0].Class)
 }
 
-func TestClosingTheBodyReleasesTheAttemptFirst(t *testing.T) {
+func TestAttemptTimeout_ClosingTheBodyReleasesTheAttemptFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		base := function(func(r *http.Request) (*http.Response, error) {
@@ -239,7 +239,7 @@ func TestClosingTheBodyReleasesTheAttemptFirst(t *testing.T) {
 	})
 }
 
-func TestAttemptTimeoutDuringADialIsAnAttemptTimeout(t *testing.T) {
+func TestAttemptTimeout_DuringADialIsAnAttemptTimeout(t *testing.T) {
 	t.Parallel()
 	runPlays(t, []play{{
 		name: "POST", request: payload(http.MethodPost), options: []steadyhttp.Option{steadyhttp.WithAttemptTimeout(time.Second)},

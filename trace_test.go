@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestBodyThatWasReadToItsEndIsNotToBlame(t *testing.T) {
+func TestTrace_BodyThatWasReadToItsEndDidNotFail(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := get(t)
@@ -30,7 +30,7 @@ func TestBodyThatWasReadToItsEndIsNotToBlame(t *testing.T) {
 	})
 }
 
-func TestBodyThatIsClosedUnderItsReaderIsNotToBlame(t *testing.T) {
+func TestTrace_BodyThatIsClosedWhileReadDidNotFail(t *testing.T) {
 	t.Parallel()
 	for _, said := range []error{io.ErrClosedPipe, io.EOF} {
 		synctest.Test(t, func(t *testing.T) {
@@ -56,7 +56,7 @@ func TestBodyThatIsClosedUnderItsReaderIsNotToBlame(t *testing.T) {
 	}
 }
 
-func TestBodyThatIsNotAsLongAsItSaysIsPermanent(t *testing.T) {
+func TestTrace_BodyOfAWrongLengthIsPermanent(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -111,7 +111,7 @@ func unconnected(then step) step {
 	})
 }
 
-func TestResendIsWatchedEvenIfTheServerAnsweredBefore(t *testing.T) {
+func TestTrace_RetryIsTracedEvenOnAUsedOrigin(t *testing.T) {
 	t.Parallel()
 	runPlays(t, []play{{
 		name: "cut-off handshake after a 429", request: payload(http.MethodPost),
@@ -120,7 +120,7 @@ func TestResendIsWatchedEvenIfTheServerAnsweredBefore(t *testing.T) {
 	}})
 }
 
-func TestBodyThatFailsWithAnErrorOfOursIsStillTheCallers(t *testing.T) {
+func TestTrace_BodyThatFailsWithAnErrorOfOursIsTheCallers(t *testing.T) {
 	t.Parallel()
 	elsewhere := &steadyhttp.CircuitOpenError{Origin: "https://elsewhere.example.com:443"}
 	transport := newTransport(t, scripted(status(200)))

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestErrorsOfAConnectionAreNotTheRequests(t *testing.T) {
+func TestValidate_ErrorsOfAConnectionAreNotTheRequests(t *testing.T) {
 	t.Parallel()
 	r := get(t)
 	r.Header["X"] = []string{"a\nb"}
@@ -30,7 +30,7 @@ func TestErrorsOfAConnectionAreNotTheRequests(t *testing.T) {
 	assert.Equal(t, steadyhttp.Unprocessed, steadyhttp.Classify(nil, nil, &net.DNSError{IsTemporary: true}))
 }
 
-func TestRequestWithAControlCharacterIsRefusedBeforeItIsSent(t *testing.T) {
+func TestValidate_ControlCharacterIsRefusedBeforeItIsSent(t *testing.T) {
 	t.Parallel()
 	for name, secure := range map[string]bool{"HTTP/1": false, "HTTP/2": true} {
 		t.Run(name, func(t *testing.T) {
@@ -67,7 +67,7 @@ func TestRequestWithAControlCharacterIsRefusedBeforeItIsSent(t *testing.T) {
 	}
 }
 
-func TestRequestWithATabInItsURLIsPermanent(t *testing.T) {
+func TestValidate_TabInTheURLIsPermanent(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(server.Close)

@@ -351,7 +351,7 @@ func dnsReply(query []byte, rcode byte) []byte {
 
 // The rest is about connections and bodies.
 
-func TestConnectionIsReusedAcrossRetries(t *testing.T) {
+func TestWire_ConnectionIsReusedAcrossRetries(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
 		const calls, attempts = 20, 3
@@ -387,7 +387,7 @@ func stalling(hungUp chan<- struct{}) http.HandlerFunc {
 	}
 }
 
-func TestStalledBodyDelaysTheRetryLittleAndLeaksNothing(t *testing.T) {
+func TestDrain_StalledBodyDelaysTheRetryLittleAndLeaksNothing(t *testing.T) {
 	t.Parallel()
 	for name, perHost := range map[string]int{"many connections": 0, "one connection": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -420,7 +420,7 @@ func assertClosed(t *testing.T, signal <-chan struct{}) {
 	assert.Eventually(t, closed, 2*time.Second, time.Millisecond)
 }
 
-func TestOneConnectionPerHostIsEnoughToRetry(t *testing.T) {
+func TestWire_OneConnectionPerHostIsEnoughToRetry(t *testing.T) {
 	t.Parallel()
 	server := serveWire(t, plainly, reply(503), reply(503), echo)
 	transport := overWire(t, &http.Transport{MaxConnsPerHost: 1})
@@ -432,7 +432,7 @@ func TestOneConnectionPerHostIsEnoughToRetry(t *testing.T) {
 }
 
 // The server answers before it reads, and hangs up while the client still writes.
-func TestEveryResendOfALargeUploadIsWhole(t *testing.T) {
+func TestBody_LargeUploadIsWholeOnEveryRetry(t *testing.T) {
 	t.Parallel()
 	content := make([]byte, 4<<20)
 	for i := range content {
@@ -480,7 +480,7 @@ func uploadTwice(t *testing.T, transport *steadyhttp.Transport, url string, cont
 	}
 }
 
-func TestBodyIsReadableOnceTheAttemptTimeoutHasPassed(t *testing.T) {
+func TestAttemptTimeout_BodyIsReadableOnceItHasPassed(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
 		const limit, size = 100 * time.Millisecond, 1 << 20
@@ -521,7 +521,7 @@ func upgrade(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.Copy(conn, buffered)
 }
 
-func TestUpgradedConnectionIsReadAndWrittenOnceTheAttemptTimeoutHasPassed(t *testing.T) {
+func TestAttemptTimeout_UpgradedConnectionWorksOnceItHasPassed(t *testing.T) {
 	t.Parallel()
 	const limit = 100 * time.Millisecond
 	for name, options := range map[string][]steadyhttp.Option{"without": unlimited(), "with": patient(limit)} {
@@ -555,7 +555,7 @@ func assertEchoes(t *testing.T, conn io.ReadWriter) {
 
 // Other tests run at the same time, so only goroutines are counted that bear the label of this one. A
 // goroutine inherits its maker's; the servers are made without.
-func TestNoGoroutineOutlivesItsCall(t *testing.T) {
+func TestLeak_NoGoroutineOutlivesItsCall(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
 		hungUp := make(chan struct{})
@@ -595,7 +595,7 @@ func labelled(label string) (count int) {
 	return count
 }
 
-func TestReasonOfAProxyIsShownWithoutEscapesAndSecrets(t *testing.T) {
+func TestProxy_ReasonIsShownWithoutEscapesAndSecrets(t *testing.T) {
 	t.Parallel()
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		connection, _, err := http.NewResponseController(w).Hijack()

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestWindowForgetsSlotBySlot(t *testing.T) {
+func TestBreaker_WindowForgetsSlotBySlot(t *testing.T) {
 	t.Parallel()
 	w := newWindow(10 * time.Second)
 	for second := range time.Duration(20) {
@@ -24,7 +24,7 @@ func TestWindowForgetsSlotBySlot(t *testing.T) {
 	assert.Equal(t, tally{}, w.sum(1000*time.Hour))
 }
 
-func TestWindowCatchesUpAtOnce(t *testing.T) {
+func TestBreaker_WindowCatchesUpAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWindow(10 * time.Millisecond)
 	start := time.Now()

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestRetryAfterIsParsed(t *testing.T) {
+func TestRetryAfter_IsParsed(t *testing.T) {
 	t.Parallel()
 	received := time.Date(1994, time.November, 6, 8, 49, 0, 0, time.UTC)
 	for line, want := range map[string]time.Duration{
@@ -41,7 +41,7 @@ func TestRetryAfterIsParsed(t *testing.T) {
 	}
 }
 
-func TestRetryAfterThatMakesNoSenseIsAbsent(t *testing.T) {
+func TestRetryAfter_InvalidCountsAsAbsent(t *testing.T) {
 	t.Parallel()
 	for _, line := range []string{
 		"", " ", "-1", "/", "1:", "+5", "1e3", "NaN", "Inf", "0x10", "1_000", "1.", ".5", "1.2.3", "1,5", "5s", "soon", "1 2", "٣",
@@ -52,7 +52,7 @@ func TestRetryAfterThatMakesNoSenseIsAbsent(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsRelativeToTheResponsesOwnDate(t *testing.T) {
+func TestRetryAfter_IsRelativeToTheResponsesOwnDate(t *testing.T) {
 	t.Parallel()
 	response := &http.Response{Header: http.Header{
 		"Date":        {"Sun, 06 Nov 1994 08:49:00 GMT"},
@@ -89,7 +89,7 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
-func TestJitterOnRetryAfterIsNeverNegative(t *testing.T) {
+func TestRetryAfter_JitterIsNeverNegative(t *testing.T) {
 	t.Parallel()
 	assert.Zero(t, later(0))
 	for _, asked := range []time.Duration{1, 2, time.Second, time.Hour, math.MaxInt64 - 1, math.MaxInt64} {
