@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/assert"
 )
 
@@ -21,7 +20,7 @@ func spreadOf(draw func() time.Duration) (shortest, longest time.Duration) {
 func TestBackoff_RandomWaitReachesBothEnds(t *testing.T) {
 	t.Parallel()
 	for _, end := range []time.Duration{0, 1} {
-		shortest, longest := spreadOf(func() time.Duration { return upTo(end) })
+		shortest, longest := spreadOf(func() time.Duration { return randUpTo(end) })
 		assert.Zero(t, shortest)
 		assert.Equal(t, end, longest)
 	}
@@ -29,22 +28,22 @@ func TestBackoff_RandomWaitReachesBothEnds(t *testing.T) {
 
 func TestBackoff_WaitAfterATimeoutHasJitterOfHalfOfIt(t *testing.T) {
 	t.Parallel()
-	policy := backoffPolicy{initial: 1, longest: 10 * time.Second}
-	shortest, longest := spreadOf(func() time.Duration { return policy.patiently(1, 600*time.Millisecond) })
+	policy := backoffPolicy{initial: 1, max: 10 * time.Second}
+	shortest, longest := spreadOf(func() time.Duration { return policy.stretchAfterTimeout(1, 600*time.Millisecond) })
 	assert.InDelta(t, 600*time.Millisecond, shortest, float64(20*time.Millisecond))
 	assert.InDelta(t, 900*time.Millisecond, longest, float64(20*time.Millisecond))
 }
 
 func TestBackoff_CustomPolicyIsNotLengthenedByATimeout(t *testing.T) {
 	t.Parallel()
-	policy := backoffPolicy{custom: func() backoff.BackOff { return nil }}
-	assert.Equal(t, time.Duration(5), policy.patiently(5, time.Second))
+	policy := backoffPolicy{custom: func() Backoff { return nil }}
+	assert.Equal(t, time.Duration(5), policy.stretchAfterTimeout(5, time.Second))
 }
 
 func TestRetryAfter_JitterIsUpToHalfOfItAndFiveSeconds(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ asked, most time.Duration }{{4 * time.Second, 6 * time.Second}, {time.Hour, time.Hour + 5*time.Second}} {
-		shortest, longest := spreadOf(func() time.Duration { return later(c.asked) })
+		shortest, longest := spreadOf(func() time.Duration { return addJitter(c.asked) })
 		assert.InDelta(t, c.asked, shortest, float64(100*time.Millisecond))
 		assert.InDelta(t, c.most, longest, float64(100*time.Millisecond))
 	}

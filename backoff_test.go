@@ -102,7 +102,7 @@ func TestRetryAfter_IsAFloorWithJitterOnTop(t *testing.T) {
 // A retry at once would come on top of what the server has not worked off.
 func TestBackoff_WaitAfterATimeoutIsAsLongUpToASecond(t *testing.T) {
 	t.Parallel()
-	custom := steadyhttp.WithBackoffPolicy(func() backoff.BackOff { return backoff.NewConstantBackOff(time.Millisecond) })
+	custom := steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff { return backoff.NewConstantBackOff(time.Millisecond) })
 	for name, c := range map[string]struct {
 		took, least, most time.Duration
 		option            steadyhttp.Option
@@ -164,7 +164,7 @@ func TestBackoff_PolicyIsNewForEachCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		made := 0
 		transport := newTransport(t, scripted(status(503), status(200), status(503), status(200), status(200)),
-			steadyhttp.WithBackoffPolicy(func() backoff.BackOff {
+			steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff {
 				made++
 				return backoff.NewConstantBackOff(time.Millisecond)
 			}))
@@ -180,7 +180,7 @@ func TestBackoff_PolicyIsNewForEachCall(t *testing.T) {
 func TestBackoff_PolicyThatIsNilLaterEndsTheCall(t *testing.T) {
 	t.Parallel()
 	calls := 0
-	play{options: []steadyhttp.Option{steadyhttp.WithBackoffPolicy(func() backoff.BackOff {
+	play{options: []steadyhttp.Option{steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff {
 		if calls++; calls > 1 {
 			return nil
 		}
@@ -206,7 +206,7 @@ func TestBackoff_PolicyIsResetBeforeUse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := scripted(status(503))
-		_, err := newTransport(t, server, steadyhttp.WithoutBreaker(), steadyhttp.WithMaxAttempts(2), steadyhttp.WithBackoffPolicy(func() backoff.BackOff {
+		_, err := newTransport(t, server, steadyhttp.WithoutBreaker(), steadyhttp.WithMaxAttempts(2), steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff {
 			used := backoff.WithMaxRetries(backoff.NewConstantBackOff(time.Second), 1)
 			used.NextBackOff()
 			return used

@@ -55,6 +55,14 @@ type breakerPolicy struct {
 	openFor     time.Duration
 }
 
+// A breakerConfig is what all breakers of a Transport share.
+type breakerConfig struct {
+	policy  breakerPolicy
+	lease   time.Duration // of a probe
+	epoch   time.Time     // what times are counted from
+	observe Observer      // nil for none
+}
+
 // trips decides, from the window's tally, the length of the present run of failures, and for how long it
 // has lasted.
 func (p *breakerPolicy) trips(counted tally, run uint32, lasting time.Duration) bool {
@@ -90,12 +98,9 @@ func (p *breakerPolicy) openTime(waited time.Duration) time.Duration {
 // reach it; and what it would do under its lock or leave undone is done here: neutral outcomes, leases
 // for probes, jitter, ordered events.
 type breaker struct {
-	origin  string
-	policy  *breakerPolicy
-	lease   time.Duration // of a probe
-	epoch   time.Time     // what times are counted from
-	observe Observer      // nil for none
-	phase   atomic.Uint64 // a generation and a state; written under mu, read without it
+	origin string
+	config *breakerConfig
+	phase  atomic.Uint64 // a generation and a state; written under mu, read without it
 
 	mu        sync.Mutex
 	machine   *gobreaker.CircuitBreaker[struct{}] // nil until it first opens
@@ -127,11 +132,12 @@ type permit struct {
 	probe uint64 // 0 for an ordinary call
 }
 
-func newBreaker(origin string, policy *policy, epoch time.Time) *breaker {
-	return &breaker{
-		origin: origin, policy: &policy.breaker, lease: policy.probeLease(), epoch: epoch, observe: policy.observe,
-		recent: newWindow(policy.breaker.window),
-	}
+func newBreakerConfig(policy *policy, epoch time.Time) *breakerConfig {
+	return &breakerConfig{policy: policy.breaker, lease: policy.probeLease(), epoch: epoch, observe: policy.observe}
+}
+
+func newBreaker(origin string, config *breakerConfig) *breaker {
+	return &breaker{origin: origin, config: config, recent: newWindow(config.policy.window)}
 }
 
 const stateBits = 2
@@ -161,11 +167,11 @@ func breaking(next sender) sender {
 
 // guard is the way through a breaker that is not closed.
 func (b *breaker) guard(next sender, c *call) {
-	granted, rejection := b.admit(time.Since(b.epoch))
+	granted, rejection := b.admit(time.Since(b.config.epoch))
 	for rejection == errDue {
 		b.wake(c.attempt.request.Context())
 		b.tell()
-		granted, rejection = b.admit(time.Since(b.epoch)) // the probe's lease begins after the telling
+		granted, rejection = b.admit(time.Since(b.config.epoch)) // the probe's lease begins after the telling
 	}
 	if rejection != nil {
 		c.attempt.err, c.attempt.class, c.attempt.rejected = rejection, Unprocessed, true
@@ -211,7 +217,7 @@ func (b *breaker) admit(now time.Duration) (permit, *CircuitOpenError) {
 	if b.probe.running && now < b.probe.until {
 		return permit{}, b.rejection
 	}
-	b.probe = probe{id: b.probe.id + 1, running: true, until: now + min(b.lease, math.MaxInt64-now)}
+	b.probe = probe{id: b.probe.id + 1, running: true, until: now + min(b.config.lease, math.MaxInt64-now)}
 	return permit{phase: phase, probe: b.probe.id}, nil
 }
 
@@ -264,9 +270,9 @@ func (b *breaker) tally(a *attempt) (trips bool) {
 	if b.run == 0 {
 		b.run, b.runSince = 1, max(a.end-a.timeoutAfter(), b.succeeded)
 	} else {
-		b.run += b.policy.weight(a.timeoutAfter())
+		b.run += b.config.policy.weight(a.timeoutAfter())
 	}
-	return b.policy.trips(b.recent.sum(a.end), b.run, a.end-b.runSince)
+	return b.config.policy.trips(b.recent.sum(a.end), b.run, a.end-b.runSince)
 }
 
 var errFailing = errors.New("the origin is failing")
@@ -308,11 +314,11 @@ func (b *breaker) enter(from, to BreakerState) {
 	b.run = 0
 	b.retryAt = time.Time{}
 	if to == BreakerOpen {
-		b.open(b.policy.openTime(b.waited))
+		b.open(b.config.policy.openTime(b.waited))
 	}
 	b.waited = 0
 	b.rejection = &CircuitOpenError{Origin: b.origin, RetryAt: b.retryAt}
-	if b.observe != nil {
+	if b.config.observe != nil {
 		b.untold = append(b.untold, change{b.cause, Event{Kind: EventBreaker, Origin: b.origin, From: from, To: to}})
 	}
 }
@@ -320,7 +326,7 @@ func (b *breaker) enter(from, to BreakerState) {
 func (b *breaker) open(lasting time.Duration) {
 	now := time.Now()
 	b.retryAt = now.Add(lasting)
-	since := now.Sub(b.epoch)
+	since := now.Sub(b.config.epoch)
 	b.probeAt = since + min(lasting, math.MaxInt64-since)
 }
 
@@ -331,7 +337,7 @@ func (b *breaker) openFor(wait time.Duration) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.probeAt-time.Since(b.epoch) > wait
+	return b.probeAt-time.Since(b.config.epoch) > wait
 }
 
 // stale is how long after its time an open breaker, which a call would have made half-open, is taken for
@@ -405,6 +411,6 @@ func (b *breaker) tellOne(c change) {
 			b.tell()
 		}
 	}()
-	b.observe(c.cause, c.event)
+	b.config.observe(c.cause, c.event)
 	told = true
 }

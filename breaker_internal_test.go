@@ -11,21 +11,19 @@ import (
 // gobreaker counts every call of done, also the second one for the same request.
 func TestBreaker_ProbeThatReportsTwiceIsCountedOnce(t *testing.T) {
 	t.Parallel()
-	for _, first := range []verdict{neutral, healthy, failing} {
+	for _, first := range []health{neutral, healthy, failing} {
 		synctest.Test(t, func(t *testing.T) {
-			policy := defaults().breaker
-			policy.epoch, policy.lease = time.Now(), time.Minute
-			b := newBreaker("a", &policy)
+			b := newBreaker("a", newBreakerConfig(defaultPolicy(), time.Now()))
 			b.decide(t.Context(), failing)
-			time.Sleep(2 * policy.openFor)
+			time.Sleep(2 * b.config.policy.openFor)
 			b.wake(t.Context())
-			now := time.Since(policy.epoch)
+			now := time.Since(b.config.epoch)
 			granted, rejection := b.admit(now)
 			assert.Nil(t, rejection)
-			b.count(t.Context(), granted, &outcome{verdict: first, start: now, at: now})
+			b.count(t.Context(), granted, &attempt{health: first, start: now, end: now})
 			after := b.state()
-			assert.False(t, b.count(t.Context(), granted, &outcome{verdict: failing, start: now, at: now}))
-			assert.False(t, b.count(t.Context(), granted, &outcome{verdict: healthy, start: now, at: now}))
+			assert.False(t, b.count(t.Context(), granted, &attempt{health: failing, start: now, end: now}))
+			assert.False(t, b.count(t.Context(), granted, &attempt{health: healthy, start: now, end: now}))
 			assert.Equal(t, after, b.state())
 		})
 	}
@@ -34,15 +32,15 @@ func TestBreaker_ProbeThatReportsTwiceIsCountedOnce(t *testing.T) {
 func TestBreaker_IsForgottenAMinuteAfterItCouldHaveProbed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		policy := defaults().breaker
-		policy.epoch, policy.lease = time.Now(), time.Hour
-		now := func() time.Duration { return time.Since(policy.epoch) }
-		b := newBreaker("a", &policy)
+		policy := defaultPolicy()
+		policy.attemptTimeout = time.Hour
+		b := newBreaker("a", newBreakerConfig(policy, time.Now()))
+		now := func() time.Duration { return time.Since(b.config.epoch) }
 		assert.True(t, b.clean(0))
-		b.tally(&outcome{verdict: failing})
+		b.tally(&attempt{health: failing})
 		assert.False(t, b.clean(0))
-		assert.False(t, b.clean(policy.window-1))
-		assert.True(t, b.clean(policy.window))
+		assert.False(t, b.clean(b.config.policy.window-1))
+		assert.True(t, b.clean(b.config.policy.window))
 
 		b.decide(t.Context(), failing)
 		assert.False(t, b.clean(now()))
@@ -61,10 +59,10 @@ func TestBreaker_IsForgottenAMinuteAfterItCouldHaveProbed(t *testing.T) {
 
 func TestBreaker_AsksGobreakerOnlyWhenTheStateMayChange(t *testing.T) {
 	t.Parallel()
-	policy := defaults().breaker
-	b := newBreaker("a", &policy)
-	for _, found := range []verdict{healthy, failing, healthy} {
-		assert.False(t, b.count(t.Context(), permit{}, &outcome{verdict: found}))
+	policy := defaultPolicy()
+	b := newBreaker("a", newBreakerConfig(policy, time.Now()))
+	for _, found := range []health{healthy, failing, healthy} {
+		assert.False(t, b.count(t.Context(), permit{}, &attempt{health: found}))
 	}
 	assert.Nil(t, b.machine)
 }
@@ -72,12 +70,11 @@ func TestBreaker_AsksGobreakerOnlyWhenTheStateMayChange(t *testing.T) {
 func TestBreaker_KeepsNoContextOfACall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		policy := defaults().breaker
-		policy.epoch = time.Now()
-		b := newBreaker("a", &policy)
+		policy := defaultPolicy()
+		b := newBreaker("a", newBreakerConfig(policy, time.Now()))
 		b.decide(t.Context(), failing)
 		assert.Nil(t, b.cause)
-		time.Sleep(2 * policy.openFor)
+		time.Sleep(2 * b.config.policy.openFor)
 		b.wake(t.Context())
 		assert.Equal(t, BreakerHalfOpen, b.state())
 		assert.Nil(t, b.cause)

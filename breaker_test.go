@@ -14,7 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -584,7 +583,7 @@ func TestBreaker_EachOriginHasItsOwn(t *testing.T) {
 func TestBreaker_OffRejectsNothing(t *testing.T) {
 	t.Parallel()
 	server := scripted(status(503))
-	transport := newTransport(t, server, single(steadyhttp.WithoutBreaker(), steadyhttp.WithBreakerFailureRate(0.1, 1))...)
+	transport := newTransport(t, server, append(single(steadyhttp.WithBreakerFailureRate(0.1, 1)), steadyhttp.WithoutBreaker())...)
 	sendMany(t, transport, 100)
 	server.AssertAttempts(t, 100)
 	assert.Empty(t, transport.Breakers())
@@ -1009,7 +1008,7 @@ func TestBreaker_WaitLongerThanTheOpenTimeIsAllowed(t *testing.T) {
 		var transport *steadyhttp.Transport
 		asked := 0
 		server := scripted(status(503), status(200))
-		transport = newTransport(t, server, steadyhttp.WithBreakerConsecutiveFailures(1, 0), steadyhttp.WithBackoffPolicy(func() backoff.BackOff {
+		transport = newTransport(t, server, steadyhttp.WithBreakerConsecutiveFailures(1, 0), steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff {
 			return policy(func() time.Duration {
 				asked++
 				return time.Until(breaker(t, transport).RetryAt) // not a nanosecond longer

@@ -701,12 +701,9 @@ func (run *callRun) judgeEvents(call *chainCall) {
 		want = append(want, steadyhttp.EventAttempt)
 	}
 	seen := slices.Clone(call.events)
-	succeeded := len(call.sent) > 0 && run.stops(call, len(call.sent)-1) == steadyhttp.StopSuccess
-	if !succeeded {
-		require.NotEmpty(run.t, seen)
-		require.Equal(run.t, steadyhttp.EventEnd, seen[len(seen)-1])
-		seen = seen[:len(seen)-1]
-	}
+	require.NotEmpty(run.t, seen)
+	require.Equal(run.t, steadyhttp.EventEnd, seen[len(seen)-1])
+	seen = seen[:len(seen)-1]
 	if len(seen) == len(want)+1 { // a wait that led to no attempt
 		require.Equal(run.t, steadyhttp.EventRetry, seen[len(seen)-1])
 		require.True(run.t, call.response == nil)

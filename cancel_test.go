@@ -194,7 +194,7 @@ func TestCancel_MakesNoAttemptEvenIfTheWaitIsOverToo(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		server := scripted(status(503))
 		transport := newTransport(t, server,
-			steadyhttp.WithBackoffPolicy(func() backoff.BackOff { return &backoff.ZeroBackOff{} }),
+			steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff { return &backoff.ZeroBackOff{} }),
 			steadyhttp.WithObserver(func(_ context.Context, event steadyhttp.Event) {
 				if event.Kind == steadyhttp.EventRetry {
 					cancel()

@@ -23,7 +23,7 @@ func TestClient_WrapCopiesTheClient(t *testing.T) {
 
 	wrapped, err = steadyhttp.Wrap(original, steadyhttp.WithTimeout(time.Second))
 	require.NoError(t, err)
-	assert.Equal(t, time.Second, wrapped.Timeout)
+	assert.Equal(t, time.Minute, wrapped.Timeout, "WithTimeout is the Transport's")
 	assert.Equal(t, time.Minute, original.Timeout)
 
 	wrapped, err = steadyhttp.Wrap(nil)

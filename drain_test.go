@@ -87,7 +87,7 @@ func TestDrain_IsPartOfTheWaitThatMustEndBeforeTheDeadline(t *testing.T) {
 				server := scripted(function(func(*http.Request) (*http.Response, error) {
 					return &http.Response{StatusCode: 503, Header: http.Header{}, Body: newStalledBody()}, nil
 				}), status(200))
-				response, err := newTransport(t, server, steadyhttp.WithBackoffPolicy(func() backoff.BackOff {
+				response, err := newTransport(t, server, steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff {
 					return backoff.NewConstantBackOff(wait)
 				})).RoundTrip(request(t, ctx, http.MethodGet, ""))
 				require.NoError(t, err, "wait %v, deadline %v", wait, deadline)

@@ -46,11 +46,11 @@ func TestObserver_SeesEveryStep(t *testing.T) {
 		options []steadyhttp.Option
 		want    []string
 	}{
-		"success": {[]step{after(time.Second, status(200))}, nil, []string{"attempt 1 success 200 took 1s"}},
+		"success": {[]step{after(time.Second, status(200))}, nil, []string{"attempt 1 success 200 took 1s", "end 1 success 200 because success"}},
 		"resent": {[]step{status(503), fail(errReset), status(200)}, nil, []string{
 			"attempt 1 transient 503 took 0s", "retry 1 transient 503",
 			"attempt 2 transient 0 took 0s: connection reset by a test", "retry 2 transient 0: connection reset by a test",
-			"attempt 3 success 200 took 0s",
+			"attempt 3 success 200 took 0s", "end 3 success 200 because success",
 		}},
 		"given up": {[]step{status(503)}, []steadyhttp.Option{steadyhttp.WithMaxAttempts(2), steadyhttp.WithoutBreaker()}, []string{
 			"attempt 1 transient 503 took 0s", "retry 1 transient 503", "attempt 2 transient 503 took 0s",
@@ -104,7 +104,7 @@ func TestEvent_CarriesTheCallersRequestAndContext(t *testing.T) {
 			}))
 		_, err := transport.RoundTrip(original)
 		require.NoError(t, err)
-		assert.Equal(t, 3, events)
+		assert.Equal(t, 4, events)
 	})
 }
 

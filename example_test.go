@@ -701,7 +701,7 @@ func ExampleTransport_String() {
 func ExampleWithBackoffPolicy() {
 	client, err := steadyhttp.Wrap(
 		&http.Client{Transport: steadyhttptest.NewTransport(steadyhttptest.Status(503), steadyhttptest.Status(503), steadyhttptest.Status(200))},
-		steadyhttp.WithBackoffPolicy(func() backoff.BackOff {
+		steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff {
 			return backoff.NewConstantBackOff(3 * time.Millisecond)
 		}),
 		steadyhttp.WithObserver(func(_ context.Context, event steadyhttp.Event) {

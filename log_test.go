@@ -51,6 +51,7 @@ func TestLog_HasOneLineForEachDecisionWithItsReason(t *testing.T) {
 	}{
 		"success": {[]step{after(time.Second, status(200))}, nil, []string{
 			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=1 class=success status=200 duration=1s`,
+			`level=DEBUG msg="steadyhttp: end" ` + common + `attempt=1 class=success status=200 stopped=success`,
 		}},
 		"resent": {[]step{status(503), fail(errReset), status(200)}, nil, []string{
 			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=1 class=transient status=503 duration=0s`,
@@ -58,6 +59,7 @@ func TestLog_HasOneLineForEachDecisionWithItsReason(t *testing.T) {
 			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=2 class=transient error="connection reset by a test" duration=0s`,
 			`level=WARN msg="steadyhttp: retry" ` + common + `attempt=2 class=transient error="connection reset by a test" wait=3s`,
 			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=3 class=success status=200 duration=0s`,
+			`level=DEBUG msg="steadyhttp: end" ` + common + `attempt=3 class=success status=200 stopped=success`,
 		}},
 		"given up": {[]step{status(503)}, []steadyhttp.Option{steadyhttp.WithMaxAttempts(1)}, []string{
 			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=1 class=transient status=503 duration=0s`,
@@ -74,6 +76,7 @@ func TestLog_HasOneLineForEachDecisionWithItsReason(t *testing.T) {
 			`level=INFO msg="steadyhttp: breaker" origin=https://api.example.com:443 from=open to=half_open`,
 			`level=INFO msg="steadyhttp: breaker" origin=https://api.example.com:443 from=half_open to=closed`,
 			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=3 class=success status=200 duration=0s`,
+			`level=DEBUG msg="steadyhttp: end" ` + common + `attempt=3 class=success status=200 stopped=success`,
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -111,14 +111,14 @@ func (d *optionsDraw) drawRest() {
 		classify steadyhttp.Classifier
 		observe  func(context.Context, steadyhttp.Event)
 		key      func(*http.Request) string
-		policy   func() backoff.BackOff
+		policy   func() steadyhttp.Backoff
 	)
 	given := d.s.chance(60)
 	if given {
 		classify = func(*http.Request, *http.Response, error) steadyhttp.Class { return 200 }
 		observe = func(context.Context, steadyhttp.Event) {}
 		key = func(*http.Request) string { return "key" }
-		policy = func() backoff.BackOff { return backoff.NewConstantBackOff(time.Minute) }
+		policy = func() steadyhttp.Backoff { return backoff.NewConstantBackOff(time.Minute) }
 	}
 	switch d.s.pick(9) {
 	case 0:

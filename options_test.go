@@ -26,9 +26,9 @@ func TestOptions_InvalidValuesAreNamed(t *testing.T) {
 		{steadyhttp.WithBackoff(-time.Second, time.Second), []string{"WithBackoff", "-1s"}},
 		{steadyhttp.WithBackoff(2*time.Second, time.Second), []string{"WithBackoff", "1s", "2s"}},
 		{steadyhttp.WithBackoffPolicy(nil), []string{"WithBackoffPolicy", "nil"}},
-		{steadyhttp.WithBackoffPolicy(func() backoff.BackOff { return nil }), []string{"WithBackoffPolicy", "nil"}},
-		{steadyhttp.WithBackoffPolicy(func() backoff.BackOff { return (*backoff.ExponentialBackOff)(nil) }), []string{"WithBackoffPolicy", "nil"}},
-		{steadyhttp.WithBackoffPolicy(func() backoff.BackOff { return &backoff.ExponentialBackOff{} }), []string{"WithBackoffPolicy", "nil pointer", "constructors"}},
+		{steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff { return nil }), []string{"WithBackoffPolicy", "nil"}},
+		{steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff { return (*backoff.ExponentialBackOff)(nil) }), []string{"WithBackoffPolicy", "nil"}},
+		{steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff { return &backoff.ExponentialBackOff{} }), []string{"WithBackoffPolicy", "nil pointer", "constructors"}},
 		{steadyhttp.WithMaxRetryAfter(-1), []string{"WithMaxRetryAfter", "-1ns"}},
 		{steadyhttp.WithTimeout(-time.Second), []string{"WithTimeout", "-1s"}},
 		{steadyhttp.WithAttemptTimeout(-time.Second), []string{"WithAttemptTimeout", "-1s"}},
@@ -83,12 +83,25 @@ func TestOptions_BreakerThatCouldNeverOpenIsAnError(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-func TestOptions_TimeoutNeedsAClient(t *testing.T) {
+func TestOptions_WrappedTwiceIsAnError(t *testing.T) {
 	t.Parallel()
-	_, err := steadyhttp.NewTransport(nil, steadyhttp.WithTimeout(time.Second))
-	assert.ErrorContains(t, err, "WithTimeout: 1s")
-	_, err = steadyhttp.NewTransport(nil, steadyhttp.WithTimeout(0))
-	assert.NoError(t, err)
+	once := newTransport(t, status(200))
+	_, err := steadyhttp.NewTransport(once)
+	assert.ErrorContains(t, err, "wrapped twice")
+	_, err = steadyhttp.Wrap(&http.Client{Transport: once})
+	assert.ErrorContains(t, err, "wrapped twice")
+}
+
+func TestOptions_InvalidValuesAreOneFlatError(t *testing.T) {
+	t.Parallel()
+	_, err := steadyhttp.Wrap(&http.Client{Transport: newTransport(t, status(200))},
+		steadyhttp.WithBackoff(0, -1), nil, steadyhttp.WithMaxAttempts(0), steadyhttp.WithRetryBudget(2, 0))
+	joined, ok := err.(interface{ Unwrap() []error })
+	require.True(t, ok)
+	assert.Len(t, joined.Unwrap(), 7)
+	for _, one := range joined.Unwrap() {
+		assert.NotContains(t, one.Error(), "\n")
+	}
 }
 
 func TestOptions_TypedNilBaseIsAnError(t *testing.T) {

@@ -120,6 +120,7 @@ const (
 type registry struct {
 	policy   *policy
 	epoch    time.Time
+	breakers *breakerConfig
 	overflow *budget
 	last     atomic.Pointer[origin] // most calls go where the last one went
 
@@ -130,7 +131,7 @@ type registry struct {
 }
 
 func newRegistry(policy *policy, epoch time.Time) *registry {
-	r := &registry{policy: policy, epoch: epoch, origins: make(map[originKey]*origin)}
+	r := &registry{policy: policy, epoch: epoch, breakers: newBreakerConfig(policy, epoch), origins: make(map[originKey]*origin)}
 	r.overflow = r.newBudget()
 	return r
 }
@@ -231,7 +232,7 @@ func (r *registry) newOrigin(key, asWritten originKey) *origin {
 		o.asWritten = o.key
 	}
 	if !r.policy.withoutBreaker {
-		o.breaker = newBreaker(o.name, r.policy, r.epoch)
+		o.breaker = newBreaker(o.name, r.breakers)
 	}
 	return o
 }

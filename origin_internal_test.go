@@ -14,18 +14,18 @@ func TestRegistry_ForgottenOriginStaysForgotten(t *testing.T) {
 	t.Parallel()
 	o := &origin{}
 	assert.True(t, o.forget(0))
-	assert.False(t, o.enter())
+	assert.False(t, o.acquire())
 	assert.EqualValues(t, forgotten, o.calls.Load())
 }
 
 func TestRegistry_KeepsNoURL(t *testing.T) {
 	t.Parallel()
-	c, err := newConfig(nil)
+	c, err := newPolicy(nil)
 	assert.NoError(t, err)
 	target, err := url.Parse("https://api.example.com/a-long-path")
 	assert.NoError(t, err)
-	o := newRegistry(&c.policy, time.Now()).enter(&http.Request{URL: target})
-	for _, kept := range []string{o.key.host, o.spelt.host} {
+	o := newRegistry(c, time.Now()).acquire(&http.Request{URL: target})
+	for _, kept := range []string{o.key.host, o.asWritten.host} {
 		assert.Equal(t, target.Host, kept)
 		assert.NotSame(t, unsafe.StringData(target.Host), unsafe.StringData(kept))
 	}

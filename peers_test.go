@@ -80,7 +80,7 @@ func TestBody_IsWholeWithAnyCombinationOfOptions(t *testing.T) {
 		steadyhttp.WithAttemptTimeout(time.Second),
 		steadyhttp.WithObserver(func(context.Context, steadyhttp.Event) {}),
 		steadyhttp.WithClassifier(func(*http.Request, *http.Response, error) steadyhttp.Class { return steadyhttp.Unclassified }),
-		steadyhttp.WithBackoffPolicy(func() backoff.BackOff { return backoff.NewConstantBackOff(time.Millisecond) }),
+		steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff { return backoff.NewConstantBackOff(time.Millisecond) }),
 		steadyhttp.WithoutBreaker(),
 		steadyhttp.WithoutRetryBudget(),
 	}
@@ -356,7 +356,7 @@ func (p policy) NextBackOff() time.Duration { return p() }
 func (policy) Reset()                       {}
 
 func withPolicy(next policy) steadyhttp.Option {
-	return steadyhttp.WithBackoffPolicy(func() backoff.BackOff { return next })
+	return steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff { return next })
 }
 
 func TestCancel_InAnyCallbackSendsNothingMore(t *testing.T) {
@@ -554,7 +554,7 @@ func callingBack(call func()) []steadyhttp.Option {
 		steadyhttp.WithOriginKey(func(*http.Request) string { call(); return "" }),
 		steadyhttp.WithObserver(func(context.Context, steadyhttp.Event) { call() }),
 		steadyhttp.WithClassifier(func(*http.Request, *http.Response, error) steadyhttp.Class { call(); return steadyhttp.Unclassified }),
-		steadyhttp.WithBackoffPolicy(func() backoff.BackOff {
+		steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff {
 			call()
 			return policy(func() time.Duration { call(); return time.Millisecond })
 		}),

@@ -2,6 +2,7 @@ package steadyhttp
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -39,7 +40,8 @@ type ResponseError struct {
 	Body []byte
 	// Attempts is how many attempts led to this response, as [Attempts] counts them.
 	Attempts int
-	// Stopped is why the request was not retried any more; 0 if no Transport returned the response.
+	// Stopped is why the request was not retried, or not again. For a [Transient] response that no
+	// Transport returned it is 0.
 	Stopped StopReason
 }
 
@@ -72,7 +74,7 @@ func CheckResponse(resp *http.Response) error {
 	wait, _ := retryAfter(resp, time.Now())
 	failed := &ResponseError{
 		StatusCode: resp.StatusCode, Class: class, RetryAfter: wait, RequestID: requestID(resp.Header),
-		Body: peek(resp), Attempts: Attempts(resp), Stopped: noteOf(resp).stopped,
+		Body: peek(resp), Attempts: Attempts(resp), Stopped: stoppedOf(resp, class),
 	}
 	failed.Problem = problemOf(resp, failed.Body)
 	if request := resp.Request; request != nil {
@@ -89,7 +91,24 @@ func classOf(response *http.Response) Class {
 	return classifyStatus(response.StatusCode)
 }
 
-// noteOf is what the Transport has noted for the response, which is nothing for a success at the first attempt.
+// stoppedOf is why the Transport did not retry, which it notes unless the class says so.
+func stoppedOf(response *http.Response, class Class) StopReason {
+	return cmp.Or(noteOf(response).stopped, impliedStop(class))
+}
+
+// impliedStop is why a call ends at its first attempt, where the class alone is the reason.
+func impliedStop(class Class) StopReason {
+	switch class {
+	case Success:
+		return StopSuccess
+	case ClientFault, Throttled, Permanent:
+		return StopNotRetryable
+	default:
+		return 0
+	}
+}
+
+// noteOf is what the Transport has noted for the response, which is nothing for what is as expected.
 func noteOf(response *http.Response) *callOptions {
 	if response.Request == nil {
 		return &noCallOptions

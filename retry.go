@@ -305,7 +305,7 @@ func (c *call) finish(reason StopReason) {
 }
 
 // annotateResponse puts the number of attempts where [Attempts] finds it, and class and reason where
-// [CheckResponse] does. A success at the first attempt needs no note.
+// [CheckResponse] does, unless all is as those expect of a first attempt.
 func (c *call) annotateResponse(reason StopReason) {
 	a := &c.attempt
 	a.response.Request = c.caller
@@ -313,7 +313,7 @@ func (c *call) annotateResponse(reason StopReason) {
 	if overruled == classifyStatus(a.status) {
 		overruled = Unclassified
 	}
-	if a.number == 1 && reason == StopSuccess && overruled == Unclassified {
+	if a.number == 1 && overruled == Unclassified && reason == impliedStop(a.class) {
 		return
 	}
 	note := *c.options

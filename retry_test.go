@@ -97,7 +97,7 @@ func TestRetry_OnlyWhatIsSafeAndUsefulIsRetried(t *testing.T) {
 			attempts: 1, status: 429, stopped: steadyhttp.StopRetryAfterTooLong},
 		{name: "not a 503 that asks for too much", options: once(steadyhttp.WithMaxRetryAfter(time.Second)), steps: []step{status(503, "Retry-After", "2")},
 			attempts: 1, status: 503, stopped: steadyhttp.StopRetryAfterTooLong},
-		{name: "as a policy says", options: once(steadyhttp.WithBackoffPolicy(func() backoff.BackOff {
+		{name: "as a policy says", options: once(steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff {
 			return backoff.WithMaxRetries(backoff.NewConstantBackOff(time.Second), 1)
 		})), steps: []step{status(503)}, attempts: 2, status: 503, stopped: steadyhttp.StopMaxAttempts},
 	})

@@ -83,7 +83,7 @@ func FuzzRetryAfter(f *testing.F) {
 		if again, _ := parseRetryAfter(" "+line+" ", now); ok && again != wait {
 			t.Fatalf("%q: %v, but %v with spaces", line, wait, again)
 		}
-		if later(wait) < wait {
+		if addJitter(wait) < wait {
 			t.Fatalf("%q: jitter shortens %v", line, wait)
 		}
 	})
@@ -91,10 +91,10 @@ func FuzzRetryAfter(f *testing.F) {
 
 func TestRetryAfter_JitterIsNeverNegative(t *testing.T) {
 	t.Parallel()
-	assert.Zero(t, later(0))
+	assert.Zero(t, addJitter(0))
 	for _, asked := range []time.Duration{1, 2, time.Second, time.Hour, math.MaxInt64 - 1, math.MaxInt64} {
 		for range 100 {
-			assert.GreaterOrEqual(t, later(asked), asked, fmt.Sprint(asked))
+			assert.GreaterOrEqual(t, addJitter(asked), asked, fmt.Sprint(asked))
 		}
 	}
 }

@@ -114,7 +114,7 @@ func get(t *testing.T) *http.Request { return request(t, t.Context(), http.Metho
 func post(t *testing.T) *http.Request { return request(t, t.Context(), http.MethodPost, "payload") }
 
 func constantly(d time.Duration) steadyhttp.Option {
-	return steadyhttp.WithBackoffPolicy(func() backoff.BackOff { return backoff.NewConstantBackOff(d) })
+	return steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff { return backoff.NewConstantBackOff(d) })
 }
 
 // A play is a script, and what must come of it.
