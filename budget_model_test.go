@@ -129,7 +129,7 @@ func (run *budgetRun) base(r *http.Request) (*http.Response, error) {
 		panic(err)
 	}
 	code := first
-	if steadyhttp.Attempts(&http.Response{Request: r}) == 2 {
+	if steadyhttp.AttemptFromContext(r.Context()) == 2 {
 		code = second
 	}
 	return &http.Response{StatusCode: code, Body: http.NoBody}, nil

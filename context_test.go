@@ -67,7 +67,7 @@ func TestContext_BaseFindsTheNumberOfItsAttempt(t *testing.T) {
 		_, err := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Minute)).RoundTrip(get(t))
 		require.NoError(t, err)
 		for i, sent := range server.Attempts() {
-			assert.Equal(t, i+1, steadyhttp.Attempts(&http.Response{Request: sent.Request}))
+			assert.Equal(t, i+1, steadyhttp.AttemptFromContext(sent.Request.Context()))
 		}
 	})
 }
@@ -90,8 +90,32 @@ func TestContext_CallWithinAnAttemptCountsItsOwnAttempts(t *testing.T) {
 		assert.Equal(t, 2, steadyhttp.Attempts(response))
 		var counted []int
 		for _, sent := range inner.Attempts() {
-			counted = append(counted, steadyhttp.Attempts(&http.Response{Request: sent.Request}))
+			counted = append(counted, steadyhttp.AttemptFromContext(sent.Request.Context()))
 		}
 		assert.Equal(t, []int{1, 2, 1}, counted, "503, 200, and 200 for the second attempt")
+	})
+}
+
+func TestContext_AttemptFromContextCountsInBaseAndClassifier(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		assert.Equal(t, 1, steadyhttp.AttemptFromContext(t.Context()), "outside a call")
+		var base, classifier, responses []int
+		server := function(func(r *http.Request) (*http.Response, error) {
+			base = append(base, steadyhttp.AttemptFromContext(r.Context()))
+			return status(503).RoundTrip(r)
+		})
+		transport := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Minute), steadyhttp.WithClassifier(
+			func(r *http.Request, response *http.Response, _ error) steadyhttp.Class {
+				classifier = append(classifier, steadyhttp.AttemptFromContext(r.Context()))
+				responses = append(responses, steadyhttp.Attempts(response))
+				return steadyhttp.Unclassified
+			}))
+		response, err := transport.RoundTrip(get(t))
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		assert.Equal(t, []int{1, 2, 3, 4}, base)
+		assert.Equal(t, base, classifier)
+		assert.Equal(t, base, responses)
 	})
 }

@@ -97,7 +97,7 @@ func ExampleNewClient_tuning() {
 		steadyhttp.WithMaxRetryAfter(10*time.Second),
 		steadyhttp.WithBreakerFailureRate(0.3, 20),
 	)
-	fmt.Println(client.Timeout, err)
+	fmt.Println(client != nil, err)
 
 	_, err = steadyhttp.NewClient(
 		steadyhttp.WithMaxAttempts(0),
@@ -106,7 +106,7 @@ func ExampleNewClient_tuning() {
 	)
 	fmt.Println(err)
 	// Output:
-	// 20s <nil>
+	// true <nil>
 	// steadyhttp: WithMaxAttempts: 0 is invalid: want at least 1
 	// steadyhttp: WithBackoff: 100ms is invalid: want a longest wait of at least the initial 2s
 	// steadyhttp: WithBreakerFailureRate: 30 is invalid: want a rate from 0 to 1
@@ -366,10 +366,10 @@ func ExampleCheckResponse() {
 	}
 	// Output:
 	// steadyhttp: POST https://shop.example.com/orders answered 422 Unprocessable Entity after 1 attempt (client fault): Out of stock
-	// The request must change: correct its input, since the server says "Of 3 pairs there is 1 left".
+	// Fix the request: correct its input; the server says "Of 3 pairs there is 1 left".
 	// left: 1
-	// steadyhttp: POST https://shop.example.com/busy answered 503 Service Unavailable after 1 attempt (server fault)
-	// The request was fine, but the server is overloaded or being maintained: 1 attempt was made, and resending in 3600 s may work, but its effect may come twice.
+	// steadyhttp: POST https://shop.example.com/busy answered 503 Service Unavailable after 1 attempt (server fault, not retried: not_idempotent)
+	// The request was fine, but the server is overloaded or being maintained: 1 attempt made, and a retry in 3600 s may work, but the request may then be processed twice; mark it with Idempotent, or send an Idempotency-Key, if it may be retried.
 }
 
 // An observer sees every attempt, retry, give-up and breaker change of all calls. Here it prints some of
@@ -463,6 +463,7 @@ func ExampleWithClassifier_expectedForbidden() {
 	fmt.Println("requests:", breaker.Requests, "failures:", breaker.Failures)
 	// Output:
 	// attempt 403 success
+	// end 403 success
 	// requests: 1 failures: 0
 }
 
@@ -568,7 +569,7 @@ func ExampleWithClassifier_graphQL() {
 	// Output:
 	// {"data":{"user":{"name":"Ada"}}} after 2, <nil>
 	// 200 client_fault
-	// The request must change: as it is, the server will refuse it again.
+	// Fix the request: the server will refuse it again as it is.
 	// {"errors":[{"message":"no such field","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]} after 1, <nil>
 }
 
@@ -613,7 +614,8 @@ func Example_stackedRetriesMultiply() {
 			fmt.Println(err)
 			return
 		}
-		outer, err := steadyhttp.Wrap(inner, options...) // wrong: inner is steady already
+		hidden := struct{ http.RoundTripper }{inner.Transport} // without it, Wrap refuses a wrapped client
+		outer, err := steadyhttp.Wrap(&http.Client{Transport: hidden}, options...)
 		if err != nil {
 			fmt.Println(err)
 			return

@@ -81,7 +81,7 @@ func mayBeClient(span trace.Span) bool {
 // resendsOf counts how often the request was sent before: by its own call, and by those that a redirect
 // answered. An http.Client gives each hop the response that led to it.
 func resendsOf(request *http.Request) int {
-	resends := steadyhttp.Attempts(&http.Response{Request: request}) - 1
+	resends := steadyhttp.AttemptFromContext(request.Context()) - 1
 	for hops := 0; request != nil && request.Response != nil && hops < hopLimit; hops++ {
 		resends += steadyhttp.Attempts(request.Response)
 		request = request.Response.Request
