@@ -41,7 +41,7 @@ func TestAdvice_EveryCommonStatusHasItsOwn(t *testing.T) {
 	}
 	assert.GreaterOrEqual(t, len(advised), 25)
 	for code, words := range advised {
-		failed := checked(t, answer(code, strings.NewReader("")))
+		failed := checkResponse(t, newResponse(code, strings.NewReader("")))
 		failed.Attempts = 4
 		for _, word := range words {
 			assert.Contains(t, failed.Advice(), word, code)
@@ -133,8 +133,8 @@ func TestAdvice_RepeatsTheServersExplanationOfWrongInput(t *testing.T) {
 			`Fix the request: correct its input; the server says "It costs 50, you have \"30\"".`: {Problem: both, Body: []byte("x")},
 			`Fix the request: correct its input; the server says "Out of money".`:                 {Problem: title, Body: []byte("x")},
 			`Fix the request: correct its input; the server says "Out of stock".`:                 {Problem: &steadyhttp.Problem{Title: "Out of stock", Detail: "\n..."}},
-			`Fix the request: correct its input; the body may explain it.`:                              {Problem: &steadyhttp.Problem{}, Body: []byte("x")},
-			`Fix the request: correct its input.`:                                                       {},
+			`Fix the request: correct its input; the body may explain it.`:                        {Problem: &steadyhttp.Problem{}, Body: []byte("x")},
+			`Fix the request: correct its input.`:                                                 {},
 		} {
 			failed.StatusCode, failed.Class = code, steadyhttp.ClientFault
 			assert.Equal(t, want, failed.Advice())

@@ -10,9 +10,10 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	"github.com/steadyhttp/steadyhttp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
 )
 
 func TestBackoff_WaitsGrowWithJitterWithinTheirBounds(t *testing.T) {
@@ -20,10 +21,10 @@ func TestBackoff_WaitsGrowWithJitterWithinTheirBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seen := make(map[time.Duration]bool)
 		for range 50 {
-			server := scripted(status(503))
+			server := newScript(status(503))
 			transport := newTransport(t, server, steadyhttp.WithoutBreaker(), steadyhttp.WithoutRetryBudget(),
 				steadyhttp.WithMaxAttempts(12), steadyhttp.WithBackoff(200*time.Millisecond, 10*time.Second))
-			_, err := transport.RoundTrip(get(t))
+			_, err := transport.RoundTrip(newGet(t))
 			require.NoError(t, err)
 			interval := 200 * time.Millisecond
 			for i, wait := range server.Waits() {
@@ -42,10 +43,10 @@ func TestBackoff_WaitsGrowWithJitterWithinTheirBounds(t *testing.T) {
 func TestBackoff_HasJitterIfTheFirstWaitIsTheLongest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503))
+		server := newScript(status(503))
 		transport := newTransport(t, server, steadyhttp.WithoutBreaker(), steadyhttp.WithoutRetryBudget(),
 			steadyhttp.WithMaxAttempts(100), steadyhttp.WithBackoff(time.Second, time.Second))
-		_, err := transport.RoundTrip(get(t))
+		_, err := transport.RoundTrip(newGet(t))
 		require.NoError(t, err)
 		seen := make(map[time.Duration]bool)
 		for _, wait := range server.Waits() {
@@ -83,8 +84,8 @@ func TestRetryAfter_IsAFloorWithJitterOnTop(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					seen := make(map[time.Duration]bool)
 					for range 20 {
-						server := scripted(status(code, c.header()...), status(200))
-						_, err := newTransport(t, server).RoundTrip(get(t))
+						server := newScript(status(code, c.header()...), status(200))
+						_, err := newTransport(t, server).RoundTrip(newGet(t))
 						require.NoError(t, err)
 						wait := server.Waits()[0]
 						assert.GreaterOrEqual(t, wait, c.min)
@@ -121,8 +122,8 @@ func TestBackoff_WaitAfterATimeoutIsAsLongUpToASecond(t *testing.T) {
 				seen := make(map[time.Duration]bool)
 				for range 20 {
 					ctx, report := steadyhttp.WithReport(t.Context())
-					_, err := newTransport(t, scripted(after(c.took, fail(os.ErrDeadlineExceeded)), status(200)), c.option).
-						RoundTrip(request(t, ctx, http.MethodGet, ""))
+					_, err := newTransport(t, newScript(delay(c.took, fail(os.ErrDeadlineExceeded)), status(200)), c.option).
+						RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 					require.NoError(t, err)
 					wait := report.Attempts[0].Wait
 					assert.GreaterOrEqual(t, wait, c.least)
@@ -140,15 +141,15 @@ func TestBackoff_WaitAfterATimeoutIsAsLongUpToASecond(t *testing.T) {
 func TestBackoff_WaitAfterATimeoutStaysWithinTheDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		for patience, stopped := range map[time.Duration]steadyhttp.StopReason{
+		for timeout, stopped := range map[time.Duration]steadyhttp.StopReason{
 			2 * time.Second: steadyhttp.StopSuccess, 1050 * time.Millisecond: steadyhttp.StopDeadline,
 		} {
 			start := time.Now()
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()
 			ctx, report := steadyhttp.WithReport(ctx)
-			server := scripted(hang, status(200))
-			_, err := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(request(t, ctx, http.MethodGet, ""))
+			server := newScript(hang, status(200))
+			_, err := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 			assert.Equal(t, stopped, report.Stopped)
 			assert.Less(t, time.Since(start), 1500*time.Millisecond)
 			if stopped != steadyhttp.StopSuccess {
@@ -163,14 +164,14 @@ func TestBackoff_PolicyIsNewForEachCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		made := 0
-		transport := newTransport(t, scripted(status(503), status(200), status(503), status(200), status(200)),
+		transport := newTransport(t, newScript(status(503), status(200), status(503), status(200), status(200)),
 			steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff {
 				made++
 				return backoff.NewConstantBackOff(time.Millisecond)
 			}))
 		require.Equal(t, 1, made, "once to see that there is one")
 		for range 3 {
-			_, err := transport.RoundTrip(get(t))
+			_, err := transport.RoundTrip(newGet(t))
 			require.NoError(t, err)
 		}
 		assert.Equal(t, 3, made, "one for each call that needs one")
@@ -180,7 +181,7 @@ func TestBackoff_PolicyIsNewForEachCall(t *testing.T) {
 func TestBackoff_PolicyThatIsNilLaterEndsTheCall(t *testing.T) {
 	t.Parallel()
 	calls := 0
-	play{options: []steadyhttp.Option{steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff {
+	scriptCase{options: []steadyhttp.Option{steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff {
 		if calls++; calls > 1 {
 			return nil
 		}
@@ -193,8 +194,8 @@ func TestBackoff_FirstWaitHasJitter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seen := make(map[time.Duration]bool)
 		for range 100 {
-			server := scripted(status(503), status(200))
-			_, err := newTransport(t, server, steadyhttp.WithBackoff(time.Second, time.Second)).RoundTrip(get(t))
+			server := newScript(status(503), status(200))
+			_, err := newTransport(t, server, steadyhttp.WithBackoff(time.Second, time.Second)).RoundTrip(newGet(t))
 			require.NoError(t, err)
 			seen[server.Waits()[0]] = true
 		}
@@ -205,12 +206,12 @@ func TestBackoff_FirstWaitHasJitter(t *testing.T) {
 func TestBackoff_PolicyIsResetBeforeUse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503))
+		server := newScript(status(503))
 		_, err := newTransport(t, server, steadyhttp.WithoutBreaker(), steadyhttp.WithMaxAttempts(2), steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff {
 			used := backoff.WithMaxRetries(backoff.NewConstantBackOff(time.Second), 1)
 			used.NextBackOff()
 			return used
-		})).RoundTrip(get(t))
+		})).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		server.AssertAttempts(t, 2)
 	})
@@ -218,6 +219,6 @@ func TestBackoff_PolicyIsResetBeforeUse(t *testing.T) {
 
 func TestBackoff_NegativeWaitEndsTheCall(t *testing.T) {
 	t.Parallel()
-	play{options: []steadyhttp.Option{constantly(-time.Second)}, steps: []step{status(503)},
+	scriptCase{options: []steadyhttp.Option{withConstantBackoff(-time.Second)}, steps: []step{status(503)},
 		attempts: 1, status: 503, stopped: steadyhttp.StopMaxAttempts}.run(t)
 }

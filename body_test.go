@@ -11,21 +11,22 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/steadyhttp/steadyhttp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
 )
 
 func TestBody_IsWholeOnEveryAttempt(t *testing.T) {
 	t.Parallel()
 	for name, make := range map[string]func(*testing.T, context.Context) *http.Request{
-		"from GetBody":           payload(http.MethodPut),
-		"from the replay buffer": stream(http.MethodPut),
+		"from GetBody":           payloadRequest(http.MethodPut),
+		"from the replay buffer": streamRequest(http.MethodPut),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				server := scripted(status(503), status(503), status(200))
+				server := newScript(status(503), status(503), status(200))
 				transport := newTransport(t, server, steadyhttp.WithReplayBuffer(7))
 				original := make(t, t.Context())
 				_, err := transport.RoundTrip(original)
@@ -42,8 +43,8 @@ func TestBody_IsWholeOnEveryAttempt(t *testing.T) {
 func TestReplay_RetryIsAShallowCopySoThatTrailersSurvive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503), status(200))
-		original := request(t, t.Context(), http.MethodPut, "payload")
+		server := newScript(status(503), status(200))
+		original := newRequest(t, t.Context(), http.MethodPut, "payload")
 		original.Trailer = http.Header{"Checksum": nil}
 		_, err := newTransport(t, server).RoundTrip(original)
 		require.NoError(t, err)
@@ -55,12 +56,12 @@ func TestReplay_RetryIsAShallowCopySoThatTrailersSurvive(t *testing.T) {
 
 func TestReplay_BodyLongerThanTheBufferIsStreamedWhole(t *testing.T) {
 	t.Parallel()
-	server := scripted(status(200))
+	server := newScript(status(200))
 	transport := newTransport(t, server, steadyhttp.WithReplayBuffer(10))
 	long := strings.Repeat("0123456789", 1000)
 	for name, length := range map[string]int64{"known length": int64(len(long)), "unknown length": -1} {
-		r := get(t)
-		source := text(long)
+		r := newGet(t)
+		source := newTrackedBody(long)
 		r.Method, r.Body, r.ContentLength = http.MethodPut, source, length
 		_, err := transport.RoundTrip(r)
 		require.NoError(t, err, name)
@@ -73,9 +74,9 @@ func TestReplay_BufferHoldsABodyOfExactlyItsSize(t *testing.T) {
 	t.Parallel()
 	for _, content := range []string{"p", "payload"} {
 		synctest.Test(t, func(t *testing.T) {
-			server := scripted(status(503), status(200))
-			source := text(content)
-			r := request(t, t.Context(), http.MethodPut, "")
+			server := newScript(status(503), status(200))
+			source := newTrackedBody(content)
+			r := newRequest(t, t.Context(), http.MethodPut, "")
 			r.Body, r.ContentLength = source, -1
 			_, err := newTransport(t, server, steadyhttp.WithReplayBuffer(int64(len(content)))).RoundTrip(r)
 			require.NoError(t, err)
@@ -87,8 +88,8 @@ func TestReplay_BufferHoldsABodyOfExactlyItsSize(t *testing.T) {
 
 func TestReplay_UnboundedBufferStillSendsTheBody(t *testing.T) {
 	t.Parallel()
-	server := scripted(status(200))
-	r := stream(http.MethodPut)(t, t.Context())
+	server := newScript(status(200))
+	r := streamRequest(http.MethodPut)(t, t.Context())
 	_, err := newTransport(t, server, steadyhttp.WithReplayBuffer(math.MaxInt64)).RoundTrip(r)
 	require.NoError(t, err)
 	assert.Equal(t, "payload", string(server.Attempts()[0].Body))
@@ -97,9 +98,9 @@ func TestReplay_UnboundedBufferStillSendsTheBody(t *testing.T) {
 func TestReplay_BodyThatFailsInTheBufferIsNotSent(t *testing.T) {
 	t.Parallel()
 	errDisk := errors.New("disk on fire")
-	server := scripted(status(200))
-	source := &body{Reader: io.MultiReader(strings.NewReader("pay"), failing{errDisk})}
-	r := request(t, t.Context(), http.MethodPut, "")
+	server := newScript(status(200))
+	source := &trackedBody{Reader: io.MultiReader(strings.NewReader("pay"), failingReader{errDisk})}
+	r := newRequest(t, t.Context(), http.MethodPut, "")
 	r.Body, r.ContentLength = source, -1
 	ctx, report := steadyhttp.WithReport(t.Context())
 	response, err := newTransport(t, server, steadyhttp.WithReplayBuffer(7)).RoundTrip(r.WithContext(ctx))
@@ -119,9 +120,9 @@ func TestReplay_FailingGetBodyReturnsTheResponse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			play{
+			scriptCase{
 				request: func(t *testing.T, ctx context.Context) *http.Request {
-					r := request(t, ctx, http.MethodPut, "payload")
+					r := newRequest(t, ctx, http.MethodPut, "payload")
 					r.GetBody = getBody
 					return r
 				},
@@ -138,10 +139,10 @@ func TestReplay_BufferKeepsToTheCallersDeadline(t *testing.T) {
 		defer cancel()
 		ctx, report := steadyhttp.WithReport(ctx)
 		reader, writer := io.Pipe() // that nobody writes to
-		r := request(t, ctx, http.MethodPut, "")
+		r := newRequest(t, ctx, http.MethodPut, "")
 		r.Body, r.ContentLength = reader, -1
 		start := time.Now()
-		_, err := newTransport(t, scripted(hang), steadyhttp.WithReplayBuffer(1024)).RoundTrip(r)
+		_, err := newTransport(t, newScript(hang), steadyhttp.WithReplayBuffer(1024)).RoundTrip(r)
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, time.Second, time.Since(start))
 		assert.Equal(t, steadyhttp.StopDeadline, report.Stopped)
@@ -153,9 +154,9 @@ func TestReplay_BufferKeepsToTheCallersDeadline(t *testing.T) {
 func TestIdempotency_KeyIsTheSameOnEveryAttemptAndNotTheCallers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503), status(503), status(200))
+		server := newScript(status(503), status(503), status(200))
 		transport := newTransport(t, server, steadyhttp.WithIdempotencyKeys())
-		first := post(t)
+		first := newPost(t)
 		_, err := transport.RoundTrip(first)
 		require.NoError(t, err)
 		key := server.Attempts()[0].Request.Header.Get("Idempotency-Key")
@@ -165,7 +166,7 @@ func TestIdempotency_KeyIsTheSameOnEveryAttemptAndNotTheCallers(t *testing.T) {
 		}
 		assert.NotContains(t, first.Header, "Idempotency-Key", "the caller's request is not modified")
 
-		_, err = transport.RoundTrip(post(t))
+		_, err = transport.RoundTrip(newPost(t))
 		require.NoError(t, err)
 		assert.NotEqual(t, key, server.Attempts()[3].Request.Header.Get("Idempotency-Key"), "another call, another key")
 	})
@@ -173,7 +174,7 @@ func TestIdempotency_KeyIsTheSameOnEveryAttemptAndNotTheCallers(t *testing.T) {
 
 func TestIdempotency_KeyIsAddedOnlyWhereItIsMissing(t *testing.T) {
 	t.Parallel()
-	server := scripted(status(200))
+	server := newScript(status(200))
 	transport := newTransport(t, server, steadyhttp.WithIdempotencyKeys())
 	for _, c := range []struct {
 		method, name, value, want string
@@ -183,13 +184,13 @@ func TestIdempotency_KeyIsAddedOnlyWhereItIsMissing(t *testing.T) {
 		{http.MethodGet, "Accept", "text/plain", ""},
 		{http.MethodPut, "Accept", "text/plain", ""},
 	} {
-		r := request(t, t.Context(), c.method, "payload")
+		r := newRequest(t, t.Context(), c.method, "payload")
 		r.Header.Set(c.name, c.value)
 		_, err := transport.RoundTrip(r)
 		require.NoError(t, err)
 		assert.Equal(t, c.want, server.Attempts()[len(server.Attempts())-1].Request.Header.Get("Idempotency-Key"), "%s with %s", c.method, c.name)
 	}
-	r := post(t)
+	r := newPost(t)
 	r.Header = nil
 	_, err := transport.RoundTrip(r)
 	require.NoError(t, err)
@@ -198,8 +199,8 @@ func TestIdempotency_KeyIsAddedOnlyWhereItIsMissing(t *testing.T) {
 
 func TestIdempotency_KeyInAnyCaseCounts(t *testing.T) {
 	t.Parallel()
-	server := scripted(status(200))
-	r := post(t)
+	server := newScript(status(200))
+	r := newPost(t)
 	r.Header["idempotency-key"] = []string{"mine"}
 	_, err := newTransport(t, server, steadyhttp.WithIdempotencyKeys()).RoundTrip(r)
 	require.NoError(t, err)
@@ -208,8 +209,8 @@ func TestIdempotency_KeyInAnyCaseCounts(t *testing.T) {
 
 func TestIdempotency_PatchGetsAKeyToo(t *testing.T) {
 	t.Parallel()
-	server := scripted(status(200))
-	_, err := newTransport(t, server, steadyhttp.WithIdempotencyKeys()).RoundTrip(request(t, t.Context(), http.MethodPatch, "payload"))
+	server := newScript(status(200))
+	_, err := newTransport(t, server, steadyhttp.WithIdempotencyKeys()).RoundTrip(newRequest(t, t.Context(), http.MethodPatch, "payload"))
 	require.NoError(t, err)
 	assert.NotEmpty(t, server.Attempts()[0].Request.Header.Get("Idempotency-Key"))
 }
@@ -217,9 +218,9 @@ func TestIdempotency_PatchGetsAKeyToo(t *testing.T) {
 func TestReplay_BodyThatFailsInTheBufferIsPermanent(t *testing.T) {
 	t.Parallel()
 	var seen []steadyhttp.Event
-	r := request(t, t.Context(), http.MethodPut, "")
-	r.Body, r.ContentLength = &body{Reader: failing{errReset}}, -1
-	_, err := newTransport(t, scripted(status(200)), steadyhttp.WithReplayBuffer(7), steadyhttp.WithObserver(
+	r := newRequest(t, t.Context(), http.MethodPut, "")
+	r.Body, r.ContentLength = &trackedBody{Reader: failingReader{errReset}}, -1
+	_, err := newTransport(t, newScript(status(200)), steadyhttp.WithReplayBuffer(7), steadyhttp.WithObserver(
 		func(_ context.Context, e steadyhttp.Event) { seen = append(seen, e) })).RoundTrip(r)
 	require.Error(t, err)
 	require.Len(t, seen, 1)
@@ -230,28 +231,24 @@ func TestReplay_CancelWhileTheBodyIsBufferedIsReported(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	ctx, report := steadyhttp.WithReport(ctx)
-	r := request(t, ctx, http.MethodPut, "")
-	r.Body, r.ContentLength = &body{Reader: readFunc(func([]byte) (int, error) {
+	r := newRequest(t, ctx, http.MethodPut, "")
+	r.Body, r.ContentLength = &trackedBody{Reader: readFunc(func([]byte) (int, error) {
 		cancel()
 		return 0, errors.New("the upload was aborted")
 	})}, -1
-	_, err := newTransport(t, scripted(status(200)), steadyhttp.WithReplayBuffer(7)).RoundTrip(r)
+	_, err := newTransport(t, newScript(status(200)), steadyhttp.WithReplayBuffer(7)).RoundTrip(r)
 	require.Error(t, err)
 	assert.Equal(t, steadyhttp.StopCanceled, report.Stopped)
 }
 
-type readFunc func([]byte) (int, error)
-
-func (f readFunc) Read(p []byte) (int, error) { return f(p) }
-
 func TestBreaker_OpenDoesNotWaitForABodyToBuffer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, scripted(fail(errReset)), steadyhttp.WithBreakerConsecutiveFailures(1, 0), steadyhttp.WithReplayBuffer(1024))
-		_, err := transport.RoundTrip(get(t))
+		transport := newTransport(t, newScript(fail(errReset)), steadyhttp.WithBreakerConsecutiveFailures(1, 0), steadyhttp.WithReplayBuffer(1024))
+		_, err := transport.RoundTrip(newGet(t))
 		require.ErrorIs(t, err, errReset)
 		reader, writer := io.Pipe() // that nobody writes to
-		r := request(t, t.Context(), http.MethodPut, "")
+		r := newRequest(t, t.Context(), http.MethodPut, "")
 		r.Body, r.ContentLength = reader, -1
 		_, err = transport.RoundTrip(r)
 		assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
@@ -265,10 +262,10 @@ func TestReplay_BodyThatPanicsInTheBufferIsClosedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		source := &body{Reader: panickingReader{}}
-		r := request(t, ctx, http.MethodPut, "")
+		source := &trackedBody{Reader: panickingReader{}}
+		r := newRequest(t, ctx, http.MethodPut, "")
 		r.Body, r.ContentLength = source, -1
-		transport := newTransport(t, scripted(status(200)), steadyhttp.WithReplayBuffer(7))
+		transport := newTransport(t, newScript(status(200)), steadyhttp.WithReplayBuffer(7))
 		assert.Panics(t, func() { _, _ = transport.RoundTrip(r) })
 		cancel()
 		synctest.Wait()

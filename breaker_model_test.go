@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -31,11 +29,11 @@ import (
 type breakerModel struct {
 	rules    breakerRules
 	state    steadyhttp.BreakerState
-	phase    int           // how many changes of state there were
-	outcomes []told        // of this phase, none of them neutral
-	retryAt  time.Duration // of an open one,
-	wall     time.Time     // and by the clock on the wall
-	probe    *modelCall    // of a half-open one; nil: none is out
+	phase    int            // how many changes of state there were
+	outcomes []modelOutcome // of this phase, none of them neutral
+	retryAt  time.Duration  // of an open one,
+	wall     time.Time      // and by the clock on the wall
+	probe    *modelCall     // of a half-open one; nil: none is out
 	changes  []string
 }
 
@@ -51,8 +49,8 @@ type breakerRules struct {
 
 func (r breakerRules) lease() time.Duration {
 	switch {
-	case r.attemptTimeout == endlessly:
-		return endlessly
+	case r.attemptTimeout == unlimitedTime:
+		return unlimitedTime
 	case r.attemptTimeout > 0:
 		return r.attemptTimeout + 100*time.Millisecond
 	default:
@@ -60,20 +58,20 @@ func (r breakerRules) lease() time.Duration {
 	}
 }
 
-const endlessly = time.Duration(math.MaxInt64)
+const unlimitedTime = time.Duration(math.MaxInt64)
 
-// health is what an outcome tells of an origin.
-type health int
+// modelHealth is what an outcome tells of an origin.
+type modelHealth int
 
 const (
-	nothing health = iota
-	well
-	ill
+	modelNeutral modelHealth = iota
+	modelHealthy
+	modelFailing
 )
 
-// told is an outcome that told something.
-type told struct {
-	health  health
+// modelOutcome is an outcome that told something.
+type modelOutcome struct {
+	health  modelHealth
 	start   time.Duration
 	at      time.Duration
 	silence time.Duration // without any answer, if it timed out
@@ -97,25 +95,25 @@ func (m *breakerModel) admits(call *modelCall, now time.Duration) bool {
 }
 
 // ends takes note of an outcome, and reports whether it opened the breaker.
-func (m *breakerModel) ends(call *modelCall, outcome told) (opened bool) {
+func (m *breakerModel) ends(call *modelCall, outcome modelOutcome) (opened bool) {
 	if call.phase != m.phase {
 		return false
 	}
 	if m.state == steadyhttp.BreakerHalfOpen {
 		return m.probed(call, outcome)
 	}
-	if outcome.health == nothing {
+	if outcome.health == modelNeutral {
 		return false
 	}
 	m.outcomes = append(m.outcomes, outcome)
-	if outcome.health == ill && (m.byRate(outcome.at) || m.byRun()) {
+	if outcome.health == modelFailing && (m.byRate(outcome.at) || m.byRun()) {
 		m.change(steadyhttp.BreakerOpen)
 		return true
 	}
 	return false
 }
 
-func (m *breakerModel) probed(call *modelCall, outcome told) (opened bool) {
+func (m *breakerModel) probed(call *modelCall, outcome modelOutcome) (opened bool) {
 	if call != m.probe {
 		return false
 	}
@@ -124,9 +122,9 @@ func (m *breakerModel) probed(call *modelCall, outcome told) (opened bool) {
 		return false
 	}
 	switch outcome.health {
-	case well:
+	case modelHealthy:
 		m.change(steadyhttp.BreakerClosed)
-	case ill:
+	case modelFailing:
 		m.change(steadyhttp.BreakerOpen)
 		return true
 	}
@@ -145,7 +143,7 @@ func (m *breakerModel) counted(now time.Duration) (requests, failures int) {
 	for _, o := range m.outcomes {
 		if o.at/tenth > now/tenth-10 {
 			requests++
-			if o.health == ill {
+			if o.health == modelFailing {
 				failures++
 			}
 		}
@@ -166,7 +164,7 @@ func (m *breakerModel) byRun() bool {
 	var since, wellSince time.Duration
 	for _, o := range m.outcomes {
 		switch {
-		case o.health == well:
+		case o.health == modelHealthy:
 			length, wellSince = 0, max(wellSince, o.start)
 		case length == 0:
 			length, since = 1, max(o.at-o.silence, wellSince)
@@ -180,44 +178,37 @@ func (m *breakerModel) byRun() bool {
 	return m.rules.failures > 0 && length >= m.rules.failures && last-since >= m.rules.lasting
 }
 
-// An ending is how a base transport ends an attempt, and what that tells of the origin.
-type ending struct {
+// An attemptEnding is how a base transport ends an attempt, and what that tells of the origin.
+type attemptEnding struct {
 	name   string
-	health health
+	health modelHealth
 	silent bool
 	status int // 0: an error
 	err    error
 	leave  func() // instead of returning
 }
 
-type timeoutError struct{}
-
-func (timeoutError) Error() string { return "i/o timeout of a test" }
-func (timeoutError) Timeout() bool { return true }
-
-var errDial = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
-
 var (
-	answersWell = ending{name: "200", health: well, status: 200}
-	resets      = ending{name: "reset", health: ill, err: errReset}
+	answersWell = attemptEnding{name: "200", health: modelHealthy, status: 200}
+	resets      = attemptEnding{name: "reset", health: modelFailing, err: errReset}
 
-	endings = []ending{ // the first two may come all at once
+	endings = []attemptEnding{ // the first two may come all at once
 		answersWell, resets,
-		{name: "301", health: well, status: 301},
-		{name: "404", health: well, status: 404},
-		{name: "429", health: nothing, status: 429},
-		{name: "501", health: well, status: 501},
-		{name: "503", health: ill, status: 503},
-		{name: "dial", health: ill, err: errDial},
-		{name: "timeout", health: ill, silent: true, err: timeoutError{}},
-		{name: "no port left", health: nothing, err: syscall.EADDRNOTAVAIL},
-		{name: "bad certificate", health: nothing, err: x509.UnknownAuthorityError{}},
-		{name: "panic", health: nothing, leave: func() { panic("of a test") }},
-		{name: "Goexit", health: nothing, leave: runtime.Goexit},
+		{name: "301", health: modelHealthy, status: 301},
+		{name: "404", health: modelHealthy, status: 404},
+		{name: "429", health: modelNeutral, status: 429},
+		{name: "501", health: modelHealthy, status: 501},
+		{name: "503", health: modelFailing, status: 503},
+		{name: "dial", health: modelFailing, err: errDial},
+		{name: "timeout", health: modelFailing, silent: true, err: timeoutError{}},
+		{name: "no port left", health: modelNeutral, err: syscall.EADDRNOTAVAIL},
+		{name: "bad certificate", health: modelNeutral, err: x509.UnknownAuthorityError{}},
+		{name: "panic", health: modelNeutral, leave: func() { panic("of a test") }},
+		{name: "Goexit", health: modelNeutral, leave: runtime.Goexit},
 	}
 )
 
-func (e ending) play() (*http.Response, error) {
+func (e attemptEnding) play() (*http.Response, error) {
 	if e.leave != nil {
 		e.leave()
 	}
@@ -235,7 +226,7 @@ type modelCall struct {
 	stubborn bool          // whether the base goes on when the call has been given up
 	ctx      context.Context
 	cancel   context.CancelFunc
-	answer   chan ending
+	answer   chan attemptEnding
 	phase    int
 
 	arrived  bool // at the base
@@ -251,8 +242,8 @@ type breakerRun struct {
 	t         *testing.T
 	schedule  *schedule
 	rules     breakerRules
-	endings   []ending
-	patience  []time.Duration // 0 is endless
+	endings   []attemptEnding
+	timeout   []time.Duration // 0 is endless
 	stubborn  int             // how many of a hundred calls a base does not give up with their contexts
 	transport *steadyhttp.Transport
 	models    map[string]*breakerModel
@@ -298,8 +289,8 @@ func drawBreakerRules(s *schedule) breakerRules {
 	rules := breakerRules{
 		rate: choose(s, 0.5, 0, 0.1, 1), minRequests: choose(s, 4, 1, 10),
 		failures: choose(s, 3, 1, 0, 5), lasting: choose(s, 600*time.Millisecond, 0, 2*time.Second),
-		window: choose(s, 5*time.Second, 100*time.Millisecond, time.Minute), openFor: choose(s, time.Second, time.Second, 10*time.Millisecond, time.Minute, endlessly),
-		attemptTimeout: choose(s, 0, 0, 700*time.Millisecond, 3*time.Second, endlessly),
+		window: choose(s, 5*time.Second, 100*time.Millisecond, time.Minute), openFor: choose(s, time.Second, time.Second, 10*time.Millisecond, time.Minute, unlimitedTime),
+		attemptTimeout: choose(s, 0, 0, 700*time.Millisecond, 3*time.Second, unlimitedTime),
 	}
 	if rules.rate == 0 && rules.failures == 0 {
 		rules.failures = 3
@@ -307,24 +298,24 @@ func drawBreakerRules(s *schedule) breakerRules {
 	return rules
 }
 
-// strictest rules open a breaker at the first failure.
-var strictest = breakerRules{rate: 0.01, minRequests: 1, failures: 1, window: time.Minute, openFor: time.Hour}
+// strictestRules rules open a breaker at the first failure.
+var strictestRules = breakerRules{rate: 0.01, minRequests: 1, failures: 1, window: time.Minute, openFor: time.Hour}
 
 func playBreaker(t *testing.T, bytes []byte) {
 	s := newSchedule(bytes)
 	run := &breakerRun{
 		schedule: s, rules: drawBreakerRules(s), endings: endings,
-		patience: []time.Duration{0, 0, 0, 300 * time.Millisecond, 1500 * time.Millisecond}, stubborn: 20,
+		timeout: []time.Duration{0, 0, 0, 300 * time.Millisecond, 1500 * time.Millisecond}, stubborn: 20,
 	}
 	run.play(t)
 }
 
 // playHealthy has calls that end in every way in which they can at a server that is well.
 func playHealthy(t *testing.T, bytes []byte) {
-	fine := slices.DeleteFunc(slices.Clone(endings), func(e ending) bool { return e.health == ill })
+	fine := slices.DeleteFunc(slices.Clone(endings), func(e attemptEnding) bool { return e.health == modelFailing })
 	run := &breakerRun{
-		schedule: newSchedule(bytes), rules: strictest, endings: fine,
-		patience: []time.Duration{0, 0, time.Millisecond, time.Second - 1},
+		schedule: newSchedule(bytes), rules: strictestRules, endings: fine,
+		timeout: []time.Duration{0, 0, time.Millisecond, time.Second - 1},
 	}
 	run.play(t)
 	for origin, model := range run.models {
@@ -349,7 +340,7 @@ func (run *breakerRun) play(t *testing.T) {
 		} else {
 			run.changes = nil
 		}
-		run.transport = newTransport(t, quiet{run.base}, options...)
+		run.transport = newTransport(t, baseFunc{run.base}, options...)
 		for !s.done() {
 			run.step()
 			run.compare()
@@ -423,10 +414,10 @@ func (run *breakerRun) drawTime() time.Duration {
 	times := []time.Duration{run.rules.lasting, time.Millisecond, 100 * time.Millisecond, time.Second, run.rules.window, min(run.rules.openFor, time.Hour), time.Hour, 30 * 24 * time.Hour}
 	for _, origin := range slices.Sorted(maps.Keys(run.models)) {
 		model := run.models[origin]
-		if model.state == steadyhttp.BreakerOpen && run.rules.openFor < endlessly {
+		if model.state == steadyhttp.BreakerOpen && run.rules.openFor < unlimitedTime {
 			times = append(times, model.retryAt-run.now()-1, model.retryAt-run.now())
 		}
-		if model.probe != nil && run.rules.lease() < endlessly {
+		if model.probe != nil && run.rules.lease() < unlimitedTime {
 			lease := model.probe.start + run.rules.lease() - run.now()
 			times = append(times, lease-1, lease)
 		}
@@ -438,11 +429,11 @@ func (run *breakerRun) drawTime() time.Duration {
 func (run *breakerRun) start(calls int) {
 	s := run.schedule
 	origin := choose(s, "a", "a", "a", "b")
-	patience := choose(s, run.patience...)
+	timeout := choose(s, run.timeout...)
 	stubborn, canceled := s.chance(run.stubborn), s.chance(5) && calls == 1 // of several the first one makes room for the next
 	started := make([]*modelCall, calls)
 	for i := range started {
-		started[i] = run.newCall(origin, patience, stubborn)
+		started[i] = run.newCall(origin, timeout, stubborn)
 		if canceled {
 			started[i].cancel()
 		}
@@ -452,12 +443,12 @@ func (run *breakerRun) start(calls int) {
 	run.arrive(started)
 }
 
-func (run *breakerRun) newCall(origin string, patience time.Duration, stubborn bool) *modelCall {
-	call := &modelCall{origin: origin, start: run.now(), stubborn: stubborn, answer: make(chan ending, 1)}
+func (run *breakerRun) newCall(origin string, timeout time.Duration, stubborn bool) *modelCall {
+	call := &modelCall{origin: origin, start: run.now(), stubborn: stubborn, answer: make(chan attemptEnding, 1)}
 	call.ctx, call.cancel = context.WithCancel(context.WithValue(context.Background(), modelCallKey{}, call))
-	if patience > 0 {
-		call.deadline = run.now() + patience
-		call.ctx, call.cancel = context.WithTimeout(call.ctx, patience)
+	if timeout > 0 {
+		call.deadline = run.now() + timeout
+		call.ctx, call.cancel = context.WithTimeout(call.ctx, timeout)
 	}
 	return call
 }
@@ -479,17 +470,17 @@ func (run *breakerRun) send(call *modelCall) {
 // alike.
 func (run *breakerRun) arrive(started []*modelCall) {
 	inOrder := slices.SortedStableFunc(slices.Values(started), func(a, b *modelCall) int {
-		return cmp.Compare(rank(a), rank(b))
+		return cmp.Compare(callRank(a), callRank(b))
 	})
 	for _, call := range inOrder {
 		admitted := run.model(call.origin).admits(call, run.now())
-		run.note("%s: call %p, patience %v, stubborn %v: admitted %v", call.origin, call, call.deadline, call.stubborn, admitted)
+		run.note("%s: call %p, timeout %v, stubborn %v: admitted %v", call.origin, call, call.deadline, call.stubborn, admitted)
 		require.Equal(run.t, admitted, call.arrived, "whether a call to %s is sent at %v", call.origin, run.now())
 		switch {
 		case admitted && !call.over:
 			run.pending = append(run.pending, call)
 		case admitted:
-			run.settle(call, ending{name: "canceled before", err: context.Canceled})
+			run.settle(call, attemptEnding{name: "canceled before", err: context.Canceled})
 		case call.ctx.Err() == nil:
 			run.rejected(call)
 		default:
@@ -498,7 +489,7 @@ func (run *breakerRun) arrive(started []*modelCall) {
 	}
 }
 
-func rank(call *modelCall) int {
+func callRank(call *modelCall) int {
 	if call.arrived {
 		return 0
 	}
@@ -516,7 +507,7 @@ func (run *breakerRun) rejected(call *modelCall) {
 }
 
 // end ends a call by what its base does.
-func (run *breakerRun) end(call *modelCall, how ending) {
+func (run *breakerRun) end(call *modelCall, how attemptEnding) {
 	if call == nil {
 		return
 	}
@@ -527,7 +518,7 @@ func (run *breakerRun) end(call *modelCall, how ending) {
 }
 
 // endAll ends at the same moment all calls for which the order does not matter.
-func (run *breakerRun) endAll(how ending) {
+func (run *breakerRun) endAll(how attemptEnding) {
 	var ended []*modelCall
 	for _, call := range run.pending {
 		if run.judge(call, how).silence == 0 {
@@ -545,7 +536,7 @@ func (run *breakerRun) cancel(call *modelCall) {
 	call.cancel()
 	run.wait()
 	if call.over {
-		run.settle(call, ending{name: "canceled", err: context.Canceled})
+		run.settle(call, attemptEnding{name: "canceled", err: context.Canceled})
 	}
 }
 
@@ -569,11 +560,11 @@ func (run *breakerRun) sleep(d time.Duration) {
 
 // ends is when the call ends of itself.
 func (c *modelCall) ends(rules breakerRules) time.Duration {
-	end := endlessly
+	end := unlimitedTime
 	if c.deadline > 0 {
 		end = c.deadline
 	}
-	if rules.attemptTimeout > 0 && rules.attemptTimeout < endlessly {
+	if rules.attemptTimeout > 0 && rules.attemptTimeout < unlimitedTime {
 		end = min(end, c.start+rules.attemptTimeout)
 	}
 	return end
@@ -582,13 +573,13 @@ func (c *modelCall) ends(rules breakerRules) time.Duration {
 func (run *breakerRun) settleAll() {
 	for _, call := range slices.Clone(run.pending) {
 		if call.over {
-			run.settle(call, ending{name: "out of time", health: ill, silent: true, err: context.DeadlineExceeded})
+			run.settle(call, attemptEnding{name: "out of time", health: modelFailing, silent: true, err: context.DeadlineExceeded})
 		}
 	}
 }
 
 // settle tells the model of an outcome.
-func (run *breakerRun) settle(call *modelCall, how ending) {
+func (run *breakerRun) settle(call *modelCall, how attemptEnding) {
 	run.pending = slices.DeleteFunc(run.pending, func(other *modelCall) bool { return other == call })
 	outcome := run.judge(call, how)
 	run.note("%s: call %p ends with %s: health %d, silence %v", call.origin, call, how.name, outcome.health, outcome.silence)
@@ -603,9 +594,9 @@ func (run *breakerRun) settle(call *modelCall, how ending) {
 
 // judge says what an outcome tells. A response is one, whatever happened besides, unless the attempt's
 // time was over; of errors the caller's own reasons come first.
-func (run *breakerRun) judge(call *modelCall, how ending) told {
+func (run *breakerRun) judge(call *modelCall, how attemptEnding) modelOutcome {
 	now := run.now()
-	outcome := told{health: how.health, start: call.start, at: now}
+	outcome := modelOutcome{health: how.health, start: call.start, at: now}
 	took := now - call.start
 	timedOut := run.rules.attemptTimeout > 0 && took >= run.rules.attemptTimeout
 	if how.leave != nil || how.status != 0 && !timedOut {
@@ -613,16 +604,16 @@ func (run *breakerRun) judge(call *modelCall, how ending) told {
 	}
 	switch {
 	case call.ctx.Err() == context.Canceled:
-		outcome.health = nothing
+		outcome.health = modelNeutral
 	case call.ctx.Err() != nil:
-		outcome.health = nothing
+		outcome.health = modelNeutral
 		if took >= time.Second {
-			outcome.health = ill
+			outcome.health = modelFailing
 		}
 	case timedOut:
-		outcome.health = ill
+		outcome.health = modelFailing
 	}
-	if outcome.health == ill && (how.silent || timedOut) {
+	if outcome.health == modelFailing && (how.silent || timedOut) {
 		outcome.silence = took
 	}
 	return outcome
@@ -630,13 +621,13 @@ func (run *breakerRun) judge(call *modelCall, how ending) told {
 
 // opened learns from the breaker for how long it is open, which is spread, and checks the bounds. What a
 // failed probe has waited counts towards it, but a quarter remains.
-func (run *breakerRun) opened(model *breakerModel, last told) {
+func (run *breakerRun) opened(model *breakerModel, last modelOutcome) {
 	waited := time.Duration(0)
 	if strings.HasPrefix(model.changes[len(model.changes)-1], "half_open") {
 		waited = last.at - last.start
 	}
 	fifth := run.rules.openFor / 5
-	earliest, latest := run.rules.openFor-fifth, run.rules.openFor+min(fifth, endlessly-run.rules.openFor)
+	earliest, latest := run.rules.openFor-fifth, run.rules.openFor+min(fifth, unlimitedTime-run.rules.openFor)
 	status := run.status(model)
 	if status.State != steadyhttp.BreakerOpen {
 		return // compare tells
@@ -681,7 +672,7 @@ func (run *breakerRun) recover() {
 		run.end(run.pending[0], run.endings[1])
 		run.compare()
 	}
-	if run.rules.openFor == endlessly {
+	if run.rules.openFor == unlimitedTime {
 		return
 	}
 	run.sleep(2 * time.Minute)
@@ -718,13 +709,13 @@ func FuzzBreakerModel(f *testing.F) {
 func TestBreaker_LateResponseIsCountedWhenItCame(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		deaf := function(func(*http.Request) (*http.Response, error) {
+		deaf := stepFunc(func(*http.Request) (*http.Response, error) {
 			time.Sleep(time.Hour)
 			return answersWell.play()
 		})
-		transport := newTransport(t, scripted(fail(errReset), deaf), single(
+		transport := newTransport(t, newScript(fail(errReset), deaf), singleAttemptOptions(
 			steadyhttp.WithAttemptTimeout(time.Second), steadyhttp.WithBreakerConsecutiveFailures(3, time.Minute))...)
-		sendMany(t, transport, 2)
-		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport), "after a failure and an hour of silence")
+		sendGets(t, transport, 2)
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport), "after a failure and an hour of silence")
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,78 +19,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/steadyhttp/steadyhttp"
-	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
-
-const origin = "https://api.example.com:443"
-
-// plain sets the breaker to round numbers, so that a test tells of its rules, not of the defaults.
-func plain(options ...steadyhttp.Option) []steadyhttp.Option {
-	return append([]steadyhttp.Option{
-		steadyhttp.WithBreakerFailureRate(0.5, 10), steadyhttp.WithBreakerConsecutiveFailures(3, 800*time.Millisecond),
-		steadyhttp.WithBreakerOpenFor(time.Second),
-	}, options...)
-}
-
-// single sends each call once besides, so that a test counts attempts by counting calls.
-func single(options ...steadyhttp.Option) []steadyhttp.Option {
-	return append(plain(steadyhttp.WithMaxAttempts(1)), options...)
-}
-
-// send makes one call and lets go of the response.
-func send(t *testing.T, transport *steadyhttp.Transport) (int, error) {
-	t.Helper()
-	response, err := transport.RoundTrip(get(t))
-	if err != nil {
-		return 0, err
-	}
-	require.NoError(t, response.Body.Close())
-	return response.StatusCode, nil
-}
-
-func sendMany(t *testing.T, transport *steadyhttp.Transport, n int) {
-	t.Helper()
-	for range n {
-		_, _ = send(t, transport)
-	}
-}
-
-// breaker returns the only breaker there is.
-func breaker(t *testing.T, transport *steadyhttp.Transport) steadyhttp.BreakerStatus {
-	t.Helper()
-	breakers := transport.Breakers()
-	require.Len(t, breakers, 1)
-	return breakers[0]
-}
-
-func state(t *testing.T, transport *steadyhttp.Transport) steadyhttp.BreakerState {
-	t.Helper()
-	return breaker(t, transport).State
-}
-
-// opened returns a transport whose breaker is open, and the script that plays on.
-func opened(t *testing.T, then step, options ...steadyhttp.Option) (*steadyhttp.Transport, *steadyhttptest.Transport) {
-	t.Helper()
-	steps := make([]step, 10, 11)
-	for i := range steps {
-		steps[i] = status(503)
-	}
-	server := scripted(append(steps, then)...)
-	transport := newTransport(t, server, single(options...)...)
-	sendMany(t, transport, 10)
-	require.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
-	return transport, server
-}
 
 func TestBreaker_OpensAtAFailureRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(200), status(200), status(200), status(200), status(200), status(503))
-		transport := newTransport(t, server, single()...)
-		sendMany(t, transport, 9)
-		assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin, State: steadyhttp.BreakerClosed, Requests: 9, Failures: 4}, breaker(t, transport))
-		sendMany(t, transport, 1)
-		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+		server := newScript(status(200), status(200), status(200), status(200), status(200), status(503))
+		transport := newTransport(t, server, singleAttemptOptions()...)
+		sendGets(t, transport, breakerMinRequests-1)
+		assert.Equal(t, steadyhttp.BreakerStatus{Origin: targetOrigin, State: steadyhttp.BreakerClosed, Requests: 9, Failures: 4}, onlyBreaker(t, transport))
+		sendGets(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 	})
 }
 
@@ -97,15 +37,15 @@ func TestBreaker_EveryPercentageTripsAtExactlyItsRate(t *testing.T) {
 	t.Parallel()
 	for percent := 1; percent <= 100; percent++ {
 		synctest.Test(t, func(t *testing.T) {
-			server := scripted(status(200))
-			transport := newTransport(t, server, single(
+			server := newScript(status(200))
+			transport := newTransport(t, server, singleAttemptOptions(
 				steadyhttp.WithBreakerFailureRate(float64(percent)/100, 100), steadyhttp.WithBreakerConsecutiveFailures(0, 0))...)
-			sendMany(t, transport, 100-percent)
+			sendGets(t, transport, 100-percent)
 			server.Play(status(503))
-			sendMany(t, transport, percent-1)
-			assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport), "one less than %d of 100", percent)
-			sendMany(t, transport, 1)
-			assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport), "%d of 100", percent)
+			sendGets(t, transport, percent-1)
+			assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport), "one less than %d of 100", percent)
+			sendGets(t, transport, 1)
+			assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport), "%d of 100", percent)
 		})
 	}
 }
@@ -113,10 +53,10 @@ func TestBreaker_EveryPercentageTripsAtExactlyItsRate(t *testing.T) {
 func TestBreaker_StaysClosedBelowTheRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(200), status(200), status(200), status(200), status(200), status(200), status(503), status(503), status(503), status(503), status(503), status(200))
-		transport := newTransport(t, server, single()...)
-		sendMany(t, transport, 20)
-		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		server := newScript(status(200), status(200), status(200), status(200), status(200), status(200), status(503), status(503), status(503), status(503), status(503), status(200))
+		transport := newTransport(t, server, singleAttemptOptions()...)
+		sendGets(t, transport, 20)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
 		server.AssertAttempts(t, 20)
 	})
 }
@@ -124,62 +64,62 @@ func TestBreaker_StaysClosedBelowTheRate(t *testing.T) {
 func TestBreaker_NeedsEnoughRequestsForARate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, scripted(status(503)), single(steadyhttp.WithBreakerFailureRate(0.01, 20))...)
-		sendMany(t, transport, 19)
-		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
-		sendMany(t, transport, 1)
-		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+		transport := newTransport(t, newScript(status(503)), singleAttemptOptions(steadyhttp.WithBreakerFailureRate(0.01, 20))...)
+		sendGets(t, transport, 19)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
+		sendGets(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 	})
 }
 
 func TestBreaker_RunOfFailuresOpensOnlyOnceItHasLasted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, scripted(status(503)), single()...)
-		sendMany(t, transport, 3)
-		time.Sleep(799 * time.Millisecond)
-		sendMany(t, transport, 1)
-		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport), "a blip is not sustained failure")
+		transport := newTransport(t, newScript(status(503)), singleAttemptOptions()...)
+		sendGets(t, transport, breakerRunFailures)
+		time.Sleep(breakerRunDuration - time.Millisecond)
+		sendGets(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport), "a blip is not sustained failure")
 		time.Sleep(time.Millisecond)
-		sendMany(t, transport, 1)
-		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+		sendGets(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 	})
 }
 
 func TestBreaker_RunOfFailuresIsLongEnoughBeforeItOpens(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, scripted(status(503)), single()...)
-		sendMany(t, transport, 1)
+		transport := newTransport(t, newScript(status(503)), singleAttemptOptions()...)
+		sendGets(t, transport, 1)
 		time.Sleep(time.Minute) // a quiet client; the rule has no window
-		sendMany(t, transport, 1)
-		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
-		sendMany(t, transport, 1)
-		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+		sendGets(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
+		sendGets(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 	})
 }
 
 func TestBreaker_SuccessEndsARunOfFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503), status(503), status(404), status(503), status(503), status(200), status(503))
-		transport := newTransport(t, server, single(steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutiveFailures(3, 0))...)
-		sendMany(t, transport, 8)
-		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
-		sendMany(t, transport, 1)
-		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+		server := newScript(status(503), status(503), status(404), status(503), status(503), status(200), status(503))
+		transport := newTransport(t, server, singleAttemptOptions(steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutiveFailures(3, 0))...)
+		sendGets(t, transport, 8)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
+		sendGets(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 	})
 }
 
 func TestBreaker_FailuresLeaveTheWindow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, scripted(status(503)), single(steadyhttp.WithBreakerConsecutiveFailures(0, 0))...)
-		sendMany(t, transport, 9)
+		transport := newTransport(t, newScript(status(503)), singleAttemptOptions(steadyhttp.WithBreakerConsecutiveFailures(0, 0))...)
+		sendGets(t, transport, breakerMinRequests-1)
 		time.Sleep(5100 * time.Millisecond)
-		sendMany(t, transport, 9)
-		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
-		assert.Equal(t, uint32(9), breaker(t, transport).Failures)
+		sendGets(t, transport, breakerMinRequests-1)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
+		assert.Equal(t, uint32(breakerMinRequests-1), onlyBreaker(t, transport).Failures)
 	})
 }
 
@@ -188,12 +128,12 @@ func TestBreaker_FailuresAcrossAnyBoundaryTrip(t *testing.T) {
 	t.Parallel()
 	for offset := time.Duration(0); offset < 5*time.Second; offset += 500 * time.Millisecond {
 		synctest.Test(t, func(t *testing.T) {
-			transport := newTransport(t, scripted(status(503)), single(steadyhttp.WithBreakerConsecutiveFailures(0, 0))...)
+			transport := newTransport(t, newScript(status(503)), singleAttemptOptions(steadyhttp.WithBreakerConsecutiveFailures(0, 0))...)
 			time.Sleep(offset)
-			sendMany(t, transport, 5)
+			sendGets(t, transport, breakerMinRequests/2)
 			time.Sleep(2 * time.Second)
-			sendMany(t, transport, 5)
-			assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport), "offset %v", offset)
+			sendGets(t, transport, breakerMinRequests/2)
+			assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport), "offset %v", offset)
 		})
 	}
 }
@@ -212,17 +152,17 @@ func TestBreaker_NeutralOutcomesAreNotCounted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			options := single(steadyhttp.WithClassifier(func(_ *http.Request, response *http.Response, err error) steadyhttp.Class {
+			options := singleAttemptOptions(steadyhttp.WithClassifier(func(_ *http.Request, response *http.Response, err error) steadyhttp.Class {
 				if errors.Is(err, io.ErrNoProgress) {
 					return steadyhttp.Permanent
 				}
 				return steadyhttp.Unclassified
 			}))
-			transport := newTransport(t, scripted(c.step), options...)
+			transport := newTransport(t, newScript(c.step), options...)
 			for range 100 {
-				_, _ = transport.RoundTrip(request(t, c.ctx, http.MethodGet, ""))
+				_, _ = transport.RoundTrip(newRequest(t, c.ctx, http.MethodGet, ""))
 			}
-			assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin}, breaker(t, transport))
+			assert.Equal(t, steadyhttp.BreakerStatus{Origin: targetOrigin}, onlyBreaker(t, transport))
 		})
 	}
 }
@@ -235,25 +175,25 @@ func TestBreaker_NeutralOutcomesDoNotDiluteTheRate(t *testing.T) {
 		for range 90 {
 			steps = append(steps, status(429))
 		}
-		transport := newTransport(t, scripted(append(steps, status(503))...), single()...)
-		sendMany(t, transport, 100)
-		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+		transport := newTransport(t, newScript(append(steps, status(503))...), singleAttemptOptions()...)
+		sendGets(t, transport, 100)
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 	})
 }
 
 func TestBreaker_Permanent5xxIsAHealthyServer(t *testing.T) {
 	t.Parallel()
-	transport := newTransport(t, scripted(status(501)), single()...)
-	sendMany(t, transport, 100)
-	assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin, Requests: 100}, breaker(t, transport))
+	transport := newTransport(t, newScript(status(501)), singleAttemptOptions()...)
+	sendGets(t, transport, 100)
+	assert.Equal(t, steadyhttp.BreakerStatus{Origin: targetOrigin, Requests: 100}, onlyBreaker(t, transport))
 }
 
 func TestBreaker_OpenSendsNothingAndClosesTheBody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport, server := opened(t, status(200))
-		source := text("payload")
-		r := get(t)
+		transport, server := newOpenBreaker(t, status(200))
+		source := newTrackedBody("payload")
+		r := newGet(t)
 		r.Method, r.Body = http.MethodPost, source
 		ctx, report := steadyhttp.WithReport(t.Context())
 		start := time.Now()
@@ -262,11 +202,11 @@ func TestBreaker_OpenSendsNothingAndClosesTheBody(t *testing.T) {
 		assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
 		var open *steadyhttp.CircuitOpenError
 		require.ErrorAs(t, err, &open)
-		assert.Equal(t, origin, open.Origin)
-		assert.Equal(t, breaker(t, transport).RetryAt, open.RetryAt)
+		assert.Equal(t, targetOrigin, open.Origin)
+		assert.Equal(t, onlyBreaker(t, transport).RetryAt, open.RetryAt)
 		assert.Zero(t, time.Since(start))
 		assert.Equal(t, 1, source.closes())
-		server.AssertAttempts(t, 10)
+		server.AssertAttempts(t, breakerMinRequests)
 		assert.Empty(t, report.Attempts)
 		assert.Equal(t, steadyhttp.StopCircuitOpen, report.Stopped)
 	})
@@ -287,17 +227,17 @@ func TestBreaker_OpenReportsTheCallersCancel(t *testing.T) {
 			canceled: {context.Canceled, steadyhttp.StopCanceled},
 			expired:  {context.DeadlineExceeded, steadyhttp.StopDeadline},
 		} {
-			transport, server := opened(t, status(200))
+			transport, server := newOpenBreaker(t, status(200))
 			ctx, report := steadyhttp.WithReport(ctx)
-			source := text("payload")
-			r := request(t, ctx, http.MethodPut, "")
+			source := newTrackedBody("payload")
+			r := newRequest(t, ctx, http.MethodPut, "")
 			r.Body = source
 			_, err := transport.RoundTrip(r)
 			assert.ErrorIs(t, err, want.err)
 			assert.ErrorIs(t, err, context.Cause(ctx))
 			assert.NotErrorIs(t, err, steadyhttp.ErrCircuitOpen)
 			assert.Equal(t, want.stopped, report.Stopped)
-			server.AssertAttempts(t, 10)
+			server.AssertAttempts(t, breakerMinRequests)
 			assert.Equal(t, 1, source.closes())
 		}
 	})
@@ -308,10 +248,10 @@ func TestBreaker_OpenTimeHasJitter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seen := make(map[time.Duration]bool)
 		for range 200 {
-			transport, _ := opened(t, status(200))
-			open := time.Until(breaker(t, transport).RetryAt)
-			assert.GreaterOrEqual(t, open, 800*time.Millisecond)
-			assert.LessOrEqual(t, open, 1200*time.Millisecond)
+			transport, _ := newOpenBreaker(t, status(200))
+			open := time.Until(onlyBreaker(t, transport).RetryAt)
+			assert.GreaterOrEqual(t, open, breakerOpenFor*4/5)
+			assert.LessOrEqual(t, open, breakerOpenFor*6/5)
 			seen[open] = true
 		}
 		assert.Greater(t, len(seen), 190)
@@ -321,28 +261,28 @@ func TestBreaker_OpenTimeHasJitter(t *testing.T) {
 func TestBreaker_ProbeGoesAtRetryAtAndNotBefore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport, server := opened(t, status(200))
-		time.Sleep(time.Until(breaker(t, transport).RetryAt) - 1)
-		_, err := send(t, transport)
+		transport, server := newOpenBreaker(t, status(200))
+		time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt) - 1)
+		_, err := sendGet(t, transport)
 		assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
 		time.Sleep(time.Nanosecond)
-		code, err := send(t, transport)
+		code, err := sendGet(t, transport)
 		require.NoError(t, err)
 		assert.Equal(t, 200, code)
 		server.AssertAttempts(t, 11)
-		assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin}, breaker(t, transport), "closed, with a clean window")
+		assert.Equal(t, steadyhttp.BreakerStatus{Origin: targetOrigin}, onlyBreaker(t, transport), "closed, with a clean window")
 	})
 }
 
 func TestBreaker_FailedProbeOpensAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport, server := opened(t, status(503))
+		transport, server := newOpenBreaker(t, status(503))
 		for range 5 {
-			time.Sleep(time.Until(breaker(t, transport).RetryAt))
-			sendMany(t, transport, 20)
+			time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
+			sendGets(t, transport, 20)
 		}
-		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 		assert.Len(t, server.Attempts(), 15, "one probe for each open time")
 	})
 }
@@ -350,14 +290,14 @@ func TestBreaker_FailedProbeOpensAgain(t *testing.T) {
 func TestBreaker_OnlyOneProbeGoesAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport, server := opened(t, after(time.Second, status(200)))
-		time.Sleep(time.Until(breaker(t, transport).RetryAt))
+		transport, server := newOpenBreaker(t, delay(time.Second, status(200)))
+		time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
 		var group sync.WaitGroup
 		var mu sync.Mutex
 		rejections := 0
 		for range 64 {
 			group.Go(func() {
-				if _, err := send(t, transport); err != nil {
+				if _, err := sendGet(t, transport); err != nil {
 					var open *steadyhttp.CircuitOpenError
 					assert.ErrorAs(t, err, &open)
 					assert.Zero(t, open.RetryAt, "it depends on the probe")
@@ -370,18 +310,18 @@ func TestBreaker_OnlyOneProbeGoesAtATime(t *testing.T) {
 		group.Wait()
 		assert.Equal(t, 63, rejections)
 		server.AssertAttempts(t, 11)
-		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
 	})
 }
 
 func TestBreaker_NeutralProbeFreesItsSlot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport, server := opened(t, status(429))
-		time.Sleep(time.Until(breaker(t, transport).RetryAt))
-		sendMany(t, transport, 5)
+		transport, server := newOpenBreaker(t, status(429))
+		time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
+		sendGets(t, transport, 5)
 		server.AssertAttempts(t, 15)
-		assert.Equal(t, steadyhttp.BreakerHalfOpen, state(t, transport))
+		assert.Equal(t, steadyhttp.BreakerHalfOpen, breakerState(t, transport))
 	})
 }
 
@@ -400,29 +340,29 @@ func TestBreaker_HangingProbesLeaseExpiresAndItDecidesNothing(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					deaf := make(chan struct{}) // a base that does not look at the context
-					transport, server := opened(t, function(func(r *http.Request) (*http.Response, error) {
+					transport, server := newOpenBreaker(t, stepFunc(func(r *http.Request) (*http.Response, error) {
 						<-deaf
 						return status(answer).RoundTrip(r)
 					}), c.options...)
-					time.Sleep(time.Until(breaker(t, transport).RetryAt))
+					time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
 					var group sync.WaitGroup
-					group.Go(func() { sendMany(t, transport, 1) })
+					group.Go(func() { sendGets(t, transport, 1) })
 					synctest.Wait()
 
 					time.Sleep(c.lease - 1)
-					_, err := send(t, transport)
+					_, err := sendGet(t, transport)
 					require.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
 					time.Sleep(time.Nanosecond)
-					server.Play(after(time.Second, status(200)))
-					group.Go(func() { sendMany(t, transport, 1) }) // the next probe
+					server.Play(delay(time.Second, status(200)))
+					group.Go(func() { sendGets(t, transport, 1) }) // the next probe
 					synctest.Wait()
 					require.Len(t, server.Attempts(), 12)
 
 					close(deaf)
 					synctest.Wait()
-					assert.Equal(t, steadyhttp.BreakerHalfOpen, state(t, transport), "the late outcome decides nothing")
+					assert.Equal(t, steadyhttp.BreakerHalfOpen, breakerState(t, transport), "the late outcome decides nothing")
 					group.Wait()
-					assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+					assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
 				})
 			})
 		}
@@ -432,21 +372,21 @@ func TestBreaker_HangingProbesLeaseExpiresAndItDecidesNothing(t *testing.T) {
 func TestBreaker_LateProbeDecidesNothingEvenIfItIsTheOnlyOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport, _ := opened(t, after(61*time.Second, status(200)))
-		time.Sleep(time.Until(breaker(t, transport).RetryAt))
-		sendMany(t, transport, 1)
-		assert.Equal(t, steadyhttp.BreakerHalfOpen, state(t, transport))
+		transport, _ := newOpenBreaker(t, delay(61*time.Second, status(200)))
+		time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
+		sendGets(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerHalfOpen, breakerState(t, transport))
 	})
 }
 
 func TestBreaker_TimedOutProbeOpensAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport, _ := opened(t, hang, steadyhttp.WithAttemptTimeout(2*time.Second))
-		time.Sleep(time.Until(breaker(t, transport).RetryAt))
-		_, err := send(t, transport)
+		transport, _ := newOpenBreaker(t, hang, steadyhttp.WithAttemptTimeout(2*time.Second))
+		time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
+		_, err := sendGet(t, transport)
 		assert.ErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
-		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 	})
 }
 
@@ -461,26 +401,26 @@ func TestBreaker_ProbeThatPanicsIsNeutralAndFreesItsSlot(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				transport, server := opened(t, function(func(*http.Request) (*http.Response, error) {
+				transport, server := newOpenBreaker(t, stepFunc(func(*http.Request) (*http.Response, error) {
 					leave()
 					return nil, nil
 				}))
-				time.Sleep(time.Until(breaker(t, transport).RetryAt))
+				time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
 				for range 3 {
 					var group sync.WaitGroup
 					group.Add(1)
 					go func() {
 						defer group.Done()
 						defer func() { _ = recover() }()
-						sendMany(t, transport, 1)
+						sendGets(t, transport, 1)
 					}()
 					group.Wait()
-					assert.Equal(t, steadyhttp.BreakerHalfOpen, state(t, transport))
+					assert.Equal(t, steadyhttp.BreakerHalfOpen, breakerState(t, transport))
 				}
 				server.AssertAttempts(t, 13)
 				server.Play(status(503))
-				sendMany(t, transport, 1)
-				assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+				sendGets(t, transport, 1)
+				assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 			})
 		})
 	}
@@ -488,44 +428,44 @@ func TestBreaker_ProbeThatPanicsIsNeutralAndFreesItsSlot(t *testing.T) {
 
 func TestBreaker_PanicIsNotCountedWhileClosed(t *testing.T) {
 	t.Parallel()
-	transport := newTransport(t, scripted(function(func(*http.Request) (*http.Response, error) { panic("boom") })))
+	transport := newTransport(t, newScript(stepFunc(func(*http.Request) (*http.Response, error) { panic("boom") })))
 	for range 20 {
-		assert.PanicsWithValue(t, "boom", func() { sendMany(t, transport, 1) })
+		assert.PanicsWithValue(t, "boom", func() { sendGets(t, transport, 1) })
 	}
-	assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin}, breaker(t, transport))
+	assert.Equal(t, steadyhttp.BreakerStatus{Origin: targetOrigin}, onlyBreaker(t, transport))
 }
 
 func TestBreaker_OutcomesOfAnEarlierStateDecideNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		steps := []step{after(10*time.Second, status(200)), after(10*time.Second, status(503))}
+		steps := []step{delay(10*time.Second, status(200)), delay(10*time.Second, status(503))}
 		for range 10 {
 			steps = append(steps, status(503))
 		}
-		steps = append(steps, after(20*time.Second, status(200)))
-		transport := newTransport(t, scripted(steps...), single()...)
+		steps = append(steps, delay(20*time.Second, status(200)))
+		transport := newTransport(t, newScript(steps...), singleAttemptOptions()...)
 		var group sync.WaitGroup
 		for range 2 {
-			group.Go(func() { sendMany(t, transport, 1) })
+			group.Go(func() { sendGets(t, transport, 1) })
 			synctest.Wait()
 		}
-		sendMany(t, transport, 10)
-		time.Sleep(time.Until(breaker(t, transport).RetryAt))
-		group.Go(func() { sendMany(t, transport, 1) }) // the probe
+		sendGets(t, transport, breakerMinRequests)
+		time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
+		group.Go(func() { sendGets(t, transport, 1) }) // the probe
 		time.Sleep(15 * time.Second)
-		assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin, State: steadyhttp.BreakerHalfOpen}, breaker(t, transport))
+		assert.Equal(t, steadyhttp.BreakerStatus{Origin: targetOrigin, State: steadyhttp.BreakerHalfOpen}, onlyBreaker(t, transport))
 		group.Wait()
-		assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin}, breaker(t, transport))
+		assert.Equal(t, steadyhttp.BreakerStatus{Origin: targetOrigin}, onlyBreaker(t, transport))
 	})
 }
 
 func TestBreaker_OpeningEndsTheCallWithTheLastResponse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503))
+		server := newScript(status(503))
 		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutiveFailures(2, 0), steadyhttp.WithBreakerOpenFor(time.Minute))
 		ctx, report := steadyhttp.WithReport(t.Context())
-		response, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+		response, err := transport.RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		require.NoError(t, err)
 		assert.Equal(t, 503, response.StatusCode)
 		server.AssertAttempts(t, 2)
@@ -538,13 +478,13 @@ func TestBreaker_OpeningDuringAWaitEndsTheCallAfterIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		// The second call opens the breaker while the first one waits, and again so that it stays open.
-		server := scripted(fail(errReset), status(503))
+		server := newScript(fail(errReset), status(503))
 		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutiveFailures(2, 0), steadyhttp.WithBackoff(10*time.Second, 20*time.Second),
 			steadyhttp.WithBreakerOpenFor(time.Minute))
-		source := text("payload")
-		r := request(t, t.Context(), http.MethodPut, "payload")
+		source := newTrackedBody("payload")
+		r := newRequest(t, t.Context(), http.MethodPut, "payload")
 		r.GetBody = func() (io.ReadCloser, error) { return source, nil }
-		time.AfterFunc(time.Second, func() { _, _ = transport.RoundTrip(get(t)) })
+		time.AfterFunc(time.Second, func() { _, _ = transport.RoundTrip(newGet(t)) })
 		_, err := transport.RoundTrip(r)
 
 		var failed *steadyhttp.Error
@@ -561,14 +501,14 @@ func TestBreaker_OpeningDuringAWaitEndsTheCallAfterIt(t *testing.T) {
 func TestBreaker_EachOriginHasItsOwn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503))
-		transport := newTransport(t, server, single()...)
-		sendMany(t, transport, 10)
-		r := get(t)
+		server := newScript(status(503))
+		transport := newTransport(t, server, singleAttemptOptions()...)
+		sendGets(t, transport, breakerMinRequests)
+		r := newGet(t)
 		r.URL.Host = "other.example.com"
 		_, err := transport.RoundTrip(r)
 		require.NoError(t, err)
-		r = get(t)
+		r = newGet(t)
 		r.URL.Scheme = "http"
 		_, err = transport.RoundTrip(r)
 		require.NoError(t, err)
@@ -576,15 +516,15 @@ func TestBreaker_EachOriginHasItsOwn(t *testing.T) {
 		for _, b := range transport.Breakers() {
 			names = append(names, b.Origin)
 		}
-		assert.Equal(t, []string{"http://api.example.com:80", origin, "https://other.example.com:443"}, names, "sorted")
+		assert.Equal(t, []string{"http://api.example.com:80", targetOrigin, "https://other.example.com:443"}, names, "sorted")
 	})
 }
 
 func TestBreaker_OffRejectsNothing(t *testing.T) {
 	t.Parallel()
-	server := scripted(status(503))
-	transport := newTransport(t, server, append(single(steadyhttp.WithBreakerFailureRate(0.1, 1)), steadyhttp.WithoutBreaker())...)
-	sendMany(t, transport, 100)
+	server := newScript(status(503))
+	transport := newTransport(t, server, append(singleAttemptOptions(steadyhttp.WithBreakerFailureRate(0.1, 1)), steadyhttp.WithoutBreaker())...)
+	sendGets(t, transport, 100)
 	server.AssertAttempts(t, 100)
 	assert.Empty(t, transport.Breakers())
 }
@@ -599,22 +539,19 @@ func TestBreaker_EventsComeInOrderOutsideTheLocks(t *testing.T) {
 				return
 			}
 			changes = append(changes, [2]steadyhttp.BreakerState{event.From, event.To})
-			assert.Equal(t, origin, event.Origin)
+			assert.Equal(t, targetOrigin, event.Origin)
 			assert.NotNil(t, ctx)
 			assert.Nil(t, event.Request)
-			transport.Breakers()      // gobreaker's State in OnStateChange deadlocks
-			_, _ = send(t, transport) // so would a call
+			transport.Breakers()         // gobreaker's State in OnStateChange deadlocks
+			_, _ = sendGet(t, transport) // so would a call
 		}
-		steps := make([]step, 10)
-		for i := range steps {
-			steps[i] = status(503)
-		}
-		transport = newTransport(t, scripted(append(steps, status(503), status(200))...), single(steadyhttp.WithObserver(observe))...)
-		sendMany(t, transport, 10)
-		time.Sleep(1200 * time.Millisecond)
-		sendMany(t, transport, 1)
-		time.Sleep(1200 * time.Millisecond)
-		sendMany(t, transport, 1)
+		steps := slices.Repeat([]step{status(503)}, breakerMinRequests)
+		transport = newTransport(t, newScript(append(steps, status(503), status(200))...), singleAttemptOptions(steadyhttp.WithObserver(observe))...)
+		sendGets(t, transport, breakerMinRequests)
+		time.Sleep(breakerProbeDue)
+		sendGets(t, transport, 1)
+		time.Sleep(breakerProbeDue)
+		sendGets(t, transport, 1)
 		closed, half, open := steadyhttp.BreakerClosed, steadyhttp.BreakerHalfOpen, steadyhttp.BreakerOpen
 		assert.Equal(t, [][2]steadyhttp.BreakerState{{closed, open}, {open, half}, {half, open}, {open, half}, {half, closed}}, changes)
 	})
@@ -623,31 +560,28 @@ func TestBreaker_EventsComeInOrderOutsideTheLocks(t *testing.T) {
 func TestBreaker_SurvivesAnObserverThatPanics(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		steps := make([]step, 10)
-		for i := range steps {
-			steps[i] = status(503)
-		}
-		server := scripted(append(steps, status(200))...)
-		transport := newTransport(t, server, single(steadyhttp.WithObserver(func(_ context.Context, event steadyhttp.Event) {
+		steps := slices.Repeat([]step{status(503)}, breakerMinRequests)
+		server := newScript(append(steps, status(200))...)
+		transport := newTransport(t, server, singleAttemptOptions(steadyhttp.WithObserver(func(_ context.Context, event steadyhttp.Event) {
 			if event.Kind == steadyhttp.EventBreaker {
 				panic("observer")
 			}
 		}))...)
-		sendMany(t, transport, 9)
-		assert.Panics(t, func() { sendMany(t, transport, 1) })
-		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
-		time.Sleep(1200 * time.Millisecond)
-		source := text("payload")
+		sendGets(t, transport, breakerMinRequests-1)
+		assert.Panics(t, func() { sendGets(t, transport, 1) })
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
+		time.Sleep(breakerProbeDue)
+		source := newTrackedBody("payload")
 		assert.Panics(t, func() { // open to half-open, before anything is sent
-			r := get(t)
+			r := newGet(t)
 			r.Body = source
 			_, _ = transport.RoundTrip(r)
 		})
 		assert.Equal(t, 1, source.closes())
-		server.AssertAttempts(t, 10)
-		assert.Equal(t, steadyhttp.BreakerHalfOpen, state(t, transport))
-		assert.Panics(t, func() { sendMany(t, transport, 1) })
-		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		server.AssertAttempts(t, breakerMinRequests)
+		assert.Equal(t, steadyhttp.BreakerHalfOpen, breakerState(t, transport))
+		assert.Panics(t, func() { sendGets(t, transport, 1) })
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
 		assertClosedOnce(t, server, nil)
 	})
 }
@@ -660,7 +594,7 @@ func TestBreaker_ObserverThatBlocksDelaysNoOtherCall(t *testing.T) {
 		for i := range steps {
 			steps[i] = status(503)
 		}
-		transport := newTransport(t, scripted(append(steps, status(200))...), single(
+		transport := newTransport(t, newScript(append(steps, status(200))...), singleAttemptOptions(
 			steadyhttp.WithBreakerOpenFor(time.Millisecond),
 			steadyhttp.WithObserver(func(_ context.Context, event steadyhttp.Event) {
 				if event.Kind == steadyhttp.EventBreaker && !blocked {
@@ -669,12 +603,12 @@ func TestBreaker_ObserverThatBlocksDelaysNoOtherCall(t *testing.T) {
 				}
 			}))...)
 		var group sync.WaitGroup
-		group.Go(func() { sendMany(t, transport, 10) })
+		group.Go(func() { sendGets(t, transport, 10) })
 		time.Sleep(100 * time.Millisecond)
 		start := time.Now()
-		sendMany(t, transport, 1)
+		sendGets(t, transport, 1)
 		assert.Zero(t, time.Since(start))
-		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
 		group.Wait()
 	})
 }
@@ -706,11 +640,11 @@ func TestBreaker_SlowCallbackDoesNotExpireAProbesLease(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				transport, _ := opened(t, hang, steadyhttp.WithAttemptTimeout(2*time.Second), option)
-				time.Sleep(time.Until(breaker(t, transport).RetryAt))
-				_, err := send(t, transport)
+				transport, _ := newOpenBreaker(t, hang, steadyhttp.WithAttemptTimeout(2*time.Second), option)
+				time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
+				_, err := sendGet(t, transport)
 				assert.ErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
-				assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+				assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 			})
 		})
 	}
@@ -721,11 +655,8 @@ func TestBreaker_ObserverThatPanicsLosesNoLaterEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var seen []string
-		steps := make([]step, 10)
-		for i := range steps {
-			steps[i] = status(503)
-		}
-		transport := newTransport(t, scripted(append(steps, status(200))...), single(steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
+		steps := slices.Repeat([]step{status(503)}, breakerMinRequests)
+		transport := newTransport(t, newScript(append(steps, status(200))...), singleAttemptOptions(steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
 			if e.Kind != steadyhttp.EventBreaker {
 				return
 			}
@@ -741,11 +672,11 @@ func TestBreaker_ObserverThatPanicsLosesNoLaterEvent(t *testing.T) {
 		var group sync.WaitGroup
 		group.Go(func() {
 			defer func() { _ = recover() }()
-			sendMany(t, transport, 10)
+			sendGets(t, transport, breakerMinRequests)
 		})
 		time.Sleep(1500 * time.Millisecond)
-		sendMany(t, transport, 1) // the probe, while the observer is still at the opening
-		require.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		sendGets(t, transport, 1) // the probe, while the observer is still at the opening
+		require.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
 		group.Wait()
 		assert.Equal(t, []string{"open", "half_open", "closed"}, seen)
 	})
@@ -755,29 +686,29 @@ func TestBreaker_DefaultsOpenAtHalfOfThirtyOrARunOfFive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		once := steadyhttp.WithMaxAttempts(1)
-		transport := newTransport(t, scripted(status(503)), once)
-		sendMany(t, transport, 29)
-		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport), "a client of ten calls a second outlasts a blip")
-		sendMany(t, transport, 1)
-		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+		transport := newTransport(t, newScript(status(503)), once)
+		sendGets(t, transport, 29)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport), "a client of ten calls a second outlasts a blip")
+		sendGets(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 
-		transport = newTransport(t, scripted(status(503)), once)
-		sendMany(t, transport, 1)
+		transport = newTransport(t, newScript(status(503)), once)
+		sendGets(t, transport, 1)
 		time.Sleep(time.Minute)
-		sendMany(t, transport, 3)
-		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
-		sendMany(t, transport, 1)
-		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+		sendGets(t, transport, 3)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
+		sendGets(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 
-		transport = newTransport(t, scripted(status(503)), once)
-		sendMany(t, transport, 3)
+		transport = newTransport(t, newScript(status(503)), once)
+		sendGets(t, transport, 3)
 		time.Sleep(599 * time.Millisecond)
-		sendMany(t, transport, 2)
-		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		sendGets(t, transport, 2)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
 		time.Sleep(time.Millisecond)
-		sendMany(t, transport, 1)
-		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
-		open := time.Until(breaker(t, transport).RetryAt)
+		sendGets(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
+		open := time.Until(onlyBreaker(t, transport).RetryAt)
 		assert.InDelta(t, 700*time.Millisecond, open, float64(140*time.Millisecond))
 	})
 }
@@ -788,15 +719,15 @@ func TestBreaker_LongTimeoutsCountTwiceAndFromTheirStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for took, enough := range map[time.Duration]int{time.Second: 3, 999 * time.Millisecond: 5} {
 			for _, calls := range []int{enough - 1, enough} {
-				server := scripted(after(took, fail(os.ErrDeadlineExceeded)))
+				server := newScript(delay(took, fail(os.ErrDeadlineExceeded)))
 				transport := newTransport(t, server, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(5, time.Second))
 				var group sync.WaitGroup
 				for range calls {
-					group.Go(func() { sendMany(t, transport, 1) })
+					group.Go(func() { sendGets(t, transport, 1) })
 					time.Sleep(time.Millisecond)
 				}
 				group.Wait()
-				assert.Equal(t, calls == enough, state(t, transport) == steadyhttp.BreakerOpen, "%d of %v", calls, took)
+				assert.Equal(t, calls == enough, breakerState(t, transport) == steadyhttp.BreakerOpen, "%d of %v", calls, took)
 			}
 		}
 	})
@@ -805,11 +736,11 @@ func TestBreaker_LongTimeoutsCountTwiceAndFromTheirStart(t *testing.T) {
 func TestBreaker_SlowResponseCountsOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, scripted(after(2*time.Second, status(503))), single(steadyhttp.WithBreakerConsecutiveFailures(5, time.Second))...)
-		sendMany(t, transport, 4)
-		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
-		sendMany(t, transport, 1)
-		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+		transport := newTransport(t, newScript(delay(2*time.Second, status(503))), singleAttemptOptions(steadyhttp.WithBreakerConsecutiveFailures(5, time.Second))...)
+		sendGets(t, transport, 4)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
+		sendGets(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 	})
 }
 
@@ -821,16 +752,16 @@ func TestBreaker_LongCallsThatFailTogetherAreRetried(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				start := time.Now()
-				transport := newTransport(t, function(func(r *http.Request) (*http.Response, error) {
+				transport := newTransport(t, stepFunc(func(r *http.Request) (*http.Response, error) {
 					if began := time.Since(start); began < 2*time.Second {
-						return after(2*time.Second-began, broken).RoundTrip(r)
+						return delay(2*time.Second-began, broken).RoundTrip(r)
 					}
-					return after(2*time.Second, status(200)).RoundTrip(r)
+					return delay(2*time.Second, status(200)).RoundTrip(r)
 				}))
 				var group sync.WaitGroup
 				for range 5 {
 					group.Go(func() {
-						code, err := send(t, transport)
+						code, err := sendGet(t, transport)
 						assert.NoError(t, err)
 						assert.Equal(t, 200, code)
 					})
@@ -846,12 +777,12 @@ func TestBreaker_LongCallsThatFailTogetherAreRetried(t *testing.T) {
 func TestBreaker_OneTimeoutDoesNotOpenItIfItAsksForTwo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, scripted(after(time.Minute, fail(os.ErrDeadlineExceeded))),
-			single(steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutiveFailures(2, time.Second))...)
-		sendMany(t, transport, 1)
-		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
-		sendMany(t, transport, 1)
-		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+		transport := newTransport(t, newScript(delay(time.Minute, fail(os.ErrDeadlineExceeded))),
+			singleAttemptOptions(steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutiveFailures(2, time.Second))...)
+		sendGets(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
+		sendGets(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 	})
 }
 
@@ -863,10 +794,10 @@ func TestBreaker_RunOfFailuresBeginsAfterTheLastSuccess(t *testing.T) {
 			begins time.Duration
 			step   step
 		}{
-			{0, after(2400*time.Millisecond, fail(os.ErrDeadlineExceeded))},
-			{100 * time.Millisecond, after(2400*time.Millisecond, fail(os.ErrDeadlineExceeded))},
-			{2000 * time.Millisecond, after(300*time.Millisecond, status(200))},
-			{2100 * time.Millisecond, after(1000*time.Millisecond, fail(os.ErrDeadlineExceeded))},
+			{0, delay(2400*time.Millisecond, fail(os.ErrDeadlineExceeded))},
+			{100 * time.Millisecond, delay(2400*time.Millisecond, fail(os.ErrDeadlineExceeded))},
+			{2000 * time.Millisecond, delay(300*time.Millisecond, status(200))},
+			{2100 * time.Millisecond, delay(1000*time.Millisecond, fail(os.ErrDeadlineExceeded))},
 		}
 		steps := make([]step, 0, len(calls))
 		for _, c := range calls {
@@ -875,14 +806,14 @@ func TestBreaker_RunOfFailuresBeginsAfterTheLastSuccess(t *testing.T) {
 		for name, watched := range map[string]steadyhttp.Option{
 			"unwatched": steadyhttp.WithMaxAttempts(1), "watched": steadyhttp.WithObserver(func(context.Context, steadyhttp.Event) {}),
 		} {
-			transport := newTransport(t, scripted(steps...), steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(3, time.Second), watched)
+			transport := newTransport(t, newScript(steps...), steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(3, time.Second), watched)
 			for _, c := range calls {
-				time.AfterFunc(c.begins, func() { sendMany(t, transport, 1) })
+				time.AfterFunc(c.begins, func() { sendGets(t, transport, 1) })
 			}
 			time.Sleep(3 * time.Second)
-			assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport), "%s: it has lasted since the success began at 2.0 s", name)
+			assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport), "%s: it has lasted since the success began at 2.0 s", name)
 			time.Sleep(110 * time.Millisecond)
-			assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport), name)
+			assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport), name)
 		}
 	})
 }
@@ -890,13 +821,13 @@ func TestBreaker_RunOfFailuresBeginsAfterTheLastSuccess(t *testing.T) {
 func TestBreaker_SlowProbeThatSucceedsShortensNoLaterOpenTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport, server := opened(t, after(10*time.Second, status(200)))
-		time.Sleep(time.Until(breaker(t, transport).RetryAt))
-		sendMany(t, transport, 1)
-		require.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		transport, server := newOpenBreaker(t, delay(10*time.Second, status(200)))
+		time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
+		sendGets(t, transport, 1)
+		require.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
 		server.Play(status(503))
-		sendMany(t, transport, 10)
-		assert.GreaterOrEqual(t, time.Until(breaker(t, transport).RetryAt), 800*time.Millisecond)
+		sendGets(t, transport, breakerMinRequests)
+		assert.GreaterOrEqual(t, time.Until(onlyBreaker(t, transport).RetryAt), breakerOpenFor*4/5)
 	})
 }
 
@@ -904,11 +835,11 @@ func TestBreaker_SlowProbeThatFailsCountsAsOpenTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for took, want := range map[time.Duration]time.Duration{0: time.Second, 500 * time.Millisecond: 500 * time.Millisecond, time.Hour: 250 * time.Millisecond} {
-			transport, _ := opened(t, after(min(took, 50*time.Second), status(503)))
-			time.Sleep(time.Until(breaker(t, transport).RetryAt))
-			sendMany(t, transport, 1)
-			require.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
-			assert.InDelta(t, want, time.Until(breaker(t, transport).RetryAt), float64(200*time.Millisecond))
+			transport, _ := newOpenBreaker(t, delay(min(took, 50*time.Second), status(503)))
+			time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
+			sendGets(t, transport, 1)
+			require.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
+			assert.InDelta(t, want, time.Until(onlyBreaker(t, transport).RetryAt), float64(200*time.Millisecond))
 		}
 	})
 }
@@ -916,11 +847,11 @@ func TestBreaker_SlowProbeThatFailsCountsAsOpenTime(t *testing.T) {
 func TestBreaker_ProbeThatPanicsIgnoresTheAttemptBefore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503), function(func(*http.Request) (*http.Response, error) { panic("boom") }))
-		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutiveFailures(1, 0), constantly(2*time.Second))
-		assert.PanicsWithValue(t, "boom", func() { sendMany(t, transport, 1) })
+		server := newScript(status(503), stepFunc(func(*http.Request) (*http.Response, error) { panic("boom") }))
+		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutiveFailures(1, 0), withConstantBackoff(2*time.Second))
+		assert.PanicsWithValue(t, "boom", func() { sendGets(t, transport, 1) })
 		server.AssertAttempts(t, 2)
-		assert.Equal(t, steadyhttp.BreakerHalfOpen, state(t, transport))
+		assert.Equal(t, steadyhttp.BreakerHalfOpen, breakerState(t, transport))
 	})
 }
 
@@ -929,8 +860,8 @@ func TestBreaker_OpenTimeHasJitterToBothSides(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		longer := 0
 		for range 200 {
-			transport, _ := opened(t, status(200))
-			if time.Until(breaker(t, transport).RetryAt) > time.Second {
+			transport, _ := newOpenBreaker(t, status(200))
+			if time.Until(onlyBreaker(t, transport).RetryAt) > breakerOpenFor {
 				longer++
 			}
 		}
@@ -941,33 +872,33 @@ func TestBreaker_OpenTimeHasJitterToBothSides(t *testing.T) {
 func TestBreaker_ClosingBeginsANewRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport, server := opened(t, status(200))
+		transport, server := newOpenBreaker(t, status(200))
 		time.Sleep(2 * time.Second)
-		sendMany(t, transport, 1) // the probe
-		require.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		sendGets(t, transport, 1) // the probe
+		require.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
 		server.Play(status(503))
-		sendMany(t, transport, 2)
-		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		sendGets(t, transport, 2)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
 	})
 }
 
 func TestBreaker_OutcomeFromBeforeAnOutageIsNotCountedAfterIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		steps := []step{after(time.Minute, status(503))}
+		steps := []step{delay(time.Minute, status(503))}
 		for range 10 {
 			steps = append(steps, status(503))
 		}
-		transport := newTransport(t, scripted(append(steps, status(200))...), single()...)
+		transport := newTransport(t, newScript(append(steps, status(200))...), singleAttemptOptions()...)
 		var group sync.WaitGroup
-		group.Go(func() { sendMany(t, transport, 1) })
+		group.Go(func() { sendGets(t, transport, 1) })
 		synctest.Wait()
-		sendMany(t, transport, 10)
+		sendGets(t, transport, breakerMinRequests)
 		time.Sleep(2 * time.Second)
-		sendMany(t, transport, 1) // the probe
-		require.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		sendGets(t, transport, 1) // the probe
+		require.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
 		group.Wait()
-		assert.Equal(t, steadyhttp.BreakerStatus{Origin: origin}, breaker(t, transport))
+		assert.Equal(t, steadyhttp.BreakerStatus{Origin: targetOrigin}, onlyBreaker(t, transport))
 	})
 }
 
@@ -982,11 +913,8 @@ func TestBreaker_EventsAreAllDeliveredOneAtATime(t *testing.T) {
 			seen = append(seen, what)
 		}
 		transport, group := (*steadyhttp.Transport)(nil), sync.WaitGroup{}
-		steps := make([]step, 10)
-		for i := range steps {
-			steps[i] = status(503)
-		}
-		transport = newTransport(t, scripted(append(steps, status(200))...), single(steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
+		steps := slices.Repeat([]step{status(503)}, breakerMinRequests)
+		transport = newTransport(t, newScript(append(steps, status(200))...), singleAttemptOptions(steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
 			if e.Kind != steadyhttp.EventBreaker {
 				return
 			}
@@ -994,9 +922,9 @@ func TestBreaker_EventsAreAllDeliveredOneAtATime(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			note("told")
 		}))...)
-		group.Go(func() { sendMany(t, transport, 10) })
+		group.Go(func() { sendGets(t, transport, breakerMinRequests) })
 		time.Sleep(1500 * time.Millisecond)
-		sendMany(t, transport, 1) // half-open and closed, while the first event is still being told
+		sendGets(t, transport, 1) // half-open and closed, while the first event is still being told
 		group.Wait()
 		assert.Equal(t, []string{"open", "told", "half_open", "told", "closed", "told"}, seen)
 	})
@@ -1007,14 +935,14 @@ func TestBreaker_WaitLongerThanTheOpenTimeIsAllowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var transport *steadyhttp.Transport
 		asked := 0
-		server := scripted(status(503), status(200))
+		server := newScript(status(503), status(200))
 		transport = newTransport(t, server, steadyhttp.WithBreakerConsecutiveFailures(1, 0), steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff {
-			return policy(func() time.Duration {
+			return backoffFunc(func() time.Duration {
 				asked++
-				return time.Until(breaker(t, transport).RetryAt) // not a nanosecond longer
+				return time.Until(onlyBreaker(t, transport).RetryAt) // not a nanosecond longer
 			})
 		}))
-		code, err := send(t, transport)
+		code, err := sendGet(t, transport)
 		require.NoError(t, err)
 		assert.Equal(t, 200, code)
 		assert.Equal(t, 1, asked)
@@ -1024,19 +952,19 @@ func TestBreaker_WaitLongerThanTheOpenTimeIsAllowed(t *testing.T) {
 func TestBreaker_ProbesLeaseDoesNotOverflow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport, _ := opened(t, after(time.Second, status(200)), steadyhttp.WithAttemptTimeout(1<<63-1))
+		transport, _ := newOpenBreaker(t, delay(time.Second, status(200)), steadyhttp.WithAttemptTimeout(1<<63-1))
 		time.Sleep(2 * time.Second)
-		sendMany(t, transport, 1)
-		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		sendGets(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
 	})
 }
 
 func TestBreaker_LongestOpenTimeDoesNotOverflow(t *testing.T) {
 	t.Parallel()
 	for range 50 {
-		transport := newTransport(t, scripted(status(503)), single(steadyhttp.WithBreakerConsecutiveFailures(1, 0), steadyhttp.WithBreakerOpenFor(math.MaxInt64))...)
-		sendMany(t, transport, 1)
-		assert.True(t, breaker(t, transport).RetryAt.After(time.Now()))
+		transport := newTransport(t, newScript(status(503)), singleAttemptOptions(steadyhttp.WithBreakerConsecutiveFailures(1, 0), steadyhttp.WithBreakerOpenFor(math.MaxInt64))...)
+		sendGets(t, transport, 1)
+		assert.True(t, onlyBreaker(t, transport).RetryAt.After(time.Now()))
 	}
 }
 
@@ -1045,14 +973,14 @@ func TestBreaker_EventsCarryTheContextOfTheCallThatCausedThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
 		var seen []string
-		transport := newTransport(t, scripted(status(503), status(200)), single(steadyhttp.WithBreakerConsecutiveFailures(1, 0),
+		transport := newTransport(t, newScript(status(503), status(200)), singleAttemptOptions(steadyhttp.WithBreakerConsecutiveFailures(1, 0),
 			steadyhttp.WithObserver(func(ctx context.Context, e steadyhttp.Event) {
 				if e.Kind == steadyhttp.EventBreaker {
 					seen = append(seen, fmt.Sprint(e.To, " by ", ctx.Value(key{})))
 				}
 			}))...)
 		for _, caller := range []string{"first", "second"} {
-			_, err := transport.RoundTrip(request(t, context.WithValue(t.Context(), key{}, caller), http.MethodGet, ""))
+			_, err := transport.RoundTrip(newRequest(t, context.WithValue(t.Context(), key{}, caller), http.MethodGet, ""))
 			require.NoError(t, err)
 			time.Sleep(2 * time.Second)
 		}

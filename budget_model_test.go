@@ -76,7 +76,7 @@ func (m *budgetModel) capacity(now time.Duration, before int) float64 {
 	return max(m.burst, 0.3*recent)
 }
 
-// A budgetRun plays a schedule on a Transport and on models of its budgets. A call is resent once at most,
+// A budgetRun plays a schedule on a Transport and on models of its budgets. A call is retried once at most,
 // so it asks the budget once at most.
 type budgetRun struct {
 	t         *testing.T
@@ -103,7 +103,7 @@ func playBudget(t *testing.T, bytes []byte) {
 			run.rules = budgetModel{ratio: choose(s, 0.2, 0, 1), burst: choose(s, 1.0, 2, 10), fixed: true}
 			options = append(options, steadyhttp.WithRetryBudget(run.rules.ratio, int(run.rules.burst)))
 		}
-		run.transport = newTransport(t, quiet{run.base}, options...)
+		run.transport = newTransport(t, baseFunc{run.base}, options...)
 		defer run.tell()
 		for !s.done() {
 			run.step()
@@ -171,7 +171,7 @@ func (run *budgetRun) succeed(calls int) {
 	}
 }
 
-// fail makes calls that fail at the same moment, and ask the budget for one resend each.
+// fail makes calls that fail at the same moment, and ask the budget for one retry each.
 func (run *budgetRun) fail(calls, second int) {
 	origin := run.drawOrigin()
 	model := run.model(origin)
@@ -183,27 +183,27 @@ func (run *budgetRun) fail(calls, second int) {
 		group.Go(func() { run.send(fmt.Sprintf("https://%s/503/%d", origin, second)) })
 	}
 	group.Wait()
-	resent := run.sent - before - calls
-	run.trace = append(run.trace, fmt.Sprintf("%12v  %s: %d calls fail, %d are sent again of at most %.3f", asked, origin, calls, resent, held))
+	retried := run.sent - before - calls
+	run.trace = append(run.trace, fmt.Sprintf("%12v  %s: %d calls fail, %d are retried of at most %.3f", asked, origin, calls, retried, held))
 	require.GreaterOrEqual(run.t, held, 0.0)
 	require.LessOrEqual(run.t, held, model.capacity(asked, len(model.entries)))
-	for range resent {
-		require.Greater(run.t, model.holds(asked), 1-tolerance, "a token that is spent was there")
+	for range retried {
+		require.Greater(run.t, model.holds(asked), 1-tokenTolerance, "a token that is spent was there")
 		model.entries = append(model.entries, entry{at: asked, spent: true})
 	}
-	if resent < calls {
-		require.Less(run.t, model.holds(asked), 1+tolerance, "a token that was there was not refused")
+	if retried < calls {
+		require.Less(run.t, model.holds(asked), 1+tokenTolerance, "a token that was there was not refused")
 		model.entries = append(model.entries, entry{at: asked})
 	}
 	if second == 200 {
-		for range resent {
+		for range retried {
 			model.entries = append(model.entries, entry{at: run.now(), success: true})
 		}
 	}
 }
 
-// tolerance is for sums of fractions.
-const tolerance = 1e-6
+// tokenTolerance is for sums of fractions.
+const tokenTolerance = 1e-6
 
 func (run *budgetRun) send(address string) {
 	r, err := http.NewRequest(http.MethodGet, address, nil)

@@ -12,36 +12,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/steadyhttp/steadyhttp"
-	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
-
-// unbroken has no breaker, and retries without end but for the budget.
-func unbroken(options ...steadyhttp.Option) []steadyhttp.Option {
-	return append([]steadyhttp.Option{
-		steadyhttp.WithoutBreaker(), steadyhttp.WithMaxAttempts(1000), steadyhttp.WithBackoff(time.Nanosecond, time.Nanosecond),
-	}, options...)
-}
-
-// retries makes one call and returns how often it was resent.
-func retries(t *testing.T, transport *steadyhttp.Transport, server *steadyhttptest.Transport) int {
-	t.Helper()
-	before := len(server.Attempts())
-	sendMany(t, transport, 1)
-	return len(server.Attempts()) - before - 1
-}
 
 func TestBudget_ExhaustedEndsTheCallWithTheLastResponse(t *testing.T) {
 	t.Parallel()
-	play{
-		options: unbroken(), steps: []step{status(503)},
+	scriptCase{
+		options: noBreakerOptions(), steps: []step{status(503)},
 		attempts: 6, status: 503, stopped: steadyhttp.StopBudgetExhausted,
 	}.run(t)
 }
 
 func TestBudget_ExhaustedEndsTheCallWithTheLastError(t *testing.T) {
 	t.Parallel()
-	play{
-		options: unbroken(), steps: []step{fail(errReset)},
+	scriptCase{
+		options: noBreakerOptions(), steps: []step{fail(errReset)},
 		attempts: 6, stopped: steadyhttp.StopBudgetExhausted,
 	}.run(t)
 }
@@ -49,15 +33,15 @@ func TestBudget_ExhaustedEndsTheCallWithTheLastError(t *testing.T) {
 func TestBudget_RefillsWithTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503))
-		transport := newTransport(t, server, unbroken()...)
-		assert.Equal(t, 5, retries(t, transport, server))
+		server := newScript(status(503))
+		transport := newTransport(t, server, noBreakerOptions()...)
+		assert.Equal(t, 5, countRetries(t, transport, server))
 		time.Sleep(9 * time.Second)
-		assert.Equal(t, 0, retries(t, transport, server))
+		assert.Equal(t, 0, countRetries(t, transport, server))
 		time.Sleep(time.Second)
-		assert.Equal(t, 1, retries(t, transport, server))
+		assert.Equal(t, 1, countRetries(t, transport, server))
 		time.Sleep(time.Hour)
-		assert.Equal(t, 5, retries(t, transport, server), "never more than the burst")
+		assert.Equal(t, 5, countRetries(t, transport, server), "never more than the burst")
 	})
 }
 
@@ -76,17 +60,17 @@ func TestBudget_IsFilledBySuccessesAndNotByRequests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				server := scripted(status(503))
-				transport := newTransport(t, server, unbroken()...)
-				require.Equal(t, 5, retries(t, transport, server))
+				server := newScript(status(503))
+				transport := newTransport(t, server, noBreakerOptions()...)
+				require.Equal(t, 5, countRetries(t, transport, server))
 				if c.step != nil {
 					server.Play(c.step)
 				}
 				for range 10 {
-					_, _ = transport.RoundTrip(post(t))
+					_, _ = transport.RoundTrip(newPost(t))
 				}
 				server.Play(status(503))
-				assert.Equal(t, c.want, retries(t, transport, server))
+				assert.Equal(t, c.want, countRetries(t, transport, server))
 			})
 		})
 	}
@@ -104,16 +88,16 @@ func TestBudget_BurstGrowsWithTraffic(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				server := scripted(status(200))
-				transport := newTransport(t, server, unbroken(c.options...)...)
+				server := newScript(status(200))
+				transport := newTransport(t, server, noBreakerOptions(c.options...)...)
 				for range 150 { // within ten seconds: 0.2 × 150 and the five there were, but at most 0.3 × 100
-					sendMany(t, transport, 1)
+					sendGets(t, transport, 1)
 					time.Sleep(100 * time.Millisecond)
 				}
 				server.Play(status(503))
-				assert.InDelta(t, c.want, retries(t, transport, server), 3, "the window rolls by the second")
+				assert.InDelta(t, c.want, countRetries(t, transport, server), 3, "the window rolls by the second")
 				time.Sleep(time.Minute)
-				assert.LessOrEqual(t, retries(t, transport, server), 7, "and shrinks with it")
+				assert.LessOrEqual(t, countRetries(t, transport, server), 7, "and shrinks with it")
 			})
 		})
 	}
@@ -122,10 +106,10 @@ func TestBudget_BurstGrowsWithTraffic(t *testing.T) {
 func TestBudget_EachOriginHasItsOwn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503))
-		transport := newTransport(t, server, unbroken()...)
-		require.Equal(t, 5, retries(t, transport, server))
-		other := get(t)
+		server := newScript(status(503))
+		transport := newTransport(t, server, noBreakerOptions()...)
+		require.Equal(t, 5, countRetries(t, transport, server))
+		other := newGet(t)
 		other.URL.Host = "other.example.com"
 		_, err := transport.RoundTrip(other)
 		require.NoError(t, err)
@@ -135,8 +119,8 @@ func TestBudget_EachOriginHasItsOwn(t *testing.T) {
 
 func TestBudget_OffLeavesOnlyTheAttemptsBounded(t *testing.T) {
 	t.Parallel()
-	play{
-		options: unbroken(steadyhttp.WithoutRetryBudget()), steps: []step{status(503)},
+	scriptCase{
+		options: noBreakerOptions(steadyhttp.WithoutRetryBudget()), steps: []step{status(503)},
 		attempts: 1000, status: 503, stopped: steadyhttp.StopMaxAttempts,
 	}.run(t)
 }
@@ -145,11 +129,11 @@ func TestBudget_OffLeavesOnlyTheAttemptsBounded(t *testing.T) {
 func TestBudget_BoundsTheRetriesOfATotalOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503))
+		server := newScript(status(503))
 		transport := newTransport(t, server, steadyhttp.WithoutBreaker())
 		var group sync.WaitGroup
 		for range 1000 {
-			group.Go(func() { sendMany(t, transport, 1) })
+			group.Go(func() { sendGets(t, transport, 1) })
 			time.Sleep(20 * time.Millisecond)
 		}
 		group.Wait()
@@ -159,8 +143,8 @@ func TestBudget_BoundsTheRetriesOfATotalOutage(t *testing.T) {
 
 func TestBudget_PaysForThrottledRetries(t *testing.T) {
 	t.Parallel()
-	play{
-		options: unbroken(), request: payload(http.MethodPost), steps: []step{status(429, "Retry-After", "0")},
+	scriptCase{
+		options: noBreakerOptions(), request: payloadRequest(http.MethodPost), steps: []step{status(429, "Retry-After", "0")},
 		attempts: 6, status: 429, stopped: steadyhttp.StopBudgetExhausted,
 	}.run(t)
 }
@@ -168,25 +152,25 @@ func TestBudget_PaysForThrottledRetries(t *testing.T) {
 func TestBudget_PaysForNoRetryThatTheDeadlineForbids(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503))
+		server := newScript(status(503))
 		transport := newTransport(t, server, steadyhttp.WithoutBreaker(), steadyhttp.WithRetryBudget(0, 1), steadyhttp.WithMaxAttempts(2))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+		_, err := transport.RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		require.NoError(t, err)
-		assert.Equal(t, 1, retries(t, transport, server))
+		assert.Equal(t, 1, countRetries(t, transport, server))
 	})
 }
 
 func TestBudget_PaysForNoRetryThatTheBreakerForbids(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503), status(429, "Retry-After", "0"), status(200))
+		server := newScript(status(503), status(429, "Retry-After", "0"), status(200))
 		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutiveFailures(1, 0), steadyhttp.WithRetryBudget(0, 1))
-		sendMany(t, transport, 1)
-		require.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+		sendGets(t, transport, 1)
+		require.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 		time.Sleep(2 * time.Second)
-		code, err := send(t, transport)
+		code, err := sendGet(t, transport)
 		require.NoError(t, err)
 		assert.Equal(t, 200, code)
 	})

@@ -29,7 +29,7 @@ type callRun struct {
 	calls     []*chainCall
 
 	mu      sync.Mutex
-	resends map[string]int // by origin
+	retries map[string]int // by origin
 }
 
 type callRules struct {
@@ -91,15 +91,15 @@ type chainCall struct {
 	noRetry    bool
 	body       bodyKind
 	length     int64
-	patience   time.Duration // 0 is endless
+	timeout    time.Duration // 0 is endless
 	cancelled  time.Duration // when the caller gives up, after the start; negative: never
-	beats      []beat
+	beats      []responseScript
 	panicsAt   int // event; 0: none
 
 	ctx      context.Context
 	report   *steadyhttp.Report // nil: none is asked for
-	sent     []*sent
-	bodies   []*tracked
+	sent     []*modelAttempt
+	bodies   []*modelBody
 	events   []steadyhttp.EventKind
 	asked    int // how often the classifier was
 	start    time.Duration
@@ -112,26 +112,26 @@ type chainCall struct {
 type bodyKind int
 
 const (
-	noBody    bodyKind = iota
-	inMemory           // as http.NewRequest makes it
-	replaying          // with GetBody
-	once               // with a GetBody that fails
-	streamed           // without
-	breaking           // streamed, and breaks
-	trickling          // with GetBody, and slow
-	panicking          // with a GetBody that panics
+	noBody      bodyKind = iota
+	inMemory             // as http.NewRequest makes it
+	replaying            // with GetBody
+	replayFails          // with a GetBody that fails
+	streamed             // without
+	breaking             // streamed, and breaks
+	trickling            // with GetBody, and slow
+	panicking            // with a GetBody that panics
 )
 
-// sent is an attempt as its base saw it.
-type sent struct {
-	beat      beat
+// modelAttempt is an attempt as its base saw it.
+type modelAttempt struct {
+	beat      responseScript
 	start     time.Duration
 	end       time.Duration
 	ctx       context.Context
 	callerErr error // of the caller's context, in the end
 	bodyErr   error
 	status    int // 0: an error
-	body      *tracked
+	body      *modelBody
 	key       string
 }
 
@@ -141,11 +141,11 @@ func drawCall(s *schedule) *chainCall {
 	call := &chainCall{
 		origin: choose(s, "a", "a", "b"), offset: choose(s, 0, 0, 101*time.Millisecond, time.Second, 20*time.Second),
 		method: choose(s, http.MethodGet, http.MethodPut, http.MethodPost, http.MethodPost), keyed: s.chance(10), idempotent: s.chance(10), noRetry: s.chance(10),
-		length:   choose[int64](s, int64(len(content)), -1),
-		patience: choose(s, 0, 0, 0, 77*time.Millisecond, 777*time.Millisecond, 7777*time.Millisecond), cancelled: -1,
+		length:  choose[int64](s, int64(len(modelContent)), -1),
+		timeout: choose(s, 0, 0, 0, 77*time.Millisecond, 777*time.Millisecond, 7777*time.Millisecond), cancelled: -1,
 	}
 	if call.method != http.MethodGet {
-		call.body = choose(s, noBody, inMemory, inMemory, replaying, replaying, once, streamed, breaking, trickling, panicking)
+		call.body = choose(s, noBody, inMemory, inMemory, replaying, replaying, replayFails, streamed, breaking, trickling, panicking)
 	}
 	if s.chance(30) {
 		call.cancelled = choose(s, 0, 7*time.Millisecond, 507*time.Millisecond, 4007*time.Millisecond)
@@ -157,7 +157,7 @@ func drawCall(s *schedule) *chainCall {
 		call.panicsAt = s.pick(5) + 1
 	}
 	for range s.pick(5) + 1 {
-		call.beats = append(call.beats, drawBeat(s))
+		call.beats = append(call.beats, drawResponseScript(s))
 	}
 	return call
 }
@@ -165,8 +165,8 @@ func drawCall(s *schedule) *chainCall {
 func playCalls(t *testing.T, bytes []byte) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSchedule(bytes)
-		run := &callRun{t: t, rules: drawCallRules(s), epoch: time.Now(), resends: map[string]int{}}
-		run.transport = newTransport(t, quiet{run.base}, run.options()...)
+		run := &callRun{t: t, rules: drawCallRules(s), epoch: time.Now(), retries: map[string]int{}}
+		run.transport = newTransport(t, baseFunc{run.base}, run.options()...)
 		for len(run.calls) == 0 || !s.done() {
 			run.calls = append(run.calls, drawCall(s))
 		}
@@ -191,8 +191,8 @@ func (run *callRun) now() time.Duration { return time.Since(run.epoch) }
 
 func (run *callRun) describe(call *chainCall) {
 	run.t.Logf("%+v", run.rules)
-	run.t.Logf("%s %s at %v: keyed %v, idempotent %v, once %v, body %d of %d, patience %v, cancelled %v", call.method, call.origin, call.start,
-		call.keyed, call.idempotent, call.noRetry, call.body, call.length, call.patience, call.cancelled)
+	run.t.Logf("%s %s at %v: keyed %v, idempotent %v, once %v, body %d of %d, timeout %v, cancelled %v", call.method, call.origin, call.start,
+		call.keyed, call.idempotent, call.noRetry, call.body, call.length, call.timeout, call.cancelled)
 	for _, s := range call.sent {
 		run.t.Logf("  %v to %v: %s (after %v, deaf %v, opinion %v): status %d, caller %v, body %v", s.start, s.end, s.beat.name, s.beat.after, s.beat.deaf, s.beat.opinion, s.status, s.callerErr, s.bodyErr)
 	}
@@ -205,8 +205,8 @@ func (run *callRun) make(call *chainCall) {
 	ctx, cancel := context.WithCancelCause(context.WithValue(context.Background(), chainCallKey{}, call))
 	defer cancel(nil)
 	call.start = run.now()
-	if call.patience > 0 {
-		limited, stop := context.WithTimeout(ctx, call.patience)
+	if call.timeout > 0 {
+		limited, stop := context.WithTimeout(ctx, call.timeout)
 		defer stop()
 		ctx = limited
 	}
@@ -247,7 +247,7 @@ func (run *callRun) request(call *chainCall) *http.Request {
 	}
 	var source io.Reader
 	if call.body == inMemory {
-		source = strings.NewReader(content)
+		source = strings.NewReader(modelContent)
 	}
 	r, err := http.NewRequestWithContext(ctx, call.method, "https://"+call.origin, source)
 	if err != nil {
@@ -262,7 +262,7 @@ func (run *callRun) request(call *chainCall) *http.Request {
 	return r
 }
 
-func (run *callRun) newBody(call *chainCall) *tracked {
+func (run *callRun) newBody(call *chainCall) *modelBody {
 	how := whole
 	switch call.body {
 	case breaking:
@@ -270,7 +270,7 @@ func (run *callRun) newBody(call *chainCall) *tracked {
 	case trickling:
 		how = slow
 	}
-	b := newTracked(context.Background(), how)
+	b := newModelBody(context.Background(), how)
 	run.mu.Lock()
 	call.bodies = append(call.bodies, b)
 	run.mu.Unlock()
@@ -281,7 +281,7 @@ func (run *callRun) getBody(call *chainCall) func() (io.ReadCloser, error) {
 	switch call.body {
 	case streamed, breaking:
 		return nil
-	case once:
+	case replayFails:
 		return func() (io.ReadCloser, error) { return nil, errBody }
 	case panicking:
 		return func() (io.ReadCloser, error) { panic("of GetBody") }
@@ -309,7 +309,7 @@ func (run *callRun) base(r *http.Request) (*http.Response, error) {
 		if read, err := io.ReadAll(r.Body); err != nil {
 			s.bodyErr = err
 			return nil, err
-		} else if r.Body != http.NoBody && string(read) != content {
+		} else if r.Body != http.NoBody && string(read) != modelContent {
 			run.t.Errorf("the request's body arrived as %q", read)
 		}
 	}
@@ -322,18 +322,18 @@ func (run *callRun) base(r *http.Request) (*http.Response, error) {
 	return run.answer(call, s)
 }
 
-func (run *callRun) arrival(call *chainCall, r *http.Request) *sent {
+func (run *callRun) arrival(call *chainCall, r *http.Request) *modelAttempt {
 	run.mu.Lock()
 	defer run.mu.Unlock()
-	s := &sent{beat: call.beats[min(len(call.sent), len(call.beats)-1)], start: run.now(), ctx: r.Context(), key: r.Header.Get("Idempotency-Key")}
+	s := &modelAttempt{beat: call.beats[min(len(call.sent), len(call.beats)-1)], start: run.now(), ctx: r.Context(), key: r.Header.Get("Idempotency-Key")}
 	if len(call.sent) > 0 {
-		run.resends[call.origin]++
+		run.retries[call.origin]++
 	}
 	call.sent = append(call.sent, s)
 	return s
 }
 
-func (b beat) wait(ctx context.Context) error {
+func (b responseScript) wait(ctx context.Context) error {
 	if b.deaf {
 		time.Sleep(b.after)
 		return nil
@@ -351,13 +351,13 @@ func (b beat) wait(ctx context.Context) error {
 	return nil
 }
 
-func (run *callRun) answer(call *chainCall, s *sent) (*http.Response, error) {
+func (run *callRun) answer(call *chainCall, s *modelAttempt) (*http.Response, error) {
 	run.mu.Lock()
 	defer run.mu.Unlock()
 	if s.beat.err != nil && !s.beat.both {
 		return nil, s.beat.err
 	}
-	s.body = newTracked(s.ctx, s.beat.ending)
+	s.body = newModelBody(s.ctx, s.beat.ending)
 	response := &http.Response{StatusCode: 200, Header: http.Header{"X-Attempt": {strconv.Itoa(len(call.sent))}}, Body: s.body}
 	if s.beat.both {
 		return response, s.beat.err
@@ -408,7 +408,7 @@ func (run *callRun) use(call *chainCall) {
 	}
 	time.Sleep(5 * time.Second)
 	if last.beat.ending == whole && call.ctx.Err() == nil {
-		if read, err := io.ReadAll(call.response.Body); err != nil || string(read) != content {
+		if read, err := io.ReadAll(call.response.Body); err != nil || string(read) != modelContent {
 			run.t.Errorf("the response's body is %q, %v", read, err)
 		}
 	}
@@ -450,7 +450,7 @@ func (run *callRun) judge(call *chainCall) {
 	run.judgeRecords(call)
 }
 
-// judgeSafety: a request is sent again only if it may be processed twice, or surely was not.
+// judgeSafety: a request is retried only if it may be processed twice, or surely was not.
 func (run *callRun) judgeSafety(call *chainCall) {
 	for i, s := range call.sent[:max(0, len(call.sent)-1)] {
 		known := s.beat.sure && (s.status != 0 || s.beat.status == 0) && s.bodyErr == nil
@@ -465,7 +465,7 @@ func (run *callRun) repeatable(call *chainCall) bool {
 }
 
 // came says what an attempt came to.
-func (run *callRun) came(s *sent) (class steadyhttp.Class, answered bool) {
+func (run *callRun) came(s *modelAttempt) (class steadyhttp.Class, answered bool) {
 	late := run.rules.attemptTimeout > 0 && s.end-s.start >= run.rules.attemptTimeout
 	answered = s.status != 0 && !late
 	switch {
@@ -507,7 +507,7 @@ func (run *callRun) stops(call *chainCall, i int) steadyhttp.StopReason {
 		return steadyhttp.StopMaxAttempts
 	case class == steadyhttp.Transient && !run.repeatable(call):
 		return steadyhttp.StopNotIdempotent
-	case (call.body == streamed || call.body == breaking) && run.rules.replayBuffer < int64(len(content)):
+	case (call.body == streamed || call.body == breaking) && run.rules.replayBuffer < int64(len(modelContent)):
 		return steadyhttp.StopBodyNotReplayable
 	case asks && s.beat.asked > run.rules.maxRetryAfter:
 		return steadyhttp.StopRetryAfterTooLong
@@ -517,7 +517,7 @@ func (run *callRun) stops(call *chainCall, i int) steadyhttp.StopReason {
 }
 
 // waits are the bounds of the wait after an attempt.
-func (run *callRun) waits(i int, s *sent) (least, most time.Duration) {
+func (run *callRun) waits(i int, s *modelAttempt) (least, most time.Duration) {
 	ceiling := run.rules.longest * 2 / 3
 	interval := min(run.rules.initial, ceiling)
 	for range i {
@@ -537,23 +537,23 @@ func (run *callRun) waits(i int, s *sent) (least, most time.Duration) {
 	return least, most
 }
 
-const rounding = 10 * time.Nanosecond
+const waitRounding = 10 * time.Nanosecond
 
-func (run *callRun) judgeWait(call *chainCall, i int, s, next *sent) {
+func (run *callRun) judgeWait(call *chainCall, i int, s, next *modelAttempt) {
 	least, most := run.waits(i, s)
-	if call.patience > 0 {
+	if call.timeout > 0 {
 		_, answered := run.came(s)
 		if !answered { // a wait that would be too long is not lengthened
 			least = min(least, run.rules.initial/3)
 		}
-		require.Less(run.t, next.start, call.start+call.patience, "an attempt after the deadline")
+		require.Less(run.t, next.start, call.start+call.timeout, "an attempt after the deadline")
 	}
 	if call.cancelled >= 0 {
 		require.LessOrEqual(run.t, next.start, call.start+call.cancelled, "an attempt after the caller gave up")
 	}
 	waited := next.start - s.end
-	require.GreaterOrEqual(run.t, waited, least-rounding, "wait after attempt %d", i+1)
-	require.LessOrEqual(run.t, waited, most+rounding, "wait after attempt %d", i+1)
+	require.GreaterOrEqual(run.t, waited, least-waitRounding, "wait after attempt %d", i+1)
+	require.LessOrEqual(run.t, waited, most+waitRounding, "wait after attempt %d", i+1)
 }
 
 // judgeEnd: the call ended for a reason that there was, at once, and with what it had.
@@ -585,7 +585,7 @@ func (run *callRun) judgeEnd(call *chainCall) {
 		require.Equal(run.t, answered, call.response != nil, "the last outcome is what is returned")
 		require.Equal(run.t, last.end, call.returned, "nothing is waited for in vain")
 	} else {
-		require.True(run.t, run.mayStop(call, last, gaveUp, rejected), "a resend that there should have been")
+		require.True(run.t, run.mayStop(call, last, gaveUp, rejected), "a retry that there should have been")
 		want = run.reason(call, want)
 	}
 	if gaveUp && call.returned > last.end {
@@ -614,14 +614,14 @@ func (run *callRun) reason(call *chainCall, otherwise steadyhttp.StopReason) ste
 }
 
 // mayStop: there was no need to stop, but a reason that depends on chance or on other calls.
-func (run *callRun) mayStop(call *chainCall, last *sent, gaveUp, rejected bool) bool {
+func (run *callRun) mayStop(call *chainCall, last *modelAttempt, gaveUp, rejected bool) bool {
 	_, most := run.waits(len(call.sent)-1, last)
 	holds := map[steadyhttp.StopReason]bool{
-		steadyhttp.StopDeadline:          call.patience > 0 && last.end+most+rounding >= call.start+call.patience,
+		steadyhttp.StopDeadline:          call.timeout > 0 && last.end+most+waitRounding >= call.start+call.timeout,
 		steadyhttp.StopCanceled:          gaveUp && call.cancelled >= 0,
 		steadyhttp.StopBudgetExhausted:   run.rules.budget && run.spent(call.origin) >= 5,
 		steadyhttp.StopCircuitOpen:       run.rules.breaker,
-		steadyhttp.StopBodyNotReplayable: call.body == once,
+		steadyhttp.StopBodyNotReplayable: call.body == replayFails,
 	}
 	if call.report != nil {
 		return holds[call.report.Stopped] && (rejected == (call.report.Stopped == steadyhttp.StopCircuitOpen) || call.response != nil || !rejected)
@@ -634,9 +634,9 @@ func (run *callRun) mayStop(call *chainCall, last *sent, gaveUp, rejected bool) 
 	return false
 }
 
-// spent is how many resends may have been paid for: also those that a call did not live to see.
+// spent is how many retries may have been paid for: also those that a call did not live to see.
 func (run *callRun) spent(origin string) int {
-	count := run.resends[origin]
+	count := run.retries[origin]
 	for _, call := range run.calls {
 		if call.origin == origin && (call.left || run.gaveUp(call) || errors.Is(call.err, steadyhttp.ErrCircuitOpen)) {
 			count++
@@ -652,8 +652,8 @@ func (run *callRun) gaveUpAt(call *chainCall) time.Duration {
 	if call.cancelled >= 0 {
 		at = call.start + call.cancelled
 	}
-	if call.patience > 0 {
-		at = min(at, call.start+call.patience)
+	if call.timeout > 0 {
+		at = min(at, call.start+call.timeout)
 	}
 	return at
 }
@@ -739,12 +739,12 @@ func (run *callRun) healthy(origins ...string) {
 	}
 }
 
-// judgeBudget: there are never more resends than the burst, the ratio and the trickle pay for.
+// judgeBudget: there are never more retries than the burst, the ratio and the trickle pay for.
 func (run *callRun) judgeBudget() {
 	if !run.rules.budget {
 		return
 	}
-	for origin, resends := range run.resends {
+	for origin, retries := range run.retries {
 		attempts := 0
 		for _, call := range run.calls {
 			if call.origin == origin {
@@ -752,7 +752,7 @@ func (run *callRun) judgeBudget() {
 			}
 		}
 		most := 5 + 0.2*float64(attempts) + 0.1*run.now().Seconds()
-		require.LessOrEqual(run.t, float64(resends), most, fmt.Sprint("resends to ", origin))
+		require.LessOrEqual(run.t, float64(retries), most, fmt.Sprint("retries to ", origin))
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-// A beat is what a base transport does with one attempt.
-type beat struct {
+// A responseScript is what a base transport does with one attempt.
+type responseScript struct {
 	name    string
 	class   steadyhttp.Class
 	sure    bool // that the server has not acted on it
@@ -45,7 +45,7 @@ const (
 
 var errBody = errors.New("body broken by a test")
 
-var beats = []beat{
+var responseScripts = []responseScript{
 	{name: "200", class: steadyhttp.Success, status: 200},
 	{name: "200", class: steadyhttp.Success, status: 200},
 	{name: "503", class: steadyhttp.Transient, status: 503},
@@ -67,8 +67,8 @@ var beats = []beat{
 	{name: "Goexit", leave: runtime.Goexit},
 }
 
-func drawBeat(s *schedule) beat {
-	b := choose(s, beats...)
+func drawResponseScript(s *schedule) responseScript {
+	b := choose(s, responseScripts...)
 	b.after = choose(s, 0, 0, 0, 10*time.Millisecond, 400*time.Millisecond, 1500*time.Millisecond, time.Hour)
 	b.ending = choose(s, whole, whole, whole, broken, stalled, endless)
 	b.deaf, b.unread = s.chance(10), s.chance(10)
@@ -76,9 +76,9 @@ func drawBeat(s *schedule) beat {
 	return b
 }
 
-// A tracked body counts its closes, and ends in one of the ways in which bodies do. It belongs to a context,
+// A modelBody body counts its closes, and ends in one of the ways in which bodies do. It belongs to a context,
 // as net/http's do.
-type tracked struct {
+type modelBody struct {
 	ctx    context.Context
 	rest   io.Reader
 	ending bodyEnding
@@ -89,13 +89,13 @@ type tracked struct {
 	read   bool
 }
 
-const content = "a body of some length"
+const modelContent = "a body of some length"
 
-func newTracked(ctx context.Context, how bodyEnding) *tracked {
-	return &tracked{ctx: ctx, rest: strings.NewReader(content), ending: how, shut: make(chan struct{})}
+func newModelBody(ctx context.Context, how bodyEnding) *modelBody {
+	return &modelBody{ctx: ctx, rest: strings.NewReader(modelContent), ending: how, shut: make(chan struct{})}
 }
 
-func (b *tracked) Read(p []byte) (int, error) {
+func (b *modelBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	b.read = true
 	b.mu.Unlock()
@@ -127,7 +127,7 @@ func (b *tracked) Read(p []byte) (int, error) {
 }
 
 // lasts reports whether nothing ends the body meanwhile.
-func (b *tracked) lasts(d time.Duration) bool {
+func (b *modelBody) lasts(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -139,7 +139,7 @@ func (b *tracked) lasts(d time.Duration) bool {
 	return false
 }
 
-func (b *tracked) Close() error {
+func (b *modelBody) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed++; b.closed == 1 {
@@ -148,13 +148,13 @@ func (b *tracked) Close() error {
 	return nil
 }
 
-func (b *tracked) closes() int {
+func (b *modelBody) closes() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.closed
 }
 
-func (b *tracked) untouched() bool {
+func (b *modelBody) untouched() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return !b.read && b.closed == 0

@@ -12,28 +12,29 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	"github.com/steadyhttp/steadyhttp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
 )
 
 func TestCancel_IsReportedBeforeNoRetry(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(steadyhttp.NoRetry(t.Context()))
 	ctx, report := steadyhttp.WithReport(ctx)
-	_, err := newTransport(t, scripted(function(func(r *http.Request) (*http.Response, error) {
+	_, err := newTransport(t, newScript(stepFunc(func(r *http.Request) (*http.Response, error) {
 		cancel()
 		return status(503).RoundTrip(r)
-	}))).RoundTrip(request(t, ctx, http.MethodGet, ""))
+	}))).RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 	require.NoError(t, err)
 	assert.Equal(t, steadyhttp.StopCanceled, report.Stopped)
 }
 
 func TestTimeout_DeadlineThatTheDialNoticesFirstEndsTheCall(t *testing.T) {
 	t.Parallel()
-	ctx, report := steadyhttp.WithReport(lagging{t.Context()})
-	late := dial(syscall.ETIMEDOUT)
-	_, err := newTransport(t, scripted(fail(late))).RoundTrip(request(t, ctx, http.MethodGet, ""))
+	ctx, report := steadyhttp.WithReport(laggingContext{t.Context()})
+	late := dialError(syscall.ETIMEDOUT)
+	_, err := newTransport(t, newScript(fail(late))).RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 	assert.Equal(t, late, err, "the caller's own doing is not wrapped")
 	assert.Equal(t, steadyhttp.StopDeadline, report.Stopped)
 }
@@ -41,8 +42,8 @@ func TestTimeout_DeadlineThatTheDialNoticesFirstEndsTheCall(t *testing.T) {
 func TestTimeout_DeadlineOfNowIsPast(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ctx := due{t.Context(), time.Now()}
-		assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(request(t, ctx, http.MethodGet, ""), nil, &steadyhttp.CircuitOpenError{}))
+		ctx := deadlineContext{t.Context(), time.Now()}
+		assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(newRequest(t, ctx, http.MethodGet, ""), nil, &steadyhttp.CircuitOpenError{}))
 	})
 }
 
@@ -51,7 +52,7 @@ func TestCancel_DuringAWaitIsNoTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Millisecond, cancel)
-		_, err := newTransport(t, scripted(status(503))).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		_, err := newTransport(t, newScript(status(503))).RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		var failed *steadyhttp.Error
 		require.ErrorAs(t, err, &failed)
 		assert.False(t, failed.Timeout())
@@ -64,19 +65,19 @@ func TestError_AfterAnInterruptedWaitNamesTheLastAttemptToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
-		r := request(t, ctx, http.MethodGet, "")
+		r := newRequest(t, ctx, http.MethodGet, "")
 		r.Method = "" // GET, to net/http
-		_, err := newTransport(t, scripted(fail(errReset)), steadyhttp.WithBackoff(10*time.Second, time.Minute)).RoundTrip(r)
-		assert.EqualError(t, err, "steadyhttp: GET "+target+" failed after 1 attempt (canceled): context canceled (last attempt: connection reset by a test)")
+		_, err := newTransport(t, newScript(fail(errReset)), steadyhttp.WithBackoff(10*time.Second, time.Minute)).RoundTrip(r)
+		assert.EqualError(t, err, "steadyhttp: GET "+targetURL+" failed after 1 attempt (canceled): context canceled (last attempt: connection reset by a test)")
 	})
 }
 
 func TestTimeout_UnannouncedDeadlineEndsAWaitAsADeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ctx := surprise{t.Context(), make(chan struct{})}
+		ctx := unannouncedContext{t.Context(), make(chan struct{})}
 		time.AfterFunc(time.Second, func() { close(ctx.done) })
-		_, err := newTransport(t, scripted(status(503)), steadyhttp.WithBackoff(10*time.Second, time.Minute)).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		_, err := newTransport(t, newScript(status(503)), steadyhttp.WithBackoff(10*time.Second, time.Minute)).RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		var failed *steadyhttp.Error
 		require.ErrorAs(t, err, &failed)
 		assert.Equal(t, steadyhttp.StopDeadline, failed.Stopped)
@@ -91,7 +92,7 @@ func TestTimeout_DeadlineThatEndsAWaitIsATimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(context.DeadlineExceeded) })
-		_, err := newTransport(t, scripted(status(503)), steadyhttp.WithBackoff(10*time.Second, time.Minute)).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		_, err := newTransport(t, newScript(status(503)), steadyhttp.WithBackoff(10*time.Second, time.Minute)).RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		var failed *steadyhttp.Error
 		require.ErrorAs(t, err, &failed)
 		assert.Equal(t, steadyhttp.StopCanceled, failed.Stopped, "ctx.Err() decides, not the cause")
@@ -128,11 +129,11 @@ func TestCancel_EndsAWaitAtOnce(t *testing.T) {
 					ctx, cancel := c.end(t.Context())
 					defer cancel()
 					ctx, report := steadyhttp.WithReport(ctx)
-					server := scripted(step)
+					server := newScript(step)
 					transport := newTransport(t, server, steadyhttp.WithBackoff(10*time.Second, time.Minute))
 					start := time.Now()
-					source := text("payload")
-					r := request(t, ctx, http.MethodPut, "payload")
+					source := newTrackedBody("payload")
+					r := newRequest(t, ctx, http.MethodPut, "payload")
 					r.GetBody = func() (io.ReadCloser, error) { return source, nil }
 					response, err := transport.RoundTrip(r)
 
@@ -165,11 +166,11 @@ func TestCancel_OfTheRequestEndsAWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cancel := make(chan struct{})
 		time.AfterFunc(time.Second, func() { close(cancel) })
-		r := get(t)
+		r := newGet(t)
 		//lint:ignore SA1019 http.Client.Timeout still uses it
 		r.Cancel = cancel
 		start := time.Now()
-		_, err := newTransport(t, scripted(status(503, "Retry-After", "30"))).RoundTrip(r)
+		_, err := newTransport(t, newScript(status(503, "Retry-After", "30"))).RoundTrip(r)
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.Equal(t, time.Second, time.Since(start))
 	})
@@ -179,9 +180,9 @@ func TestTimeout_OfTheClientEndsAWaitAsATimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		// The deadline is known, so the wait is not even begun, and the response is kept.
-		server := scripted(status(503, "Retry-After", "30"))
+		server := newScript(status(503, "Retry-After", "30"))
 		client := &http.Client{Transport: newTransport(t, server), Timeout: time.Second}
-		response, err := client.Get(target)
+		response, err := client.Get(targetURL)
 		require.NoError(t, err)
 		assert.Equal(t, 503, response.StatusCode)
 		require.NoError(t, response.Body.Close())
@@ -192,7 +193,7 @@ func TestCancel_MakesNoAttemptEvenIfTheWaitIsOverToo(t *testing.T) {
 	t.Parallel()
 	for range 100 { // select picks either of the two that are ready
 		ctx, cancel := context.WithCancel(t.Context())
-		server := scripted(status(503))
+		server := newScript(status(503))
 		transport := newTransport(t, server,
 			steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff { return &backoff.ZeroBackOff{} }),
 			steadyhttp.WithObserver(func(_ context.Context, event steadyhttp.Event) {
@@ -200,15 +201,8 @@ func TestCancel_MakesNoAttemptEvenIfTheWaitIsOverToo(t *testing.T) {
 					cancel()
 				}
 			}))
-		_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+		_, err := transport.RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		assert.ErrorIs(t, err, context.Canceled)
 		server.AssertAttempts(t, 1)
 	}
 }
-
-type due struct {
-	context.Context
-	at time.Time
-}
-
-func (d due) Deadline() (time.Time, bool) { return d.at, true }

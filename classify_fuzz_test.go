@@ -48,11 +48,11 @@ func (e streamReset) As(target any) bool {
 	return true
 }
 
-// A pair is an uncomparable error with two causes.
-type pair []error
+// An errorPair is an uncomparable error with two causes.
+type errorPair []error
 
-func (p pair) Error() string   { return "a pair" }
-func (p pair) Unwrap() []error { return p }
+func (p errorPair) Error() string   { return "a pair" }
+func (p errorPair) Unwrap() []error { return p }
 
 func (e *errorTree) grow(depth int) error {
 	s := e.schedule
@@ -63,7 +63,7 @@ func (e *errorTree) grow(depth int) error {
 	case 0:
 		return fmt.Errorf("wrapped: %w", e.grow(depth-1))
 	case 1:
-		return &url.Error{Op: "Get", URL: target, Err: e.grow(depth - 1)}
+		return &url.Error{Op: "Get", URL: targetURL, Err: e.grow(depth - 1)}
 	case 2:
 		op := choose(s, "dial", "read", "write", "proxyconnect", "socks connect", "remote error", "local error", "")
 		e.sure = e.sure || op == "dial" || op == "proxyconnect" || op == "socks connect"
@@ -72,7 +72,7 @@ func (e *errorTree) grow(depth int) error {
 	case 3:
 		return errors.Join(e.grow(depth-1), e.grow(depth-1))
 	case 4:
-		return pair{e.grow(depth - 1), nil, e.grow(depth - 1)}
+		return errorPair{e.grow(depth - 1), nil, e.grow(depth - 1)}
 	case 5:
 		return os.NewSyscallError("connect", e.grow(depth-1))
 	case 6:
@@ -109,7 +109,7 @@ func (e *errorTree) leaf() error {
 		return choose[error](s, x509.UnknownAuthorityError{}, x509.HostnameError{Certificate: &x509.Certificate{}}, x509.CertificateInvalidError{}, x509.SystemRootsError{},
 			x509.InsecureAlgorithmError(1), &net.AddrError{}, tls.RecordHeaderError{Msg: "of a test"})
 	case 8:
-		return choose[error](s, tls.AlertError(s.pick(256)), alert(s.pick(256)))
+		return choose[error](s, tls.AlertError(s.pick(256)), tlsAlert(s.pick(256)))
 	case 9:
 		return choose[error](s, &net.ParseError{}, net.UnknownNetworkError("x"), net.InvalidAddrError("x"), timeoutError{}, &http.MaxBytesError{}, x509.ConstraintViolationError{})
 	case 10:
@@ -125,14 +125,6 @@ func (e *errorTree) leaf() error {
 	default:
 		return errors.New(string(s.text()))
 	}
-}
-
-// text takes some bytes as they are.
-func (s *schedule) text() []byte {
-	taken := min(s.pick(32), len(s.rest))
-	text := s.rest[:taken]
-	s.rest = s.rest[taken:]
-	return text
 }
 
 // drawRequest makes a request as callers do, or one that nobody can send, or none.
@@ -224,7 +216,7 @@ func FuzzClassify(f *testing.F) {
 func checkErrorClass(t *testing.T, r *http.Request, err error, tree *errorTree, sendable bool) {
 	t.Helper()
 	class := steadyhttp.Classify(r, nil, err)
-	for _, same := range []error{fmt.Errorf("again: %w", err), &url.Error{Op: "Get", URL: target, Err: err}} {
+	for _, same := range []error{fmt.Errorf("again: %w", err), &url.Error{Op: "Get", URL: targetURL, Err: err}} {
 		require.Equal(t, class, steadyhttp.Classify(r, nil, same), "%T: %v", same, same)
 	}
 	switch {
@@ -244,7 +236,7 @@ func checkErrorClass(t *testing.T, r *http.Request, err error, tree *errorTree, 
 func checkRetries(t *testing.T, r *http.Request, response *http.Response, err error) {
 	t.Helper()
 	sent := 0
-	base := quiet{func(*http.Request) (*http.Response, error) {
+	base := baseFunc{func(*http.Request) (*http.Response, error) {
 		if sent++; sent == 1 {
 			return response, err
 		}
@@ -278,7 +270,7 @@ func checkRetries(t *testing.T, r *http.Request, response *http.Response, err er
 // The fuzzer found that http.Client's *url.Error hid that nobody could send the request.
 func TestClassify_ClientsErrorHasTheClassOfItsCause(t *testing.T) {
 	t.Parallel()
-	r := get(t)
+	r := newGet(t)
 	r.Header.Set("X-Text", "two\nlines")
 	_, err := http.DefaultClient.Do(r)
 	require.ErrorAs(t, err, new(*url.Error))
@@ -291,7 +283,7 @@ func TestClassify_ClientsErrorHasTheClassOfItsCause(t *testing.T) {
 func TestClassify_ConnectionClosedOnUnsendableRequestIsPermanent(t *testing.T) {
 	t.Parallel()
 	closed := &net.OpError{Op: "read", Net: "tcp", Err: net.ErrClosed}
-	r := get(t)
+	r := newGet(t)
 	require.Equal(t, steadyhttp.Transient, steadyhttp.Classify(r, nil, closed))
 	r.ContentLength = 7
 	require.Equal(t, steadyhttp.Permanent, steadyhttp.Classify(r, nil, closed))

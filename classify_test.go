@@ -42,47 +42,28 @@ func TestClassify_EveryStatusHasAClass(t *testing.T) {
 	}
 }
 
-func dial(err error) error {
-	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", err)}
-}
-
-// notFound is the error of a name that does not exist, as the resolver returns it through a dial.
-func lookup(failure net.DNSError) error {
-	return &net.OpError{Op: "dial", Net: "tcp", Err: &failure}
-}
-
-type alert uint8
-
-func (alert) Error() string { return "tls: an alert" }
-
-type networkTimeout struct{}
-
-func (networkTimeout) Error() string   { return "timeout awaiting response headers" }
-func (networkTimeout) Timeout() bool   { return true }
-func (networkTimeout) Temporary() bool { return true }
-
 func TestClassify_EveryErrorHasAClass(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		err  error
 		want steadyhttp.Class
 	}{
-		"no connection":                          {dial(syscall.ECONNREFUSED), steadyhttp.Unprocessed},
-		"unreachable":                            {dial(syscall.EHOSTUNREACH), steadyhttp.Unprocessed},
-		"no proxy":                               {&net.OpError{Op: "proxyconnect", Net: "tcp", Err: dial(syscall.ECONNREFUSED)}, steadyhttp.Unprocessed},
+		"no connection":                          {dialError(syscall.ECONNREFUSED), steadyhttp.Unprocessed},
+		"unreachable":                            {dialError(syscall.EHOSTUNREACH), steadyhttp.Unprocessed},
+		"no proxy":                               {&net.OpError{Op: "proxyconnect", Net: "tcp", Err: dialError(syscall.ECONNREFUSED)}, steadyhttp.Unprocessed},
 		"no SOCKS connection":                    {&net.OpError{Op: "socks connect", Net: "tcp", Err: io.EOF}, steadyhttp.Unprocessed},
-		"no name":                                {lookup(net.DNSError{IsNotFound: true}), steadyhttp.Permanent},
-		"no name for now":                        {lookup(net.DNSError{IsNotFound: true, IsTemporary: true}), steadyhttp.Unprocessed},
-		"a failing name server":                  {lookup(net.DNSError{IsTemporary: true}), steadyhttp.Unprocessed},
-		"a refusing name server":                 {lookup(net.DNSError{}), steadyhttp.Unprocessed},
-		"no ports":                               {dial(syscall.EADDRNOTAVAIL), steadyhttp.Unprocessed},
-		"no files":                               {dial(syscall.EMFILE), steadyhttp.Unprocessed},
+		"no name":                                {lookupError(net.DNSError{IsNotFound: true}), steadyhttp.Permanent},
+		"no name for now":                        {lookupError(net.DNSError{IsNotFound: true, IsTemporary: true}), steadyhttp.Unprocessed},
+		"a failing name server":                  {lookupError(net.DNSError{IsTemporary: true}), steadyhttp.Unprocessed},
+		"a refusing name server":                 {lookupError(net.DNSError{}), steadyhttp.Unprocessed},
+		"no ports":                               {dialError(syscall.EADDRNOTAVAIL), steadyhttp.Unprocessed},
+		"no files":                               {dialError(syscall.EMFILE), steadyhttp.Unprocessed},
 		"no files in the system":                 {&net.OpError{Op: "socket", Err: syscall.ENFILE}, steadyhttp.Unprocessed},
 		"reset":                                  {&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, steadyhttp.Transient},
 		"broken pipe":                            {&net.OpError{Op: "write", Err: os.NewSyscallError("write", syscall.EPIPE)}, steadyhttp.Transient},
 		"EOF":                                    {io.EOF, steadyhttp.Transient},
 		"an unexpected EOF":                      {io.ErrUnexpectedEOF, steadyhttp.Transient},
-		"a header timeout":                       {networkTimeout{}, steadyhttp.Transient},
+		"a header timeout":                       {headerTimeoutError{}, steadyhttp.Transient},
 		"a deadline not ours":                    {context.DeadlineExceeded, steadyhttp.Transient},
 		"a cancel not ours":                      {context.Canceled, steadyhttp.Transient},
 		"unknown":                                {errors.New("?"), steadyhttp.Transient},
@@ -97,9 +78,9 @@ func TestClassify_EveryErrorHasAClass(t *testing.T) {
 		"no roots":                               {x509.SystemRootsError{}, steadyhttp.Permanent},
 		"a broken algorithm":                     {x509.InsecureAlgorithmError(x509.MD5WithRSA), steadyhttp.Permanent},
 		"plain HTTP":                             {tls.RecordHeaderError{Msg: "x"}, steadyhttp.Permanent},
-		"a TLS alert":                            {&net.OpError{Op: "remote error", Err: alert(70)}, steadyhttp.Permanent},
-		"a corrupted TLS record":                 {&net.OpError{Op: "remote error", Err: alert(20)}, steadyhttp.Transient},
-		"an internal TLS error":                  {&net.OpError{Op: "remote error", Err: alert(80)}, steadyhttp.Transient},
+		"a TLS alert":                            {&net.OpError{Op: "remote error", Err: tlsAlert(70)}, steadyhttp.Permanent},
+		"a corrupted TLS record":                 {&net.OpError{Op: "remote error", Err: tlsAlert(20)}, steadyhttp.Transient},
+		"an internal TLS error":                  {&net.OpError{Op: "remote error", Err: tlsAlert(80)}, steadyhttp.Transient},
 		"an odd remote error":                    {&net.OpError{Op: "remote error", Err: errors.New("?")}, steadyhttp.Permanent},
 		"an impossible port":                     {&net.OpError{Op: "dial", Err: &net.AddrError{Err: "invalid port"}}, steadyhttp.Permanent},
 		"an open breaker":                        {&steadyhttp.CircuitOpenError{}, steadyhttp.Unprocessed},
@@ -107,8 +88,8 @@ func TestClassify_EveryErrorHasAClass(t *testing.T) {
 		"an error of ours":                       {&steadyhttp.Error{Class: steadyhttp.Unprocessed}, steadyhttp.Unprocessed},
 	} {
 		assert.Equal(t, c.want, steadyhttp.Classify(nil, nil, c.err), name)
-		wrapped := &url.Error{Op: "Get", URL: target, Err: c.err}
-		assert.Equal(t, c.want, steadyhttp.Classify(get(t), nil, wrapped), "%s, through a client", name)
+		wrapped := &url.Error{Op: "Get", URL: targetURL, Err: c.err}
+		assert.Equal(t, c.want, steadyhttp.Classify(newGet(t), nil, wrapped), "%s, through a client", name)
 	}
 	assert.Equal(t, steadyhttp.Unclassified, steadyhttp.Classify(nil, nil, nil))
 }
@@ -117,7 +98,7 @@ func TestClassify_ResponseDecidesAlone(t *testing.T) {
 	t.Parallel()
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	r := request(t, canceled, http.MethodGet, "")
+	r := newRequest(t, canceled, http.MethodGet, "")
 	assert.Equal(t, steadyhttp.Success, steadyhttp.Classify(r, &http.Response{StatusCode: 204}, errors.New("?")))
 }
 
@@ -140,34 +121,29 @@ func TestClassify_ContextDecidesBeforeTheError(t *testing.T) {
 		"Request.Cancel":                  {t.Context(), closed, steadyhttp.Canceled},
 		"Request.Cancel and the deadline": {expired, closed, steadyhttp.Transient},
 	} {
-		r := request(t, c.ctx, http.MethodGet, "")
+		r := newRequest(t, c.ctx, http.MethodGet, "")
 		//lint:ignore SA1019 http.Client.Timeout still uses it
 		r.Cancel = c.cancel
-		for _, err := range []error{errShutdown, context.Canceled, io.EOF, dial(syscall.ECONNREFUSED)} {
+		for _, err := range []error{errShutdown, context.Canceled, io.EOF, dialError(syscall.ECONNREFUSED)} {
 			assert.Equal(t, c.want, steadyhttp.Classify(r, nil, err), "%s: %v", name, err)
 		}
 	}
 }
 
-// lagging is a context whose deadline is past, but whose timer has not fired yet.
-type lagging struct{ context.Context }
-
-func (lagging) Deadline() (time.Time, bool) { return time.Now().Add(-time.Microsecond), true }
-
 func TestClassify_CancelOfAnotherCallIsNotThisCallers(t *testing.T) {
 	t.Parallel()
 	err := &steadyhttp.Error{Class: steadyhttp.Canceled, Err: context.Canceled}
-	assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(get(t), nil, err))
+	assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(newGet(t), nil, err))
 	assert.Equal(t, steadyhttp.Canceled, steadyhttp.Classify(nil, nil, err))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	assert.Equal(t, steadyhttp.Canceled, steadyhttp.Classify(request(t, ctx, http.MethodGet, ""), nil, err))
+	assert.Equal(t, steadyhttp.Canceled, steadyhttp.Classify(newRequest(t, ctx, http.MethodGet, ""), nil, err))
 }
 
 func TestClassify_DialThatNoticesTheDeadlineFirstIsTheCallers(t *testing.T) {
 	t.Parallel()
-	r := request(t, lagging{t.Context()}, http.MethodGet, "")
-	assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(r, nil, dial(syscall.ETIMEDOUT)))
+	r := newRequest(t, laggingContext{t.Context()}, http.MethodGet, "")
+	assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(r, nil, dialError(syscall.ETIMEDOUT)))
 }
 
 func TestClassify_UnsendableRequestIsPermanent(t *testing.T) {
@@ -188,14 +164,14 @@ func TestClassify_UnsendableRequestIsPermanent(t *testing.T) {
 		"host":          func(r *http.Request) { r.URL.Host = "" },
 		"URL":           func(r *http.Request) { r.URL = nil },
 	} {
-		r := get(t)
+		r := newGet(t)
 		spoil(r)
 		assert.Equal(t, steadyhttp.Permanent, steadyhttp.Classify(r, nil, refusal), name)
 		if r.URL != nil {
 			assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(r, nil, io.EOF), "%s, but it was sent", name)
 		}
 	}
-	r := get(t)
+	r := newGet(t)
 	r.Header["X-Odd"] = []string{"\t fine é", ""}
 	r.Header["Connection"], r.Header["Transfer-Encoding"] = []string{"Keep-Alive"}, []string{""}
 	r.Method, r.Host = "M-SEARCH", "/var/run/shop.sock"
@@ -217,9 +193,9 @@ func TestClassify_ClassifierOverrulesOncePerAttempt(t *testing.T) {
 			}
 			return steadyhttp.Unclassified
 		}
-		server := scripted(status(404), fail(errReset), status(503), status(200))
+		server := newScript(status(404), fail(errReset), status(503), status(200))
 		ctx, report := steadyhttp.WithReport(t.Context())
-		response, err := newTransport(t, server, steadyhttp.WithoutBreaker(), steadyhttp.WithClassifier(classifier)).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		response, err := newTransport(t, server, steadyhttp.WithoutBreaker(), steadyhttp.WithClassifier(classifier)).RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		require.NoError(t, err)
 		assert.Equal(t, 200, response.StatusCode)
 		assert.Equal(t, 4, asked)
@@ -233,10 +209,10 @@ func TestClassify_ClassifierOverrulesOncePerAttempt(t *testing.T) {
 
 func TestClassify_InvalidClassIsNoOpinion(t *testing.T) {
 	t.Parallel()
-	transport := newTransport(t, scripted(status(404)), steadyhttp.WithClassifier(
+	transport := newTransport(t, newScript(status(404)), steadyhttp.WithClassifier(
 		func(*http.Request, *http.Response, error) steadyhttp.Class { return 99 }))
 	ctx, report := steadyhttp.WithReport(t.Context())
-	_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+	_, err := transport.RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 	require.NoError(t, err)
 	assert.Equal(t, steadyhttp.ClientFault, report.Attempts[0].Class)
 }
@@ -249,9 +225,9 @@ func TestClassify_ClassifierMayGiveAnErrorAnyClass(t *testing.T) {
 		steadyhttp.Canceled: steadyhttp.StopCanceled,
 	} {
 		ctx, report := steadyhttp.WithReport(t.Context())
-		_, err := newTransport(t, scripted(fail(errReset)), steadyhttp.WithClassifier(
+		_, err := newTransport(t, newScript(fail(errReset)), steadyhttp.WithClassifier(
 			func(*http.Request, *http.Response, error) steadyhttp.Class { return class },
-		)).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		)).RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		assert.Equal(t, errReset, err, "unwrapped: one attempt, and no reason of ours")
 		assert.Equal(t, stopped, report.Stopped, class)
 	}
@@ -259,17 +235,17 @@ func TestClassify_ClassifierMayGiveAnErrorAnyClass(t *testing.T) {
 
 func TestClassify_ClassifierThatPanicsLeaksNoResponse(t *testing.T) {
 	t.Parallel()
-	server := scripted(status(200))
+	server := newScript(status(200))
 	transport := newTransport(t, server, steadyhttp.WithClassifier(
 		func(*http.Request, *http.Response, error) steadyhttp.Class { panic("classifier") }))
-	assert.PanicsWithValue(t, "classifier", func() { _, _ = transport.RoundTrip(get(t)) })
+	assert.PanicsWithValue(t, "classifier", func() { _, _ = transport.RoundTrip(newGet(t)) })
 	assertClosedOnce(t, server, nil)
 }
 
 func TestClassify_LongPollClassifiedCanceledIsNoOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, scripted(hang), steadyhttp.WithClassifier(func(_ *http.Request, _ *http.Response, err error) steadyhttp.Class {
+		transport := newTransport(t, newScript(hang), steadyhttp.WithClassifier(func(_ *http.Request, _ *http.Response, err error) steadyhttp.Class {
 			if errors.Is(err, context.DeadlineExceeded) {
 				return steadyhttp.Canceled
 			}
@@ -277,12 +253,12 @@ func TestClassify_LongPollClassifiedCanceledIsNoOutage(t *testing.T) {
 		}))
 		for range 10 {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-			_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+			_, err := transport.RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 			assert.ErrorIs(t, err, context.DeadlineExceeded)
 			cancel()
 		}
-		assert.Equal(t, steadyhttp.BreakerClosed, breaker(t, transport).State)
-		assert.Zero(t, breaker(t, transport).Requests)
+		assert.Equal(t, steadyhttp.BreakerClosed, onlyBreaker(t, transport).State)
+		assert.Zero(t, onlyBreaker(t, transport).Requests)
 	})
 }
 
@@ -298,15 +274,15 @@ func TestClass_ValuesHaveNames(t *testing.T) {
 
 func TestIdempotency_KeyWithoutAValueCounts(t *testing.T) {
 	t.Parallel()
-	play{request: payload(http.MethodPost, "Idempotency-Key", ""), steps: []step{status(500), status(200)},
+	scriptCase{request: payloadRequest(http.MethodPost, "Idempotency-Key", ""), steps: []step{status(500), status(200)},
 		attempts: 2, status: 200, stopped: steadyhttp.StopSuccess}.run(t)
 }
 
 func TestRetryAfter_LargestLineMayComeFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503, "Retry-After", "4", "Retry-After", "1"), status(200))
-		_, err := newTransport(t, server).RoundTrip(get(t))
+		server := newScript(status(503, "Retry-After", "4", "Retry-After", "1"), status(200))
+		_, err := newTransport(t, server).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		assert.GreaterOrEqual(t, server.Waits()[0], 4*time.Second)
 	})

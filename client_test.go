@@ -5,14 +5,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/steadyhttp/steadyhttp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
 )
 
 func TestClient_WrapCopiesTheClient(t *testing.T) {
 	t.Parallel()
-	server := scripted(status(200))
+	server := newScript(status(200))
 	original := &http.Client{Transport: server, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
 	wrapped, err := steadyhttp.Wrap(original)
 	require.NoError(t, err)
@@ -33,9 +34,9 @@ func TestClient_WrapCopiesTheClient(t *testing.T) {
 
 func TestClient_CloseIdleConnectionsIsForwarded(t *testing.T) {
 	t.Parallel()
-	base := &closer{Transport: scripted(status(200))}
+	base := &idleCloser{Transport: newScript(status(200))}
 	client := &http.Client{Transport: newTransport(t, base)}
 	client.CloseIdleConnections()
 	assert.Equal(t, 1, base.closed)
-	newTransport(t, scripted(status(200))).CloseIdleConnections() // a base that cannot
+	newTransport(t, newScript(status(200))).CloseIdleConnections() // a base that cannot
 }

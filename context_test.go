@@ -6,19 +6,20 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/steadyhttp/steadyhttp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
 )
 
 func TestContext_ResponseOfARetryKeepsTheCallersMarks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503), status(200), status(503), status(200))
+		server := newScript(status(503), status(200), status(503), status(200))
 		transport := newTransport(t, server)
-		first, err := transport.RoundTrip(request(t, steadyhttp.Idempotent(t.Context()), http.MethodPost, "payload"))
+		first, err := transport.RoundTrip(newRequest(t, steadyhttp.Idempotent(t.Context()), http.MethodPost, "payload"))
 		require.NoError(t, err)
-		second, err := transport.RoundTrip(request(t, first.Request.Context(), http.MethodPost, "payload"))
+		second, err := transport.RoundTrip(newRequest(t, first.Request.Context(), http.MethodPost, "payload"))
 		require.NoError(t, err)
 		assert.Equal(t, 200, second.StatusCode)
 	})
@@ -26,14 +27,14 @@ func TestContext_ResponseOfARetryKeepsTheCallersMarks(t *testing.T) {
 
 func TestReport_SiblingsDoNotShareTheirList(t *testing.T) {
 	t.Parallel()
-	transport := newTransport(t, scripted(status(200)))
+	transport := newTransport(t, newScript(status(200)))
 	ctx := t.Context()
 	for range 3 {
 		ctx, _ = steadyhttp.WithReport(ctx)
 	}
 	one, first := steadyhttp.WithReport(ctx)
 	_, second := steadyhttp.WithReport(ctx)
-	_, err := transport.RoundTrip(request(t, one, http.MethodGet, ""))
+	_, err := transport.RoundTrip(newRequest(t, one, http.MethodGet, ""))
 	require.NoError(t, err)
 	assert.Len(t, first.Attempts, 1)
 	assert.Empty(t, second.Attempts)
@@ -43,7 +44,7 @@ func TestContext_AttemptsIsOneWithoutARetry(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, 0, steadyhttp.Attempts(nil))
 	assert.Equal(t, 1, steadyhttp.Attempts(&http.Response{}))
-	response, err := newTransport(t, scripted(status(200))).RoundTrip(get(t))
+	response, err := newTransport(t, newScript(status(200))).RoundTrip(newGet(t))
 	require.NoError(t, err)
 	assert.Equal(t, 1, steadyhttp.Attempts(response))
 }
@@ -51,10 +52,10 @@ func TestContext_AttemptsIsOneWithoutARetry(t *testing.T) {
 func TestContext_AttemptsOfAnotherCallDoNotCount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		first, err := newTransport(t, scripted(status(503), status(503), status(200))).RoundTrip(get(t))
+		first, err := newTransport(t, newScript(status(503), status(503), status(200))).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		require.Equal(t, 3, steadyhttp.Attempts(first))
-		second, err := newTransport(t, scripted(status(200))).RoundTrip(request(t, first.Request.Context(), http.MethodGet, ""))
+		second, err := newTransport(t, newScript(status(200))).RoundTrip(newRequest(t, first.Request.Context(), http.MethodGet, ""))
 		require.NoError(t, err)
 		assert.Equal(t, 1, steadyhttp.Attempts(second))
 	})
@@ -63,8 +64,8 @@ func TestContext_AttemptsOfAnotherCallDoNotCount(t *testing.T) {
 func TestContext_BaseFindsTheNumberOfItsAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503), fail(errReset), status(200))
-		_, err := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Minute)).RoundTrip(get(t))
+		server := newScript(status(503), fail(errReset), status(200))
+		_, err := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Minute)).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		for i, sent := range server.Attempts() {
 			assert.Equal(t, i+1, steadyhttp.AttemptFromContext(sent.Request.Context()))
@@ -77,15 +78,15 @@ func TestContext_BaseFindsTheNumberOfItsAttempt(t *testing.T) {
 func TestContext_CallWithinAnAttemptCountsItsOwnAttempts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		inner := scripted(status(503), status(200))
+		inner := newScript(status(503), status(200))
 		tokens := newTransport(t, inner)
-		withToken := function(func(r *http.Request) (*http.Response, error) {
-			response, err := tokens.RoundTrip(request(t, r.Context(), http.MethodGet, ""))
+		withToken := stepFunc(func(r *http.Request) (*http.Response, error) {
+			response, err := tokens.RoundTrip(newRequest(t, r.Context(), http.MethodGet, ""))
 			require.NoError(t, err)
 			require.NoError(t, response.Body.Close())
 			return status(503).RoundTrip(r)
 		})
-		response, err := newTransport(t, scripted(withToken), steadyhttp.WithMaxAttempts(2)).RoundTrip(get(t))
+		response, err := newTransport(t, newScript(withToken), steadyhttp.WithMaxAttempts(2)).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		assert.Equal(t, 2, steadyhttp.Attempts(response))
 		var counted []int
@@ -101,7 +102,7 @@ func TestContext_AttemptFromContextCountsInBaseAndClassifier(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		assert.Equal(t, 1, steadyhttp.AttemptFromContext(t.Context()), "outside a call")
 		var base, classifier, responses []int
-		server := function(func(r *http.Request) (*http.Response, error) {
+		server := stepFunc(func(r *http.Request) (*http.Response, error) {
 			base = append(base, steadyhttp.AttemptFromContext(r.Context()))
 			return status(503).RoundTrip(r)
 		})
@@ -111,7 +112,7 @@ func TestContext_AttemptFromContextCountsInBaseAndClassifier(t *testing.T) {
 				responses = append(responses, steadyhttp.Attempts(response))
 				return steadyhttp.Unclassified
 			}))
-		response, err := transport.RoundTrip(get(t))
+		response, err := transport.RoundTrip(newGet(t))
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())
 		assert.Equal(t, []int{1, 2, 3, 4}, base)

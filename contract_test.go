@@ -19,26 +19,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/steadyhttp/steadyhttp"
-	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
-
-// every option that changes what is sent
-func busy() []steadyhttp.Option {
-	return []steadyhttp.Option{
-		steadyhttp.WithIdempotencyKeys(), steadyhttp.WithReplayBuffer(4), steadyhttp.WithAttemptTimeout(time.Second),
-		steadyhttp.WithObserver(func(context.Context, steadyhttp.Event) {}),
-	}
-}
 
 func TestContract_RequestIsNotModified(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
-			server := scripted(status(503), status(503), status(200))
-			original := request(t, t.Context(), method, "payload")
+			server := newScript(status(503), status(503), status(200))
+			original := newRequest(t, t.Context(), method, "payload")
 			before := *original
 			header := original.Header.Clone()
-			_, err := newTransport(t, server, busy()...).RoundTrip(original)
+			_, err := newTransport(t, server, requestChangingOptions()...).RoundTrip(original)
 			require.NoError(t, err)
 			assert.Equal(t, header, original.Header)
 			assert.Equal(t, before.Body, original.Body)
@@ -63,7 +54,7 @@ func TestContract_RequestBodyIsClosedExactlyOnceOnEveryPath(t *testing.T) {
 		"neither":       {step: neither},
 		"cancelled ago": {step: fail(context.Canceled), canceled: true},
 	} {
-		for _, options := range [][]steadyhttp.Option{nil, busy()} {
+		for _, options := range [][]steadyhttp.Option{nil, requestChangingOptions()} {
 			t.Run(fmt.Sprint(name, " with ", len(options), " options"), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
@@ -72,10 +63,10 @@ func TestContract_RequestBodyIsClosedExactlyOnceOnEveryPath(t *testing.T) {
 					if c.canceled {
 						cancel()
 					}
-					source := text("payload")
-					r := request(t, ctx, http.MethodPut, "")
+					source := newTrackedBody("payload")
+					r := newRequest(t, ctx, http.MethodPut, "")
 					r.Body, r.ContentLength = source, -1
-					_, _ = newTransport(t, scripted(c.step), options...).RoundTrip(r)
+					_, _ = newTransport(t, newScript(c.step), options...).RoundTrip(r)
 					assert.Equal(t, 1, source.closes())
 				})
 			})
@@ -85,10 +76,10 @@ func TestContract_RequestBodyIsClosedExactlyOnceOnEveryPath(t *testing.T) {
 
 // both and neither break the contract of http.RoundTripper.
 var (
-	both function = func(*http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: text("both")}, errReset
+	both stepFunc = func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: newTrackedBody("both")}, errReset
 	}
-	neither function = func(*http.Request) (*http.Response, error) { return nil, nil }
+	neither stepFunc = func(*http.Request) (*http.Response, error) { return nil, nil }
 )
 
 func TestContract_ExactlyOneOfResponseAndErrorIsReturned(t *testing.T) {
@@ -97,8 +88,8 @@ func TestContract_ExactlyOneOfResponseAndErrorIsReturned(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				server := scripted(step)
-				response, err := newTransport(t, server).RoundTrip(get(t))
+				server := newScript(step)
+				response, err := newTransport(t, server).RoundTrip(newGet(t))
 				assert.NotEqual(t, response == nil, err == nil)
 				assertClosedOnce(t, server, response)
 			})
@@ -108,7 +99,7 @@ func TestContract_ExactlyOneOfResponseAndErrorIsReturned(t *testing.T) {
 
 func TestContract_BaseThatReturnsNothingIsNamed(t *testing.T) {
 	t.Parallel()
-	_, err := newTransport(t, scripted(neither), single()...).RoundTrip(get(t))
+	_, err := newTransport(t, newScript(neither), singleAttemptOptions()...).RoundTrip(newGet(t))
 	assert.ErrorContains(t, err, "*steadyhttptest.Transport")
 }
 
@@ -116,9 +107,9 @@ func TestContract_ResponseWithoutABodyGetsAnEmptyOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		bare := func(code int) step {
-			return function(func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: code}, nil })
+			return stepFunc(func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: code}, nil })
 		}
-		response, err := newTransport(t, scripted(bare(503), bare(200)), busy()...).RoundTrip(get(t))
+		response, err := newTransport(t, newScript(bare(503), bare(200)), requestChangingOptions()...).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		assert.Equal(t, http.NoBody, response.Body)
 	})
@@ -127,12 +118,12 @@ func TestContract_ResponseWithoutABodyGetsAnEmptyOne(t *testing.T) {
 func TestContract_ResponseNamesTheCallersRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		first := get(t)
-		response, err := newTransport(t, scripted(status(200)), busy()...).RoundTrip(first)
+		first := newGet(t)
+		response, err := newTransport(t, newScript(status(200)), requestChangingOptions()...).RoundTrip(first)
 		require.NoError(t, err)
 		assert.Same(t, first, response.Request)
 
-		response, err = newTransport(t, scripted(status(503), status(200)), busy()...).RoundTrip(first)
+		response, err = newTransport(t, newScript(status(503), status(200)), requestChangingOptions()...).RoundTrip(first)
 		require.NoError(t, err)
 		assert.Same(t, first.URL, response.Request.URL)
 		assert.NoError(t, response.Request.Context().Err())
@@ -141,11 +132,11 @@ func TestContract_ResponseNamesTheCallersRequest(t *testing.T) {
 
 func TestValidate_BadRequestsAreRefusedClearly(t *testing.T) {
 	t.Parallel()
-	server := scripted(status(200))
+	server := newScript(status(200))
 	transport := newTransport(t, server)
 	_, err := transport.RoundTrip(nil)
 	assert.EqualError(t, err, "steadyhttp: nil Request")
-	source := text("payload")
+	source := newTrackedBody("payload")
 	_, err = transport.RoundTrip(&http.Request{Body: source})
 	assert.EqualError(t, err, "steadyhttp: nil Request.URL")
 	assert.Equal(t, 1, source.closes())
@@ -154,8 +145,8 @@ func TestValidate_BadRequestsAreRefusedClearly(t *testing.T) {
 
 func TestValidate_ZeroTransportRefusesClearly(t *testing.T) {
 	t.Parallel()
-	source := text("payload")
-	r := get(t)
+	source := newTrackedBody("payload")
+	r := newGet(t)
 	r.Body = source
 	transport := new(steadyhttp.Transport)
 	_, err := transport.RoundTrip(r)
@@ -165,27 +156,13 @@ func TestValidate_ZeroTransportRefusesClearly(t *testing.T) {
 	transport.CloseIdleConnections()
 }
 
-type closer struct {
-	*steadyhttptest.Transport
-	closed int
-}
-
-func (c *closer) CloseIdleConnections() { c.closed++ }
-
-// noop is a base that does nothing, so that what is measured is ours.
-type noop struct{ response *http.Response }
-
-func (n noop) RoundTrip(*http.Request) (*http.Response, error) { return n.response, nil }
-
-func always(code int) noop { return noop{&http.Response{StatusCode: code, Body: http.NoBody}} }
-
 func TestContract_SuccessAllocatesNothing(t *testing.T) { // not parallel: AllocsPerRun counts everybody's
-	transport := newTransport(t, always(200))
+	transport := newTransport(t, newConstantBase(200))
 	for _, method := range []string{"", http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, "QUERY"} {
 		for name, source := range map[string]io.Reader{
 			"no body": nil, "NoBody": http.NoBody, "a string": strings.NewReader("payload"), "a NopCloser": io.NopCloser(strings.NewReader("payload")),
 		} {
-			r, err := http.NewRequest(method, target, source)
+			r, err := http.NewRequest(method, targetURL, source)
 			require.NoError(t, err)
 			allocations := testing.AllocsPerRun(100, func() { _, _ = transport.RoundTrip(r) })
 			assert.Zero(t, allocations, "%s with %s", method, name)
@@ -196,20 +173,20 @@ func TestContract_SuccessAllocatesNothing(t *testing.T) { // not parallel: Alloc
 func TestContract_SuccessUnderADeadlineAllocatesNothing(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
-	transport := newTransport(t, always(200))
-	r := request(t, ctx, http.MethodGet, "")
+	transport := newTransport(t, newConstantBase(200))
+	r := newRequest(t, ctx, http.MethodGet, "")
 	assert.Zero(t, testing.AllocsPerRun(100, func() { _, _ = transport.RoundTrip(r) }))
 }
 
 func TestContract_ClientFaultAllocatesNothing(t *testing.T) {
-	transport := newTransport(t, always(404))
-	r := request(t, t.Context(), http.MethodGet, "")
+	transport := newTransport(t, newConstantBase(404))
+	r := newRequest(t, t.Context(), http.MethodGet, "")
 	assert.Zero(t, testing.AllocsPerRun(100, func() { _, _ = transport.RoundTrip(r) }))
 }
 
 func TestContract_RejectionAllocatesAtMostTwice(t *testing.T) {
-	transport := newTransport(t, always(503), single(steadyhttp.WithBreakerOpenFor(time.Hour))...)
-	r := request(t, t.Context(), http.MethodGet, "")
+	transport := newTransport(t, newConstantBase(503), singleAttemptOptions(steadyhttp.WithBreakerOpenFor(time.Hour))...)
+	r := newRequest(t, t.Context(), http.MethodGet, "")
 	for range 10 {
 		_, _ = transport.RoundTrip(r)
 	}
@@ -221,19 +198,19 @@ func TestContract_RejectionAllocatesAtMostTwice(t *testing.T) {
 // Not parallel: goroutines are everybody's. A timer of ours would be an allocation, and there are none.
 func TestContract_SuccessStartsNoGoroutineAndNoTimer(t *testing.T) {
 	most := 0
-	transport := newTransport(t, function(func(r *http.Request) (*http.Response, error) {
+	transport := newTransport(t, stepFunc(func(r *http.Request) (*http.Response, error) {
 		most = max(most, runtime.NumGoroutine())
 		return status(200).RoundTrip(r)
 	}))
 	before := runtime.NumGoroutine()
-	sendMany(t, transport, 1000)
+	sendGets(t, transport, 1000)
 	assert.LessOrEqual(t, max(most, runtime.NumGoroutine()), before)
 }
 
 func TestContract_ManyGoroutinesShareOneTransport(t *testing.T) {
 	t.Parallel()
 	var sent atomic.Int64
-	base := function(func(r *http.Request) (*http.Response, error) {
+	base := stepFunc(func(r *http.Request) (*http.Response, error) {
 		n := sent.Add(1)
 		if r.Body != nil {
 			content, _ := io.ReadAll(r.Body)
@@ -260,7 +237,7 @@ func TestContract_ManyGoroutinesShareOneTransport(t *testing.T) {
 		group.Go(func() {
 			for i := range 50 {
 				ctx, report := steadyhttp.WithReport(t.Context())
-				r := request(t, ctx, http.MethodPut, "payload")
+				r := newRequest(t, ctx, http.MethodPut, "payload")
 				r.URL.Host = fmt.Sprintf("host-%d.example.com", (worker+i)%8)
 				response, err := transport.RoundTrip(r)
 				assert.NotEqual(t, response == nil, err == nil)
@@ -278,10 +255,10 @@ func TestContract_ManyGoroutinesShareOneTransport(t *testing.T) {
 }
 
 func BenchmarkSuccess(b *testing.B) {
-	transport, err := steadyhttp.NewTransport(always(200))
+	transport, err := steadyhttp.NewTransport(newConstantBase(200))
 	require.NoError(b, err)
 	for name, source := range map[string]io.Reader{"GET": nil, "POST": strings.NewReader("payload")} {
-		r, err := http.NewRequest(name, target, source)
+		r, err := http.NewRequest(name, targetURL, source)
 		require.NoError(b, err)
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -293,9 +270,9 @@ func BenchmarkSuccess(b *testing.B) {
 }
 
 func BenchmarkRejection(b *testing.B) {
-	transport, err := steadyhttp.NewTransport(always(503), single(steadyhttp.WithBreakerOpenFor(time.Hour))...)
+	transport, err := steadyhttp.NewTransport(newConstantBase(503), singleAttemptOptions(steadyhttp.WithBreakerOpenFor(time.Hour))...)
 	require.NoError(b, err)
-	r, err := http.NewRequest(http.MethodGet, target, nil)
+	r, err := http.NewRequest(http.MethodGet, targetURL, nil)
 	require.NoError(b, err)
 	for range 10 {
 		_, _ = transport.RoundTrip(r)
@@ -308,10 +285,10 @@ func BenchmarkRejection(b *testing.B) {
 
 func TestBody_ThatTheBaseClosesTwiceIsClosedOnce(t *testing.T) {
 	t.Parallel()
-	source := text("payload")
-	r := get(t)
+	source := newTrackedBody("payload")
+	r := newGet(t)
 	r.Method, r.Body, r.ContentLength = http.MethodPut, source, -1
-	_, err := newTransport(t, quiet{func(r *http.Request) (*http.Response, error) {
+	_, err := newTransport(t, baseFunc{func(r *http.Request) (*http.Response, error) {
 		_ = r.Body.Close()
 		_ = r.Body.Close()
 		return status(200).RoundTrip(r)
@@ -321,9 +298,9 @@ func TestBody_ThatTheBaseClosesTwiceIsClosedOnce(t *testing.T) {
 }
 
 func TestContract_SuccessWithABufferAllocatesNothing(t *testing.T) {
-	transport := newTransport(t, always(200))
+	transport := newTransport(t, newConstantBase(200))
 	for _, source := range []io.Reader{bytes.NewBufferString("payload"), bytes.NewReader([]byte("payload"))} {
-		r, err := http.NewRequest(http.MethodPut, target, source)
+		r, err := http.NewRequest(http.MethodPut, targetURL, source)
 		require.NoError(t, err)
 		assert.Zero(t, testing.AllocsPerRun(100, func() { _, _ = transport.RoundTrip(r) }), "%T", source)
 	}

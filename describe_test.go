@@ -30,8 +30,8 @@ func TestDescribe_NamesEverySettingAndItsDefault(t *testing.T) {
 		"Base=pooled,header=30s(default)", fmt.Sprint(client.Transport))
 }
 
-// changes has every option, with a value that is no default, and what is told of it.
-var changes = map[string]struct {
+// optionChanges has every option, with a value that is no default, and what is told of it.
+var optionChanges = map[string]struct {
 	option steadyhttp.Option
 	told   string
 }{
@@ -59,7 +59,7 @@ var changes = map[string]struct {
 
 func TestDescribe_NamesWhatAnOptionChanged(t *testing.T) {
 	t.Parallel()
-	for name, change := range changes {
+	for name, change := range optionChanges {
 		client, err := steadyhttp.NewClient(change.option)
 		require.NoError(t, err)
 		told := strings.Fields(fmt.Sprint(client.Transport))
@@ -79,10 +79,10 @@ func TestDescribe_KnowsEveryOption(t *testing.T) {
 	for _, declared := range file.Decls {
 		if f, ok := declared.(*ast.FuncDecl); ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "With") {
 			options++
-			assert.Contains(t, changes, f.Name.Name)
+			assert.Contains(t, optionChanges, f.Name.Name)
 		}
 	}
-	assert.Len(t, changes, options)
+	assert.Len(t, optionChanges, options)
 }
 
 func TestDescribe_LeavesOutWhatIsOff(t *testing.T) {

@@ -10,19 +10,20 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	"github.com/steadyhttp/steadyhttp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
 )
 
 func TestDrain_StalledBodyStallsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		stalled := newStalledBody()
-		server := scripted(function(func(*http.Request) (*http.Response, error) {
+		server := newScript(stepFunc(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 503, Header: http.Header{}, Body: stalled}, nil
 		}), status(200))
-		_, err := newTransport(t, server).RoundTrip(get(t))
+		_, err := newTransport(t, server).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		assert.LessOrEqual(t, server.Waits()[0], 500*time.Millisecond)
 		<-stalled.closed
@@ -32,21 +33,21 @@ func TestDrain_StalledBodyStallsNothing(t *testing.T) {
 func TestDrain_BodyThatPanicsCanBeRecovered(t *testing.T) {
 	t.Parallel()
 	for name, dropped := range map[string]io.ReadCloser{
-		"Read":  &body{Reader: panickingReader{}},
+		"Read":  &trackedBody{Reader: panickingReader{}},
 		"Close": panickingCloser{strings.NewReader("")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := scripted(function(func(*http.Request) (*http.Response, error) {
+			server := newScript(stepFunc(func(*http.Request) (*http.Response, error) {
 				return &http.Response{StatusCode: 503, Header: http.Header{}, Body: dropped}, nil
 			}), status(200))
-			resent := text("payload")
-			r := request(t, t.Context(), http.MethodPut, "payload")
-			r.GetBody = func() (io.ReadCloser, error) { return resent, nil }
+			retried := newTrackedBody("payload")
+			r := newRequest(t, t.Context(), http.MethodPut, "payload")
+			r.GetBody = func() (io.ReadCloser, error) { return retried, nil }
 			transport := newTransport(t, server)
 			assert.PanicsWithValue(t, "a test's", func() { _, _ = transport.RoundTrip(r) })
-			assert.Equal(t, 1, resent.closes())
-			if read, ok := dropped.(*body); ok {
+			assert.Equal(t, 1, retried.closes())
+			if read, ok := dropped.(*trackedBody); ok {
 				assert.Equal(t, 1, read.closes())
 			}
 			server.AssertAttempts(t, 1)
@@ -54,20 +55,16 @@ func TestDrain_BodyThatPanicsCanBeRecovered(t *testing.T) {
 	}
 }
 
-type panickingCloser struct{ io.Reader }
-
-func (panickingCloser) Close() error { panic("a test's") }
-
 func TestDrain_StalledBodyDelaysTheRetryByFiftyMilliseconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var sent []time.Duration
 		start := time.Now()
-		base := function(func(*http.Request) (*http.Response, error) {
+		base := stepFunc(func(*http.Request) (*http.Response, error) {
 			sent = append(sent, time.Since(start))
 			return &http.Response{StatusCode: 503, Header: http.Header{}, Body: newStalledBody()}, nil
 		})
-		response, err := newTransport(t, base, constantly(time.Millisecond), steadyhttp.WithMaxAttempts(2)).RoundTrip(get(t))
+		response, err := newTransport(t, base, withConstantBackoff(time.Millisecond), steadyhttp.WithMaxAttempts(2)).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		assert.Equal(t, []time.Duration{0, 50 * time.Millisecond}, sent)
 		assert.NoError(t, response.Body.Close())
@@ -84,12 +81,12 @@ func TestDrain_IsPartOfTheWaitThatMustEndBeforeTheDeadline(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), deadline)
 				defer cancel()
-				server := scripted(function(func(*http.Request) (*http.Response, error) {
+				server := newScript(stepFunc(func(*http.Request) (*http.Response, error) {
 					return &http.Response{StatusCode: 503, Header: http.Header{}, Body: newStalledBody()}, nil
 				}), status(200))
 				response, err := newTransport(t, server, steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff {
 					return backoff.NewConstantBackOff(wait)
-				})).RoundTrip(request(t, ctx, http.MethodGet, ""))
+				})).RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 				require.NoError(t, err, "wait %v, deadline %v", wait, deadline)
 				assert.Len(t, server.Attempts(), sent, "wait %v, deadline %v", wait, deadline)
 				require.NoError(t, response.Body.Close())
@@ -102,75 +99,42 @@ func TestDrain_CancelEndsTheCallAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		server := scripted(function(func(*http.Request) (*http.Response, error) {
+		server := newScript(stepFunc(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 503, Header: http.Header{}, Body: newStalledBody()}, nil
 		}), status(200))
 		start := time.Now()
 		time.AfterFunc(time.Millisecond, cancel)
-		_, err := newTransport(t, server, steadyhttp.WithBackoff(time.Second, time.Minute)).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		_, err := newTransport(t, server, steadyhttp.WithBackoff(time.Second, time.Minute)).RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		require.ErrorIs(t, err, context.Canceled)
 		assert.Equal(t, time.Millisecond, time.Since(start))
 	})
-}
-
-// A stalledBody says nothing until it is closed.
-type stalledBody struct{ closed chan struct{} }
-
-func newStalledBody() *stalledBody { return &stalledBody{make(chan struct{})} }
-
-func (b *stalledBody) Read([]byte) (int, error) {
-	<-b.closed
-	return 0, io.ErrUnexpectedEOF
-}
-
-func (b *stalledBody) Close() error {
-	close(b.closed)
-	return nil
 }
 
 func TestDrain_ReadsAnEndlessBodyOnlyUpToItsLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		endless := &endlessBody{}
-		server := scripted(function(func(*http.Request) (*http.Response, error) {
+		server := newScript(stepFunc(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 503, Header: http.Header{}, Body: endless}, nil
 		}), status(200))
-		_, err := newTransport(t, server).RoundTrip(get(t))
+		_, err := newTransport(t, server).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		assert.LessOrEqual(t, endless.read, 64<<10)
 		assert.Equal(t, 1, endless.closed)
 	})
 }
 
-type endlessBody struct{ read, closed int }
-
-func (b *endlessBody) Read(p []byte) (int, error) {
-	b.read += len(p)
-	return len(p), nil
-}
-
-func (b *endlessBody) Close() error {
-	b.closed++
-	return nil
-}
-
 func TestDrain_CloseThatBlocksDelaysNoRetry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		stuck := &stuckBody{make(chan struct{})}
-		server := scripted(function(func(*http.Request) (*http.Response, error) {
+		server := newScript(stepFunc(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 503, Header: http.Header{}, Body: stuck}, nil
 		}), status(200))
 		time.AfterFunc(time.Hour, func() { close(stuck.released) })
-		_, err := newTransport(t, server).RoundTrip(get(t))
+		_, err := newTransport(t, server).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		assert.LessOrEqual(t, server.Waits()[0], 500*time.Millisecond)
 		<-stuck.released
 	})
 }
-
-// A stuckBody can be neither read nor closed.
-type stuckBody struct{ released chan struct{} }
-
-func (b *stuckBody) Read([]byte) (int, error) { <-b.released; return 0, io.EOF }
-func (b *stuckBody) Close() error             { <-b.released; return nil }

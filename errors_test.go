@@ -19,8 +19,8 @@ import (
 func TestError_NamesAttemptsReasonAndCauseWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, scripted(status(502), fail(errReset)), steadyhttp.WithMaxAttempts(2))
-		r := get(t)
+		transport := newTransport(t, newScript(status(502), fail(errReset)), steadyhttp.WithMaxAttempts(2))
+		r := newGet(t)
 		r.URL, _ = url.Parse("https://user:hunter2@api.example.com/a%2Fb?token=hunter2#hunter2")
 		r.Header.Set("Authorization", "hunter2")
 		_, err := transport.RoundTrip(r)
@@ -44,15 +44,15 @@ func TestError_OfOneAttemptIsWrappedOnlyForAReasonOfOurs(t *testing.T) {
 		options []steadyhttp.Option
 		wrapped bool
 	}{
-		"an unsafe method":  {payload(http.MethodPost), nil, true},
-		"a stream":          {stream(http.MethodPut), nil, true},
-		"no retry wanted":   {marked(http.MethodGet, steadyhttp.NoRetry), nil, false},
-		"retrying is off":   {method(http.MethodGet), single(), false},
-		"the breaker opens": {method(http.MethodGet), []steadyhttp.Option{steadyhttp.WithBreakerConsecutiveFailures(1, 0)}, true},
+		"an unsafe method":  {payloadRequest(http.MethodPost), nil, true},
+		"a stream":          {streamRequest(http.MethodPut), nil, true},
+		"no retry wanted":   {markedRequest(http.MethodGet, steadyhttp.NoRetry), nil, false},
+		"retrying is off":   {emptyRequest(http.MethodGet), singleAttemptOptions(), false},
+		"the breaker opens": {emptyRequest(http.MethodGet), []steadyhttp.Option{steadyhttp.WithBreakerConsecutiveFailures(1, 0)}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := newTransport(t, scripted(fail(errReset)), c.options...).RoundTrip(c.request(t, t.Context()))
+			_, err := newTransport(t, newScript(fail(errReset)), c.options...).RoundTrip(c.request(t, t.Context()))
 			var failed *steadyhttp.Error
 			assert.Equal(t, c.wrapped, errors.As(err, &failed))
 			assert.ErrorIs(t, err, errReset)
@@ -71,8 +71,8 @@ func TestError_PermanentIsNeverWrapped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// http.Client looks for it by type assertion, to say http.ErrSchemeMismatch.
 		plaintext := tls.RecordHeaderError{Msg: "HTTP response to HTTPS client", RecordHeader: [5]byte{'H', 'T', 'T', 'P', '/'}}
-		transport := newTransport(t, scripted(fail(errReset), fail(plaintext)))
-		_, err := (&http.Client{Transport: transport}).Get(target)
+		transport := newTransport(t, newScript(fail(errReset), fail(plaintext)))
+		_, err := (&http.Client{Transport: transport}).Get(targetURL)
 		assert.ErrorIs(t, err, http.ErrSchemeMismatch)
 	})
 }
@@ -80,8 +80,8 @@ func TestError_PermanentIsNeverWrapped(t *testing.T) {
 func TestError_URLErrorStillKnowsATimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		client := &http.Client{Transport: newTransport(t, scripted(hang), steadyhttp.WithAttemptTimeout(time.Second))}
-		_, err := client.Get(target)
+		client := &http.Client{Transport: newTransport(t, newScript(hang), steadyhttp.WithAttemptTimeout(time.Second))}
+		_, err := client.Get(targetURL)
 		var outer *url.Error
 		require.ErrorAs(t, err, &outer)
 		assert.True(t, outer.Timeout())
@@ -90,28 +90,12 @@ func TestError_URLErrorStillKnowsATimeout(t *testing.T) {
 	})
 }
 
-// surprise is a context that ends without having announced a deadline.
-type surprise struct {
-	context.Context
-	done chan struct{}
-}
-
-func (s surprise) Done() <-chan struct{} { return s.done }
-func (s surprise) Err() error {
-	select {
-	case <-s.done:
-		return context.DeadlineExceeded
-	default:
-		return nil
-	}
-}
-
 func TestError_CircuitOpenNamesOriginAndTime(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, time.November, 22, 10, 0, 0, 0, time.UTC)
-	err := &steadyhttp.CircuitOpenError{Origin: origin, RetryAt: at}
+	err := &steadyhttp.CircuitOpenError{Origin: targetOrigin, RetryAt: at}
 	assert.EqualError(t, err, "steadyhttp: circuit open for https://api.example.com:443 until 2026-11-22T10:00:00.000Z")
-	assert.EqualError(t, &steadyhttp.CircuitOpenError{Origin: origin}, "steadyhttp: circuit open for https://api.example.com:443: a probe is under way")
+	assert.EqualError(t, &steadyhttp.CircuitOpenError{Origin: targetOrigin}, "steadyhttp: circuit open for https://api.example.com:443: a probe is under way")
 	assert.False(t, err.Timeout())
 	assert.True(t, err.Temporary())
 	assert.NotErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
@@ -119,8 +103,8 @@ func TestError_CircuitOpenNamesOriginAndTime(t *testing.T) {
 
 func TestError_WithoutACauseHasAText(t *testing.T) {
 	t.Parallel()
-	err := &steadyhttp.Error{Method: "GET", URL: target, Attempts: 1, Stopped: steadyhttp.StopBudgetExhausted}
-	assert.EqualError(t, err, "steadyhttp: GET "+target+" failed after 1 attempt (budget_exhausted)")
+	err := &steadyhttp.Error{Method: "GET", URL: targetURL, Attempts: 1, Stopped: steadyhttp.StopBudgetExhausted}
+	assert.EqualError(t, err, "steadyhttp: GET "+targetURL+" failed after 1 attempt (budget_exhausted)")
 	assert.False(t, err.Timeout())
 	assert.NoError(t, errors.Unwrap(err))
 }

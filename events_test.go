@@ -2,7 +2,6 @@ package steadyhttp_test
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"sync"
 	"testing"
@@ -15,30 +14,6 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-// A diary writes down what is observed, a line for each event.
-type diary struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (d *diary) observe(_ context.Context, e steadyhttp.Event) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	line := fmt.Sprintf("%s %d %s %d", e.Kind, e.Attempt, e.Class, e.StatusCode)
-	switch e.Kind {
-	case steadyhttp.EventAttempt:
-		line += fmt.Sprint(" took ", e.Duration)
-	case steadyhttp.EventEnd:
-		line += fmt.Sprint(" because ", e.Stopped)
-	case steadyhttp.EventBreaker:
-		line = fmt.Sprintf("%s %s to %s", e.Kind, e.From, e.To)
-	}
-	if e.Err != nil {
-		line += ": " + e.Err.Error()
-	}
-	d.lines = append(d.lines, line)
-}
-
 func TestObserver_SeesEveryStep(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -46,7 +21,7 @@ func TestObserver_SeesEveryStep(t *testing.T) {
 		options []steadyhttp.Option
 		want    []string
 	}{
-		"success": {[]step{after(time.Second, status(200))}, nil, []string{"attempt 1 success 200 took 1s", "end 1 success 200 because success"}},
+		"success": {[]step{delay(time.Second, status(200))}, nil, []string{"attempt 1 success 200 took 1s", "end 1 success 200 because success"}},
 		"resent": {[]step{status(503), fail(errReset), status(200)}, nil, []string{
 			"attempt 1 transient 503 took 0s", "retry 1 transient 503",
 			"attempt 2 transient 0 took 0s: connection reset by a test", "retry 2 transient 0: connection reset by a test",
@@ -66,9 +41,9 @@ func TestObserver_SeesEveryStep(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				var seen diary
-				transport := newTransport(t, scripted(c.steps...), append(c.options, steadyhttp.WithObserver(seen.observe))...)
-				_, err := transport.RoundTrip(get(t))
+				var seen eventRecorder
+				transport := newTransport(t, newScript(c.steps...), append(c.options, steadyhttp.WithObserver(seen.observe))...)
+				_, err := transport.RoundTrip(newGet(t))
 				require.NoError(t, err)
 				assert.Equal(t, c.want, seen.lines)
 			})
@@ -79,10 +54,10 @@ func TestObserver_SeesEveryStep(t *testing.T) {
 func TestObserver_SeesARejectionAsAGiveUpWithoutAnAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var seen diary
-		transport, _ := opened(t, status(200), steadyhttp.WithObserver(seen.observe))
+		var seen eventRecorder
+		transport, _ := newOpenBreaker(t, status(200), steadyhttp.WithObserver(seen.observe))
 		seen.lines = nil
-		_, err := transport.RoundTrip(get(t))
+		_, err := transport.RoundTrip(newGet(t))
 		require.Error(t, err)
 		assert.Equal(t, []string{"end 0 unprocessed 0 because circuit_open: " + err.Error()}, seen.lines)
 	})
@@ -93,14 +68,14 @@ func TestEvent_CarriesTheCallersRequestAndContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
 		ctx := context.WithValue(t.Context(), key{}, "mine")
-		original := request(t, ctx, http.MethodGet, "")
+		original := newRequest(t, ctx, http.MethodGet, "")
 		events := 0
-		transport := newTransport(t, scripted(status(503), status(200)), steadyhttp.WithIdempotencyKeys(),
+		transport := newTransport(t, newScript(status(503), status(200)), steadyhttp.WithIdempotencyKeys(),
 			steadyhttp.WithObserver(func(ctx context.Context, e steadyhttp.Event) {
 				events++
 				assert.Equal(t, "mine", ctx.Value(key{}))
 				assert.Same(t, original, e.Request)
-				assert.Equal(t, origin, e.Origin)
+				assert.Equal(t, targetOrigin, e.Origin)
 			}))
 		_, err := transport.RoundTrip(original)
 		require.NoError(t, err)
@@ -112,11 +87,11 @@ func TestEvent_WaitIsTheRealWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var announced time.Duration
-		server := scripted(status(503), status(200))
+		server := newScript(status(503), status(200))
 		ctx, report := steadyhttp.WithReport(t.Context())
 		_, err := newTransport(t, server, steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
 			announced += e.Wait
-		})).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		})).RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		require.NoError(t, err)
 		assert.Equal(t, announced, server.Waits()[0])
 		assert.Equal(t, announced, report.Attempts[0].Wait)
@@ -130,13 +105,13 @@ func TestObserver_ThatPanicsLeaksNothing(t *testing.T) {
 		t.Run(kind.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				server := scripted(status(503))
+				server := newScript(status(503))
 				transport := newTransport(t, server, steadyhttp.WithMaxAttempts(2), steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
 					if e.Kind == kind {
 						panic("observer")
 					}
 				}))
-				assert.PanicsWithValue(t, "observer", func() { _, _ = transport.RoundTrip(request(t, t.Context(), http.MethodPut, "payload")) })
+				assert.PanicsWithValue(t, "observer", func() { _, _ = transport.RoundTrip(newRequest(t, t.Context(), http.MethodPut, "payload")) })
 				assertClosedOnce(t, server, nil)
 			})
 		})
@@ -148,13 +123,13 @@ func TestObserver_MayCallTheClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var transport *steadyhttp.Transport
 		depth := 0
-		transport = newTransport(t, scripted(status(503), status(200)), steadyhttp.WithObserver(func(context.Context, steadyhttp.Event) {
+		transport = newTransport(t, newScript(status(503), status(200)), steadyhttp.WithObserver(func(context.Context, steadyhttp.Event) {
 			if depth < 3 {
 				depth++
-				sendMany(t, transport, 1)
+				sendGets(t, transport, 1)
 			}
 		}))
-		sendMany(t, transport, 1)
+		sendGets(t, transport, 1)
 		assert.Equal(t, 3, depth)
 	})
 }
@@ -174,8 +149,8 @@ func TestEvent_GiveUpAfterAWaitHasTheLastStatus(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(50*time.Millisecond, cancel)
 		var last steadyhttp.Event
-		_, err := newTransport(t, scripted(status(503)), steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) { last = e })).
-			RoundTrip(request(t, ctx, http.MethodGet, ""))
+		_, err := newTransport(t, newScript(status(503)), steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) { last = e })).
+			RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		assert.Error(t, err)
 		assert.Equal(t, steadyhttp.EventEnd, last.Kind)
 		assert.Equal(t, 503, last.StatusCode)
@@ -187,15 +162,15 @@ func TestEvent_GiveUpAfterARejectedRetryIsOfTheLastAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var last steadyhttp.Event
-		transport := newTransport(t, scripted(status(503)), steadyhttp.WithBreakerConsecutiveFailures(2, 0), steadyhttp.WithBreakerOpenFor(time.Minute),
+		transport := newTransport(t, newScript(status(503)), steadyhttp.WithBreakerConsecutiveFailures(2, 0), steadyhttp.WithBreakerOpenFor(time.Minute),
 			steadyhttp.WithBackoff(10*time.Second, 20*time.Second), steadyhttp.WithObserver(
 				func(_ context.Context, e steadyhttp.Event) {
 					mu.Lock()
 					defer mu.Unlock()
 					last = e
 				}))
-		time.AfterFunc(time.Second, func() { sendMany(t, transport, 1) })
-		_, err := transport.RoundTrip(get(t))
+		time.AfterFunc(time.Second, func() { sendGets(t, transport, 1) })
+		_, err := transport.RoundTrip(newGet(t))
 		require.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
 		mu.Lock()
 		defer mu.Unlock()

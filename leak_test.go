@@ -26,24 +26,20 @@ const leakLabel = "test"
 // TestMain fails when a test has left a goroutine behind.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	label("(one that makes no Transport)")
+	labelGoroutine("(one that makes no Transport)")
 	code := m.Run()
-	if code == 0 && !fuzzing() {
+	if code == 0 && !isFuzzing() {
 		code = reportLeaks()
 	}
 	os.Exit(code)
 }
 
-// fuzzing has goroutines of its own.
-func fuzzing() bool { return flag.Lookup("test.fuzz").Value.String() != "" }
-
-func label(test string) {
-	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels(leakLabel, test)))
-}
+// isFuzzing has goroutines of its own.
+func isFuzzing() bool { return flag.Lookup("test.fuzz").Value.String() != "" }
 
 func reportLeaks() int {
 	pprof.SetGoroutineLabels(context.Background())
-	left := leftovers(leakLabel, 5*time.Second)
+	left := leakedGoroutines(leakLabel, 5*time.Second)
 	if len(left) == 0 {
 		return 0
 	}
@@ -51,9 +47,9 @@ func reportLeaks() int {
 	return 1
 }
 
-// leftovers are the goroutines with a text among their labels, once they have had some time to end.
-func leftovers(text string, patience time.Duration) (left []string) {
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+// leakedGoroutines are the goroutines with a text among their labels, once they have had some time to end.
+func leakedGoroutines(text string, timeout time.Duration) (left []string) {
+	for deadline := time.Now().Add(timeout); ; time.Sleep(10 * time.Millisecond) {
 		if left = goroutinesOf(text); len(left) == 0 || time.Now().After(deadline) {
 			return left
 		}
@@ -79,13 +75,13 @@ func TestLeak_GoroutineThatIsLeftBehindIsFound(t *testing.T) {
 	t.Parallel()
 	end := make(chan struct{})
 	go func() {
-		label(t.Name())
+		labelGoroutine(t.Name())
 		go func() { <-end }() // inherits it
 		<-end
 	}()
 	require.Eventually(t, func() bool { return len(goroutinesOf(t.Name())) == 2 }, 5*time.Second, time.Millisecond)
 	close(end)
-	assert.Empty(t, leftovers(t.Name(), 5*time.Second))
+	assert.Empty(t, leakedGoroutines(t.Name(), 5*time.Second))
 }
 
 // underRace is whether the race detector watches, under which a call takes twenty times as long.
@@ -93,11 +89,11 @@ var underRace bool
 
 // Not parallel: the heap is everybody's.
 func TestLeak_HeapIsTheSameAfterAMillionCalls(t *testing.T) {
-	most, err := http.NewRequest(http.MethodGet, target, nil)
+	most, err := http.NewRequest(http.MethodGet, targetURL, nil)
 	require.NoError(t, err)
-	all := append(manyOrigins(t, 1000), most)
-	transport := newTransport(t, sometimes(), steadyhttp.WithOriginLimit(64), steadyhttp.WithBackoff(1, 1), steadyhttp.WithoutRetryBudget())
-	rich := newTransport(t, sometimes(), append(busy(), steadyhttp.WithOriginLimit(64), steadyhttp.WithBackoff(1, 1))...)
+	all := append(newRequestsToOrigins(t, 1000), most)
+	transport := newTransport(t, newFlakyBase(), steadyhttp.WithOriginLimit(64), steadyhttp.WithBackoff(1, 1), steadyhttp.WithoutRetryBudget())
+	rich := newTransport(t, newFlakyBase(), append(requestChangingOptions(), steadyhttp.WithOriginLimit(64), steadyhttp.WithBackoff(1, 1))...)
 	longLived, cancel := context.WithCancel(t.Context()) // it would hold on to the contexts of attempts
 	defer cancel()
 	play := func(calls int) {
@@ -106,10 +102,10 @@ func TestLeak_HeapIsTheSameAfterAMillionCalls(t *testing.T) {
 			if i%4 == 0 {
 				r = all[i/4%len(all)]
 			}
-			call(transport, r)
+			callAndClose(transport, r)
 			if i%50 == 0 {
 				ctx, _ := steadyhttp.WithReport(longLived)
-				call(rich, r.WithContext(ctx))
+				callAndClose(rich, r.WithContext(ctx))
 			}
 		}
 	}
@@ -118,13 +114,13 @@ func TestLeak_HeapIsTheSameAfterAMillionCalls(t *testing.T) {
 	if underRace {
 		calls = 50_000
 	}
-	before := heap()
+	before := heapSize()
 	play(calls)
-	assert.Less(t, heap()-before, int64(64<<10), "bytes that %d calls have left", calls)
+	assert.Less(t, heapSize()-before, int64(64<<10), "bytes that %d calls have left", calls)
 	assert.LessOrEqual(t, len(transport.Breakers()), 64)
 }
 
-func manyOrigins(t *testing.T, n int) (requests []*http.Request) {
+func newRequestsToOrigins(t *testing.T, n int) (requests []*http.Request) {
 	for i := range n {
 		r, err := http.NewRequest(http.MethodGet, fmt.Sprintf("https://host-%d.example.com/", i), nil)
 		require.NoError(t, err)
@@ -133,14 +129,14 @@ func manyOrigins(t *testing.T, n int) (requests []*http.Request) {
 	return requests
 }
 
-// sometimes fails, in each of the ways that leave something to be tidied up.
-func sometimes() http.RoundTripper {
+// newFlakyBase fails, in each of the ways that leave something to be tidied up.
+func newFlakyBase() http.RoundTripper {
 	sent := 0
-	return quiet{func(r *http.Request) (*http.Response, error) {
+	return baseFunc{func(r *http.Request) (*http.Response, error) {
 		sent++
 		switch sent % 500 {
 		case 0:
-			return &http.Response{StatusCode: 503, Body: text("unavailable")}, nil
+			return &http.Response{StatusCode: 503, Body: newTrackedBody("unavailable")}, nil
 		case 64:
 			return nil, errReset
 		case 128:
@@ -150,15 +146,9 @@ func sometimes() http.RoundTripper {
 		case 193:
 			return nil, fmt.Errorf("a cause: %w", errors.New("of its own"))
 		case 1, 2, 3, 4, 5, 6, 7, 8:
-			return &http.Response{StatusCode: 200, Body: text("fine")}, nil
+			return &http.Response{StatusCode: 200, Body: newTrackedBody("fine")}, nil
 		default:
 			return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
 		}
 	}}
-}
-
-func call(transport *steadyhttp.Transport, r *http.Request) {
-	if response, err := transport.RoundTrip(r); err == nil {
-		_ = response.Body.Close()
-	}
 }

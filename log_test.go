@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,39 +20,20 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-// A journal keeps what is logged at a level and above, without times.
-type journal struct{ bytes.Buffer }
-
-func (j *journal) logger(level slog.Level) *slog.Logger {
-	return slog.New(slog.NewTextHandler(j, &slog.HandlerOptions{
-		Level: level,
-		ReplaceAttr: func(_ []string, attr slog.Attr) slog.Attr {
-			if attr.Key == slog.TimeKey {
-				return slog.Attr{}
-			}
-			return attr
-		},
-	}))
-}
-
-func (j *journal) lines() []string {
-	return slices.DeleteFunc(strings.Split(j.String(), "\n"), func(line string) bool { return line == "" })
-}
-
 func TestLog_HasOneLineForEachDecisionWithItsReason(t *testing.T) {
 	t.Parallel()
 	const common = "origin=https://api.example.com:443 method=GET url=https://api.example.com/things "
-	wait := constantly(3 * time.Second)
+	wait := withConstantBackoff(3 * time.Second)
 	for name, c := range map[string]struct {
 		steps   []step
 		options []steadyhttp.Option
 		want    []string
 	}{
-		"success": {[]step{after(time.Second, status(200))}, nil, []string{
+		"success": {[]step{delay(time.Second, status(200))}, nil, []string{
 			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=1 class=success status=200 duration=1s`,
 			`level=DEBUG msg="steadyhttp: end" ` + common + `attempt=1 class=success status=200 stopped=success`,
 		}},
-		"resent": {[]step{status(503), fail(errReset), status(200)}, nil, []string{
+		"retried": {[]step{status(503), fail(errReset), status(200)}, nil, []string{
 			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=1 class=transient status=503 duration=0s`,
 			`level=WARN msg="steadyhttp: retry" ` + common + `attempt=1 class=transient status=503 wait=3s`,
 			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=2 class=transient error="connection reset by a test" duration=0s`,
@@ -82,9 +62,9 @@ func TestLog_HasOneLineForEachDecisionWithItsReason(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				var written journal
+				var written logBuffer
 				options := append(c.options, wait, steadyhttp.WithObserver(steadyhttp.LogObserver(written.logger(slog.LevelDebug))))
-				_, err := newTransport(t, scripted(c.steps...), options...).RoundTrip(get(t))
+				_, err := newTransport(t, newScript(c.steps...), options...).RoundTrip(newGet(t))
 				require.NoError(t, err)
 				assert.Equal(t, c.want, written.lines())
 			})
@@ -95,7 +75,7 @@ func TestLog_HasOneLineForEachDecisionWithItsReason(t *testing.T) {
 func TestLog_HealthyServiceLogsNothingAboveDebug(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var written journal
+		var written logBuffer
 		classifier := func(_ *http.Request, _ *http.Response, err error) steadyhttp.Class {
 			if errors.Is(err, errReset) {
 				return steadyhttp.Success
@@ -105,11 +85,11 @@ func TestLog_HealthyServiceLogsNothingAboveDebug(t *testing.T) {
 		impatient, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		steps := []step{status(200), status(304), status(404), status(401), status(422), fail(errReset), hang}
-		server := scripted(steps...)
+		server := newScript(steps...)
 		transport := newTransport(t, server, steadyhttp.WithClassifier(classifier),
 			steadyhttp.WithObserver(steadyhttp.LogObserver(written.logger(slog.LevelDebug+1))))
 		for range steps {
-			_, _ = transport.RoundTrip(request(t, impatient, http.MethodGet, ""))
+			_, _ = transport.RoundTrip(newRequest(t, impatient, http.MethodGet, ""))
 		}
 		server.AssertAttempts(t, len(steps))
 		assert.Empty(t, written.lines())
@@ -120,7 +100,7 @@ func TestLog_GiveUpIsAWarningUnlessTheServerIsHealthy(t *testing.T) {
 	t.Parallel()
 	for class := steadyhttp.Unclassified; class <= steadyhttp.Canceled; class++ {
 		for reason := steadyhttp.StopNotRetryable; reason <= steadyhttp.StopNoRetry; reason++ {
-			var written journal
+			var written logBuffer
 			event := steadyhttp.Event{Kind: steadyhttp.EventEnd, Class: class, Stopped: reason}
 			steadyhttp.LogObserver(written.logger(slog.LevelDebug))(t.Context(), event)
 			level := "WARN"
@@ -133,36 +113,36 @@ func TestLog_GiveUpIsAWarningUnlessTheServerIsHealthy(t *testing.T) {
 }
 
 func TestLog_DisabledLevelCostsNothing(t *testing.T) { // not parallel: AllocsPerRun counts everybody's
-	var written journal
+	var written logBuffer
 	observe := steadyhttp.LogObserver(written.logger(slog.LevelWarn))
-	event := steadyhttp.Event{Kind: steadyhttp.EventAttempt, Request: get(t), Origin: origin, Err: errReset}
+	event := steadyhttp.Event{Kind: steadyhttp.EventAttempt, Request: newGet(t), Origin: targetOrigin, Err: errReset}
 	ctx := t.Context()
 	assert.Zero(t, testing.AllocsPerRun(100, func() { observe(ctx, event) }))
 	assert.Empty(t, written.lines())
 }
 
-// aware is a handler that looks into the context, as those for traces do.
-type aware struct {
+// contextHandler is a handler that looks into the context, as those for traces do.
+type contextHandler struct {
 	slog.Handler
 	seen *[]any
 }
 
-type key struct{}
+type contextKey struct{}
 
-func (a aware) Handle(ctx context.Context, record slog.Record) error {
-	*a.seen = append(*a.seen, ctx.Value(key{}))
+func (a contextHandler) Handle(ctx context.Context, record slog.Record) error {
+	*a.seen = append(*a.seen, ctx.Value(contextKey{}))
 	return a.Handler.Handle(ctx, record)
 }
 
 func TestLog_PassesTheCallsContextOn(t *testing.T) {
 	t.Parallel()
 	var seen []any
-	observe := steadyhttp.LogObserver(slog.New(aware{slog.DiscardHandler, &seen}))
-	observe(context.WithValue(t.Context(), key{}, "mine"), steadyhttp.Event{Kind: steadyhttp.EventRetry})
+	observe := steadyhttp.LogObserver(slog.New(contextHandler{slog.DiscardHandler, &seen}))
+	observe(context.WithValue(t.Context(), contextKey{}, "mine"), steadyhttp.Event{Kind: steadyhttp.EventRetry})
 	assert.Empty(t, seen, "slog.DiscardHandler wants nothing")
-	var written journal
-	observe = steadyhttp.LogObserver(slog.New(aware{written.logger(slog.LevelDebug).Handler(), &seen}))
-	observe(context.WithValue(t.Context(), key{}, "mine"), steadyhttp.Event{Kind: steadyhttp.EventRetry})
+	var written logBuffer
+	observe = steadyhttp.LogObserver(slog.New(contextHandler{written.logger(slog.LevelDebug).Handler(), &seen}))
+	observe(context.WithValue(t.Context(), contextKey{}, "mine"), steadyhttp.Event{Kind: steadyhttp.EventRetry})
 	assert.Equal(t, []any{"mine"}, seen)
 }
 
@@ -175,7 +155,7 @@ func TestLog_NilLoggerIsRefused(t *testing.T) {
 func TestLog_EventIsAGroupInAnyHandler(t *testing.T) {
 	t.Parallel()
 	event := steadyhttp.Event{
-		Kind: steadyhttp.EventEnd, Request: get(t), Origin: origin, Attempt: 2, Class: steadyhttp.Unprocessed,
+		Kind: steadyhttp.EventEnd, Request: newGet(t), Origin: targetOrigin, Attempt: 2, Class: steadyhttp.Unprocessed,
 		Err: &url.Error{Op: "Get", URL: "https://user:hunter2@auth/token?secret=hunter2", Err: errReset}, Stopped: steadyhttp.StopBudgetExhausted,
 	}
 	var written bytes.Buffer
@@ -183,20 +163,20 @@ func TestLog_EventIsAGroupInAnyHandler(t *testing.T) {
 	var record struct{ Event map[string]any }
 	require.NoError(t, json.Unmarshal(written.Bytes(), &record))
 	assert.Equal(t, map[string]any{
-		"kind": "end", "origin": origin, "method": "GET", "url": target, "attempt": 2.0, "class": "unprocessed",
+		"kind": "end", "origin": targetOrigin, "method": "GET", "url": targetURL, "attempt": 2.0, "class": "unprocessed",
 		"error": `Get "https://auth/token": connection reset by a test`, "stopped": "budget_exhausted",
 	}, record.Event)
 
-	assert.Equal(t, "e.kind=breaker e.origin=a e.from=closed e.to=open", logged(func(logger *slog.Logger) {
+	assert.Equal(t, "e.kind=breaker e.origin=a e.from=closed e.to=open", captureLog(func(logger *slog.Logger) {
 		logger.Info("", "e", steadyhttp.Event{Kind: steadyhttp.EventBreaker, Origin: "a", To: steadyhttp.BreakerOpen})
 	}))
-	assert.Equal(t, `e.kind=attempt e.origin="" e.method=GET e.url="" e.attempt=0 e.class=unclassified e.duration=0s`, logged(func(logger *slog.Logger) {
+	assert.Equal(t, `e.kind=attempt e.origin="" e.method=GET e.url="" e.attempt=0 e.class=unclassified e.duration=0s`, captureLog(func(logger *slog.Logger) {
 		logger.Info("", "e", steadyhttp.Event{Kind: steadyhttp.EventAttempt, Request: &http.Request{}})
 	}))
 }
 
-// tables are the rows of a document's tables, by the first column's heading, without backquotes.
-func tables(t *testing.T, document string) map[string][][]string {
+// markdownTables are the rows of a document's tables, by the first column's heading, without backquotes.
+func markdownTables(t *testing.T, document string) map[string][][]string {
 	t.Helper()
 	content, err := os.ReadFile(document)
 	require.NoError(t, err)
@@ -223,7 +203,7 @@ func tables(t *testing.T, document string) map[string][][]string {
 func TestLog_DocumentHasEveryKeyAndWhereItIs(t *testing.T) {
 	t.Parallel()
 	documented := make(map[string][]string)
-	for _, row := range tables(t, "docs/observability.md")["key"] {
+	for _, row := range markdownTables(t, "docs/observability.md")["key"] {
 		for _, key := range strings.Split(row[0], ", ") {
 			kinds := map[string][]string{"all": {"attempt", "retry", "end", "breaker"}, "all but breaker": {"attempt", "retry", "end"}}[row[1]]
 			if kinds == nil {
@@ -236,7 +216,7 @@ func TestLog_DocumentHasEveryKeyAndWhereItIs(t *testing.T) {
 	for kind := steadyhttp.EventAttempt; kind <= steadyhttp.EventBreaker; kind++ {
 		var record bytes.Buffer
 		steadyhttp.LogObserver(slog.New(slog.NewJSONHandler(&record, &slog.HandlerOptions{Level: slog.LevelDebug})))(t.Context(),
-			steadyhttp.Event{Kind: kind, Request: get(t), Origin: origin, Attempt: 1, StatusCode: 503, Err: errReset})
+			steadyhttp.Event{Kind: kind, Request: newGet(t), Origin: targetOrigin, Attempt: 1, StatusCode: 503, Err: errReset})
 		var keys map[string]any
 		require.NoError(t, json.Unmarshal(record.Bytes(), &keys))
 		for key := range keys {
@@ -266,7 +246,7 @@ func TestLog_DocumentHasEveryKindClassReasonAndState(t *testing.T) {
 		assert.Contains(t, string(content), "`"+name+"`")
 	}
 	var kinds []string
-	for _, row := range tables(t, "docs/observability.md")["kind"] {
+	for _, row := range markdownTables(t, "docs/observability.md")["kind"] {
 		kinds = append(kinds, row[0])
 	}
 	assert.Equal(t, []string{"attempt", "retry", "end", "breaker"}, kinds)

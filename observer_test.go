@@ -27,7 +27,7 @@ var misbehaviours = map[string]func(*steadyhttp.Transport){
 	"blocks":            func(*steadyhttp.Transport) { time.Sleep(time.Second) },
 	"looks at breakers": func(transport *steadyhttp.Transport) { transport.Breakers() },
 	"calls the client": func(transport *steadyhttp.Transport) {
-		request, _ := http.NewRequestWithContext(context.WithValue(context.Background(), fromObserver{}, true), http.MethodGet, target, nil)
+		request, _ := http.NewRequestWithContext(context.WithValue(context.Background(), fromObserver{}, true), http.MethodGet, targetURL, nil)
 		if response, err := transport.RoundTrip(request); err == nil {
 			_ = response.Body.Close()
 		}
@@ -36,21 +36,21 @@ var misbehaviours = map[string]func(*steadyhttp.Transport){
 
 type fromObserver struct{}
 
-// A scene is an outage of 5 s with a client that calls ten times a second, before, during and after.
-type scene struct {
+// An outageRun is an outage of 5 s with a client that calls ten times a second, before, during and after.
+type outageRun struct {
 	server   *steadyhttptest.Transport
-	requests []*body // of the calls
+	requests []*trackedBody // of the calls
 	mu       sync.Mutex
 	changes  map[string][]steadyhttp.Event
 	last     int // calls that succeeded in the scene's last 5 s
 	sent     int // during the outage
 }
 
-// outage lets the observer misbehave at every event of a kind, except at those of its own calls.
-func outage(t *testing.T, kind steadyhttp.EventKind, misbehave func(*steadyhttp.Transport)) *scene {
-	s := &scene{changes: make(map[string][]steadyhttp.Event)}
+// runOutage lets the observer misbehave at every event of a kind, except at those of its own calls.
+func runOutage(t *testing.T, kind steadyhttp.EventKind, misbehave func(*steadyhttp.Transport)) *outageRun {
+	s := &outageRun{changes: make(map[string][]steadyhttp.Event)}
 	start := time.Now()
-	s.server = scripted(function(func(r *http.Request) (*http.Response, error) {
+	s.server = newScript(stepFunc(func(r *http.Request) (*http.Response, error) {
 		if at := time.Since(start); at < 5*time.Second || at > 10*time.Second {
 			return status(200).RoundTrip(r)
 		}
@@ -75,7 +75,7 @@ func outage(t *testing.T, kind steadyhttp.EventKind, misbehave func(*steadyhttp.
 	return s
 }
 
-func (s *scene) note(e steadyhttp.Event) {
+func (s *outageRun) note(e steadyhttp.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e.Kind == steadyhttp.EventBreaker {
@@ -83,10 +83,10 @@ func (s *scene) note(e steadyhttp.Event) {
 	}
 }
 
-func (s *scene) call(t *testing.T, transport *steadyhttp.Transport, start time.Time) {
+func (s *outageRun) call(t *testing.T, transport *steadyhttp.Transport, start time.Time) {
 	defer func() { _ = recover() }()
-	content := text("payload")
-	r := request(t, t.Context(), http.MethodPut, "")
+	content := newTrackedBody("payload")
+	r := newRequest(t, t.Context(), http.MethodPut, "")
 	r.Body, r.ContentLength = content, 7
 	r.GetBody = nil // so that there is one body, and the breaker still sees every failure
 	s.mu.Lock()
@@ -112,18 +112,18 @@ func TestObserver_ThatMisbehavesBreaksNoInvariant(t *testing.T) {
 			t.Run(kind.String()+" "+name, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					s := outage(t, kind, misbehave)
+					s := runOutage(t, kind, misbehave)
 					assertClosedOnce(t, s.server, nil)
 					for _, content := range s.requests {
 						require.Equal(t, 1, content.closes())
 					}
 					state := steadyhttp.BreakerClosed
-					for _, change := range s.changes[origin] {
+					for _, change := range s.changes[targetOrigin] {
 						require.Equal(t, state, change.From, "changes come in order")
 						state = change.To
 					}
 					assert.Equal(t, steadyhttp.BreakerClosed, state)
-					assert.NotEmpty(t, s.changes[origin])
+					assert.NotEmpty(t, s.changes[targetOrigin])
 					assert.Less(t, s.sent, 50, "the breaker holds")
 					if kind == steadyhttp.EventBreaker || !slices.Contains([]string{"panics", "exits"}, name) { // each call's own end
 						assert.Equal(t, 50, s.last, "and lets go")
@@ -134,22 +134,22 @@ func TestObserver_ThatMisbehavesBreaksNoInvariant(t *testing.T) {
 	}
 }
 
-// The retries have a scene of their own, where bodies can be sent again.
+// The retries have an outage of their own, where bodies can be replayed.
 func TestObserver_ThatMisbehavesOnRetriesBreaksNoInvariant(t *testing.T) {
 	t.Parallel()
 	for name, misbehave := range misbehaviours {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				server := scripted(status(503), status(503), status(200))
+				server := newScript(status(503), status(503), status(200))
 				var transport *steadyhttp.Transport
 				calls := 0
-				transport = newTransport(t, server, constantly(3*time.Second), steadyhttp.WithObserver(func(ctx context.Context, e steadyhttp.Event) {
+				transport = newTransport(t, server, withConstantBackoff(3*time.Second), steadyhttp.WithObserver(func(ctx context.Context, e steadyhttp.Event) {
 					if e.Kind == steadyhttp.EventRetry && ctx.Value(fromObserver{}) == nil {
 						misbehave(transport)
 					}
 				}))
-				r, bodies := replayed(t)
+				r, bodies := newReplayedRequest(t)
 				var done sync.WaitGroup
 				done.Go(func() {
 					defer func() { _ = recover() }()
@@ -171,21 +171,21 @@ func TestObserver_ThatMisbehavesOnRetriesBreaksNoInvariant(t *testing.T) {
 				if name != "panics" && name != "exits" {
 					assert.Equal(t, 1, calls)
 				}
-				assert.Zero(t, breaker(t, transport).RetryAt)
+				assert.Zero(t, onlyBreaker(t, transport).RetryAt)
 			})
 		})
 	}
 }
 
-// replayed is a request of which every body is kept.
-func replayed(t *testing.T) (*http.Request, *[]*body) {
+// newReplayedRequest is a request of which every body is kept.
+func newReplayedRequest(t *testing.T) (*http.Request, *[]*trackedBody) {
 	t.Helper()
-	var bodies []*body
-	next := func() *body {
-		bodies = append(bodies, text("payload"))
+	var bodies []*trackedBody
+	next := func() *trackedBody {
+		bodies = append(bodies, newTrackedBody("payload"))
 		return bodies[len(bodies)-1]
 	}
-	r := request(t, t.Context(), http.MethodPut, "")
+	r := newRequest(t, t.Context(), http.MethodPut, "")
 	r.Body, r.ContentLength = next(), 7
 	r.GetBody = func() (io.ReadCloser, error) { return next(), nil }
 	return r, &bodies
@@ -199,20 +199,20 @@ func TestObserver_ThatBlocksDelaysNoOtherCall(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				release := make(chan struct{})
 				var stuck atomic.Bool
-				transport := newTransport(t, scripted(status(503)), steadyhttp.WithMaxAttempts(2), constantly(time.Second),
+				transport := newTransport(t, newScript(status(503)), steadyhttp.WithMaxAttempts(2), withConstantBackoff(time.Second),
 					steadyhttp.WithBreakerConsecutiveFailures(2, 0), steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
 						if e.Kind == kind && stuck.CompareAndSwap(false, true) {
 							<-release
 						}
 					}))
 				var first sync.WaitGroup
-				first.Go(func() { sendMany(t, transport, 1) })
+				first.Go(func() { sendGets(t, transport, 1) })
 				time.Sleep(time.Minute)
 				synctest.Wait()
 				require.True(t, stuck.Load())
 				start := time.Now()
 				assert.Len(t, transport.Breakers(), 1)
-				_, _ = send(t, transport)
+				_, _ = sendGet(t, transport)
 				transport.CloseIdleConnections()
 				assert.LessOrEqual(t, time.Since(start), time.Second, "its own wait")
 				close(release)
@@ -232,12 +232,12 @@ func TestObserver_ThatBlocksDoesNotDelayTheDeadline(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
 			defer cancel()
 			start := time.Now()
-			server := scripted(status(503))
-			response, err := newTransport(t, server, constantly(100*time.Millisecond), steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
+			server := newScript(status(503))
+			response, err := newTransport(t, server, withConstantBackoff(100*time.Millisecond), steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
 				if e.Kind == c.kind {
 					time.Sleep(time.Second)
 				}
-			})).RoundTrip(request(t, ctx, http.MethodGet, ""))
+			})).RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 			assert.Equal(t, time.Second, time.Since(start))
 			assert.Equal(t, 1, len(server.Attempts()))
 			assertClosedOnce(t, server, response)
@@ -256,12 +256,12 @@ func TestObserver_TimeIsNotTheAttempts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var took []string
-		_, err := newTransport(t, scripted(after(time.Millisecond, status(503)), after(2*time.Millisecond, status(200))), steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
+		_, err := newTransport(t, newScript(delay(time.Millisecond, status(503)), delay(2*time.Millisecond, status(200))), steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
 			time.Sleep(time.Second)
 			if e.Kind == steadyhttp.EventAttempt {
 				took = append(took, e.Duration.String())
 			}
-		})).RoundTrip(get(t))
+		})).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		assert.Equal(t, "1ms 2ms", strings.Join(took, " "))
 	})

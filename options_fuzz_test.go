@@ -2,7 +2,6 @@ package steadyhttp_test
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"math"
 	"net/http"
@@ -15,26 +14,6 @@ import (
 
 	"github.com/steadyhttp/steadyhttp"
 )
-
-// word takes eight bytes as a number.
-func (s *schedule) word() uint64 {
-	var word [8]byte
-	copy(word[:], s.rest)
-	s.rest = s.rest[min(8, len(s.rest)):]
-	return binary.LittleEndian.Uint64(word[:])
-}
-
-func (s *schedule) number() int {
-	return choose(s, 1, 0, -1, 2, 3, 10, math.MaxInt, math.MinInt, math.MaxInt32, math.MaxInt32+1, math.MaxUint32+1, int(s.word()))
-}
-
-func (s *schedule) fraction() float64 {
-	return choose(s, 0.5, 0, 1, -0.1, math.Nextafter(1, 2), math.SmallestNonzeroFloat64, math.NaN(), math.Inf(1), math.Inf(-1), math.Float64frombits(s.word()))
-}
-
-func (s *schedule) duration() time.Duration {
-	return choose(s, time.Second, 0, 1, -1, time.Millisecond, 10*time.Millisecond-1, time.Minute, time.Hour, 30*24*time.Hour, math.MaxInt64, math.MaxInt64-1, math.MinInt64, time.Duration(s.word()))
-}
 
 // An optionsDraw is a set of options with arbitrary values, and what their comments say of those.
 type optionsDraw struct {
@@ -170,7 +149,7 @@ func FuzzOptions(f *testing.F) {
 // check: either an error names each value that is wrong, or a call ends in time.
 func (d *optionsDraw) check(t *testing.T) {
 	sent := 0
-	base := quiet{func(*http.Request) (*http.Response, error) {
+	base := baseFunc{func(*http.Request) (*http.Response, error) {
 		time.Sleep(time.Millisecond)
 		sent++
 		return choose(d.s, endings[:9]...).play()
@@ -200,12 +179,12 @@ func (d *optionsDraw) check(t *testing.T) {
 
 // call bounds a call by its deadline, since a wait may be as long as the options say.
 func (d *optionsDraw) call(t *testing.T, client *http.Client, method string) {
-	const patience = time.Hour
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	const timeout = time.Hour
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	start := time.Now()
-	response, err := client.Do(request(t, ctx, method, ""))
-	require.LessOrEqual(t, time.Since(start), patience+50*time.Millisecond)
+	response, err := client.Do(newRequest(t, ctx, method, ""))
+	require.LessOrEqual(t, time.Since(start), timeout+50*time.Millisecond)
 	require.NotEqual(t, response == nil, err == nil)
 	if response != nil {
 		require.NoError(t, response.Body.Close())

@@ -53,7 +53,7 @@ func TestOptions_InvalidValuesAreNamed(t *testing.T) {
 		{steadyhttp.WithOriginKey(nil), []string{"WithOriginKey", "nil"}},
 		{steadyhttp.WithOriginLimit(0), []string{"WithOriginLimit", "0"}},
 	} {
-		transport, err := steadyhttp.NewTransport(scripted(status(200)), c.option)
+		transport, err := steadyhttp.NewTransport(newScript(status(200)), c.option)
 		assert.Nil(t, transport)
 		require.Error(t, err)
 		for _, want := range append(c.wants, "steadyhttp: ") {
@@ -114,29 +114,29 @@ func TestOptions_TypedNilBaseIsAnError(t *testing.T) {
 
 func TestOptions_LaterCounts(t *testing.T) {
 	t.Parallel()
-	server := scripted(status(503))
-	sendMany(t, newTransport(t, server, steadyhttp.WithMaxAttempts(7), steadyhttp.WithMaxAttempts(1)), 1)
+	server := newScript(status(503))
+	sendGets(t, newTransport(t, server, steadyhttp.WithMaxAttempts(7), steadyhttp.WithMaxAttempts(1)), 1)
 	server.AssertAttempts(t, 1)
 }
 
 func TestOptions_LimitsMayBeExtreme(t *testing.T) {
 	t.Parallel()
-	server := scripted(status(503))
+	server := newScript(status(503))
 	transport := newTransport(t, server,
 		steadyhttp.WithMaxAttempts(math.MaxInt), steadyhttp.WithBackoff(1, math.MaxInt64), steadyhttp.WithMaxRetryAfter(math.MaxInt64),
 		steadyhttp.WithAttemptTimeout(math.MaxInt64), steadyhttp.WithRetryBudget(1, 1), steadyhttp.WithReplayBuffer(math.MaxInt64),
 		steadyhttp.WithBreakerFailureRate(1, 2), steadyhttp.WithBreakerConsecutiveFailures(math.MaxInt32, math.MaxInt64),
 		steadyhttp.WithBreakerWindow(math.MaxInt64), steadyhttp.WithBreakerOpenFor(math.MaxInt64), steadyhttp.WithOriginLimit(math.MaxInt))
-	sendMany(t, transport, 2)
-	assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
-	_, err := send(t, transport)
+	sendGets(t, transport, 2)
+	assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
+	_, err := sendGet(t, transport)
 	assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
 	server.AssertAttempts(t, 2)
 }
 
 func TestOptions_LaterBudgetCounts(t *testing.T) {
 	t.Parallel()
-	play{options: unbroken(steadyhttp.WithoutRetryBudget(), steadyhttp.WithRetryBudget(0, 2)), steps: []step{status(503)},
+	scriptCase{options: noBreakerOptions(steadyhttp.WithoutRetryBudget(), steadyhttp.WithRetryBudget(0, 2)), steps: []step{status(503)},
 		attempts: 3, status: 503, stopped: steadyhttp.StopBudgetExhausted}.run(t)
 }
 

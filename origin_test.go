@@ -34,98 +34,70 @@ func TestOrigin_IsSchemeHostAndPort(t *testing.T) {
 		"https://user:secret@api.example.com/?": "https://api.example.com:443",
 		"custom://thing":                        "custom://thing",
 	} {
-		transport := newTransport(t, scripted(status(200)))
-		r := get(t)
+		transport := newTransport(t, newScript(status(200)))
+		r := newGet(t)
 		var err error
 		r.URL, err = url.Parse(address)
 		require.NoError(t, err)
 		_, err = transport.RoundTrip(r)
 		require.NoError(t, err)
-		assert.Equal(t, want, breaker(t, transport).Origin, address)
+		assert.Equal(t, want, onlyBreaker(t, transport).Origin, address)
 	}
 }
 
 func TestOrigin_KeyDecidesWhatSharesABreaker(t *testing.T) {
 	t.Parallel()
-	transport := newTransport(t, scripted(status(200)), steadyhttp.WithOriginKey(func(r *http.Request) string {
+	transport := newTransport(t, newScript(status(200)), steadyhttp.WithOriginKey(func(r *http.Request) string {
 		return r.Header.Get("Tenant")
 	}))
 	for _, tenant := range []string{"a", "b", "a", ""} {
-		r := get(t)
+		r := newGet(t)
 		r.Header.Set("Tenant", tenant)
 		_, err := transport.RoundTrip(r)
 		require.NoError(t, err)
 	}
 	assert.Equal(t, []steadyhttp.BreakerStatus{
-		{Origin: "a", Requests: 2}, {Origin: "b", Requests: 1}, {Origin: origin, Requests: 1},
+		{Origin: "a", Requests: 2}, {Origin: "b", Requests: 1}, {Origin: targetOrigin, Requests: 1},
 	}, transport.Breakers())
 }
 
 func TestOrigin_KeyThatPanicsLeaksNoBody(t *testing.T) {
 	t.Parallel()
-	transport := newTransport(t, scripted(status(200)), steadyhttp.WithOriginKey(func(*http.Request) string { panic("key") }))
-	source := text("payload")
-	r := get(t)
+	transport := newTransport(t, newScript(status(200)), steadyhttp.WithOriginKey(func(*http.Request) string { panic("key") }))
+	source := newTrackedBody("payload")
+	r := newGet(t)
 	r.Body = source
 	assert.PanicsWithValue(t, "key", func() { _, _ = transport.RoundTrip(r) })
 	assert.Equal(t, 1, source.closes())
 }
 
-func visit(t *testing.T, transport *steadyhttp.Transport, host string) {
-	t.Helper()
-	r := get(t)
-	r.URL.Host = host
-	_, _ = transport.RoundTrip(r)
-}
-
-// states returns the breakers by origin.
-func states(transport *steadyhttp.Transport) map[string]steadyhttp.BreakerState {
-	states := make(map[string]steadyhttp.BreakerState)
-	for _, b := range transport.Breakers() {
-		states[b.Origin] = b.State
-	}
-	return states
-}
-
-// failingHosts answers 503 for the hosts given, and 200 for the rest.
-func failingHosts(hosts ...string) step {
-	return function(func(r *http.Request) (*http.Response, error) {
-		for _, host := range hosts {
-			if r.URL.Host == host {
-				return status(503).RoundTrip(r)
-			}
-		}
-		return status(200).RoundTrip(r)
-	})
-}
-
 func TestRegistry_IsBoundedAndAnOpenBreakerSurvives(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, failingHosts("down.example.com"), single(steadyhttp.WithBreakerOpenFor(time.Hour))...)
+		transport := newTransport(t, failHosts("down.example.com"), singleAttemptOptions(steadyhttp.WithBreakerOpenFor(time.Hour))...)
 		for range 10 {
-			visit(t, transport, "down.example.com")
+			sendToHost(t, transport, "down.example.com")
 		}
 		for i := range 100_000 {
-			visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
+			sendToHost(t, transport, fmt.Sprintf("host-%d.example.com", i))
 		}
 		assert.Len(t, transport.Breakers(), 1024)
-		assert.Equal(t, steadyhttp.BreakerOpen, states(transport)["https://down.example.com:443"])
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerStates(transport)["https://down.example.com:443"])
 	})
 }
 
 // Not parallel: the heap is everybody's.
 func TestRegistry_OriginTakesAKibibyteAndMemoryIsFlatPastTheLimit(t *testing.T) {
-	transport := newTransport(t, function(failingSome), single()...)
-	visit(t, transport, "warm.example.com")
+	transport := newTransport(t, stepFunc(failSomeHosts), singleAttemptOptions()...)
+	sendToHost(t, transport, "warm.example.com")
 	visits := 0
 	grown := func(hosts int) int64 {
-		before := heap()
+		before := heapSize()
 		for range hosts {
 			visits++
-			visit(t, transport, fmt.Sprintf("host-%d.example.com", visits))
+			sendToHost(t, transport, fmt.Sprintf("host-%d.example.com", visits))
 		}
-		return heap() - before
+		return heapSize() - before
 	}
 	assert.LessOrEqual(t, grown(1000)/1000, int64(1024), "bytes an origin")
 	grown(2000)
@@ -133,60 +105,52 @@ func TestRegistry_OriginTakesAKibibyteAndMemoryIsFlatPastTheLimit(t *testing.T) 
 	runtime.KeepAlive(transport)
 }
 
-// failingSome fails for every tenth host.
-func failingSome(r *http.Request) (*http.Response, error) {
+// failSomeHosts fails for every tenth host.
+func failSomeHosts(r *http.Request) (*http.Response, error) {
 	if strings.HasSuffix(strings.SplitN(r.URL.Host, ".", 2)[0], "1") {
 		return status(503).RoundTrip(r)
 	}
 	return status(200).RoundTrip(r)
 }
 
-func heap() int64 {
-	var stats runtime.MemStats
-	runtime.GC()
-	runtime.GC() // once more for what the first one finalised
-	runtime.ReadMemStats(&stats)
-	return int64(stats.HeapAlloc)
-}
-
 func TestRegistry_ForgetsUsedOriginsLast(t *testing.T) {
 	t.Parallel()
 	transport := newTransport(t, status(200), steadyhttp.WithOriginLimit(3))
 	for i := range 100 {
-		visit(t, transport, "often.example.com")
-		visit(t, transport, fmt.Sprintf("once-%d.example.com", i))
+		sendToHost(t, transport, "often.example.com")
+		sendToHost(t, transport, fmt.Sprintf("once-%d.example.com", i))
 	}
-	assert.Contains(t, states(transport), "https://often.example.com:443")
+	assert.Contains(t, breakerStates(transport), "https://often.example.com:443")
 	assert.Len(t, transport.Breakers(), 3)
 }
 
 func TestRegistry_OriginWithFailuresSurvives(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, failingHosts("flaky.example.com"), single(steadyhttp.WithOriginLimit(2))...)
-		visit(t, transport, "flaky.example.com")
+		transport := newTransport(t, failHosts("flaky.example.com"), singleAttemptOptions(steadyhttp.WithOriginLimit(2))...)
+		sendToHost(t, transport, "flaky.example.com")
 		for i := range 10 {
-			visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
+			sendToHost(t, transport, fmt.Sprintf("host-%d.example.com", i))
 		}
-		assert.Contains(t, states(transport), "https://flaky.example.com:443")
+		assert.Contains(t, breakerStates(transport), "https://flaky.example.com:443")
 
 		time.Sleep(6 * time.Second) // the failure leaves the window
-		visit(t, transport, "host-a.example.com")
-		visit(t, transport, "host-b.example.com")
-		assert.NotContains(t, states(transport), "https://flaky.example.com:443")
+		sendToHost(t, transport, "host-a.example.com")
+		sendToHost(t, transport, "host-b.example.com")
+		assert.NotContains(t, breakerStates(transport), "https://flaky.example.com:443")
 	})
 }
 
 func TestRegistry_OriginWithASpentBudgetIsKeptUntilItIsFull(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503))
-		transport := newTransport(t, server, unbroken(steadyhttp.WithOriginLimit(1))...)
-		require.Equal(t, 5, retries(t, transport, server))
+		server := newScript(status(503))
+		transport := newTransport(t, server, noBreakerOptions(steadyhttp.WithOriginLimit(1))...)
+		require.Equal(t, 5, countRetries(t, transport, server))
 		server.Play(status(200))
-		visit(t, transport, "other.example.com")
+		sendToHost(t, transport, "other.example.com")
 		server.Play(status(503))
-		assert.Equal(t, 0, retries(t, transport, server), "a new origin would have a full budget")
+		assert.Equal(t, 0, countRetries(t, transport, server), "a new origin would have a full budget")
 	})
 }
 
@@ -195,45 +159,45 @@ func TestRegistry_OriginWithARunningCallIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := func(r *http.Request) (*http.Response, error) {
 			if r.URL.Host == "slow.example.com" {
-				return after(time.Second, status(200)).RoundTrip(r)
+				return delay(time.Second, status(200)).RoundTrip(r)
 			}
 			return status(200).RoundTrip(r)
 		}
-		transport := newTransport(t, function(slow), steadyhttp.WithOriginLimit(2))
+		transport := newTransport(t, stepFunc(slow), steadyhttp.WithOriginLimit(2))
 		var group sync.WaitGroup
-		group.Go(func() { visit(t, transport, "slow.example.com") })
+		group.Go(func() { sendToHost(t, transport, "slow.example.com") })
 		synctest.Wait()
 		for i := range 10 {
-			visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
+			sendToHost(t, transport, fmt.Sprintf("host-%d.example.com", i))
 		}
 		group.Wait()
-		assert.Contains(t, states(transport), "https://slow.example.com:443")
+		assert.Contains(t, breakerStates(transport), "https://slow.example.com:443")
 		for i := range 10 {
-			visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
+			sendToHost(t, transport, fmt.Sprintf("host-%d.example.com", i))
 		}
-		assert.NotContains(t, states(transport), "https://slow.example.com:443", "but afterwards it is")
+		assert.NotContains(t, breakerStates(transport), "https://slow.example.com:443", "but afterwards it is")
 	})
 }
 
 func TestRegistry_OriginsBeyondItShareABudgetAndHaveNoBreaker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, status(503), single(steadyhttp.WithOriginLimit(1), steadyhttp.WithBreakerOpenFor(time.Hour))...)
+		transport := newTransport(t, status(503), singleAttemptOptions(steadyhttp.WithOriginLimit(1), steadyhttp.WithBreakerOpenFor(time.Hour))...)
 		for range 10 {
-			visit(t, transport, "down.example.com")
+			sendToHost(t, transport, "down.example.com")
 		}
-		require.Equal(t, steadyhttp.BreakerOpen, states(transport)["https://down.example.com:443"])
+		require.Equal(t, steadyhttp.BreakerOpen, breakerStates(transport)["https://down.example.com:443"])
 
 		sent := 0
-		transport = newTransport(t, function(func(r *http.Request) (*http.Response, error) {
+		transport = newTransport(t, stepFunc(func(r *http.Request) (*http.Response, error) {
 			sent++
 			return status(503).RoundTrip(r)
 		}), steadyhttp.WithOriginLimit(1), steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutiveFailures(1, 0),
 			steadyhttp.WithBreakerOpenFor(time.Hour), steadyhttp.WithBackoff(time.Millisecond, time.Millisecond))
-		visit(t, transport, "down.example.com")
+		sendToHost(t, transport, "down.example.com")
 		require.Equal(t, 1, sent)
 		for i := range 100 {
-			visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
+			sendToHost(t, transport, fmt.Sprintf("host-%d.example.com", i))
 		}
 		assert.Equal(t, 1+100+5, sent, "every call is let through, and the burst is spent once")
 		assert.Len(t, transport.Breakers(), 1)
@@ -244,26 +208,26 @@ func TestRegistry_FullOfHealthyOriginsMakesRoomAtOnce(t *testing.T) {
 	t.Parallel()
 	transport := newTransport(t, status(200))
 	for i := range 1024 {
-		visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
+		sendToHost(t, transport, fmt.Sprintf("host-%d.example.com", i))
 	}
-	visit(t, transport, "new.example.com")
-	assert.Contains(t, states(transport), "https://new.example.com:443")
+	sendToHost(t, transport, "new.example.com")
+	assert.Contains(t, breakerStates(transport), "https://new.example.com:443")
 }
 
 func TestRegistry_OriginIsForgottenOnceItsBudgetIsFull(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503))
+		server := newScript(status(503))
 		transport := newTransport(t, server, steadyhttp.WithOriginLimit(1), steadyhttp.WithMaxAttempts(1000),
 			steadyhttp.WithBackoff(1, 1), steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutiveFailures(1000, 0))
-		sendMany(t, transport, 1)
+		sendGets(t, transport, 1)
 		server.Play(status(200))
 		time.Sleep(49 * time.Second)
-		visit(t, transport, "other.example.com")
-		require.Contains(t, states(transport), origin)
+		sendToHost(t, transport, "other.example.com")
+		require.Contains(t, breakerStates(transport), targetOrigin)
 		time.Sleep(time.Second)
-		visit(t, transport, "other.example.com")
-		assert.NotContains(t, states(transport), origin)
+		sendToHost(t, transport, "other.example.com")
+		assert.NotContains(t, breakerStates(transport), targetOrigin)
 	})
 }
 
@@ -272,8 +236,8 @@ func TestRegistry_OftenUsedOriginIsNeverForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport := newTransport(t, status(200), steadyhttp.WithOriginLimit(3))
 		for i := range 100 {
-			visit(t, transport, "often.example.com")
-			visit(t, transport, fmt.Sprintf("once-%d.example.com", i))
+			sendToHost(t, transport, "often.example.com")
+			sendToHost(t, transport, fmt.Sprintf("once-%d.example.com", i))
 		}
 		for _, b := range transport.Breakers() {
 			if b.Origin == "https://often.example.com:443" {
@@ -295,7 +259,7 @@ func TestRegistry_FirstCallsAtOnceShareOneBreaker(t *testing.T) {
 		for range callers {
 			group.Go(func() {
 				<-start
-				visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
+				sendToHost(t, transport, fmt.Sprintf("host-%d.example.com", i))
 			})
 		}
 		close(start)
@@ -307,30 +271,30 @@ func TestRegistry_FirstCallsAtOnceShareOneBreaker(t *testing.T) {
 func TestRegistry_FindsTheOneOriginToForget(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, function(func(r *http.Request) (*http.Response, error) {
+		transport := newTransport(t, stepFunc(func(r *http.Request) (*http.Response, error) {
 			if r.URL.Host == "clean.example.com" || r.URL.Host == "new.example.com" {
 				return status(200).RoundTrip(r)
 			}
 			return status(503).RoundTrip(r)
-		}), single(steadyhttp.WithOriginLimit(100), steadyhttp.WithBreakerConsecutiveFailures(1, 0))...)
+		}), singleAttemptOptions(steadyhttp.WithOriginLimit(100), steadyhttp.WithBreakerConsecutiveFailures(1, 0))...)
 		for i := range 99 {
-			visit(t, transport, fmt.Sprintf("host-%d.example.com", i))
+			sendToHost(t, transport, fmt.Sprintf("host-%d.example.com", i))
 		}
-		visit(t, transport, "clean.example.com")
-		visit(t, transport, "new.example.com")
-		assert.Contains(t, states(transport), "https://new.example.com:443")
-		assert.NotContains(t, states(transport), "https://clean.example.com:443")
+		sendToHost(t, transport, "clean.example.com")
+		sendToHost(t, transport, "new.example.com")
+		assert.Contains(t, breakerStates(transport), "https://new.example.com:443")
+		assert.NotContains(t, breakerStates(transport), "https://clean.example.com:443")
 	})
 }
 
 func TestOrigin_SchemeMayBeInAnyCase(t *testing.T) {
 	t.Parallel()
-	transport := newTransport(t, scripted(status(200)))
-	r := get(t)
+	transport := newTransport(t, newScript(status(200)))
+	r := newGet(t)
 	r.URL.Scheme = "HTTPS" // url.Parse would not leave it so
 	_, err := transport.RoundTrip(r)
 	require.NoError(t, err)
-	assert.Equal(t, origin, breaker(t, transport).Origin)
+	assert.Equal(t, targetOrigin, onlyBreaker(t, transport).Origin)
 }
 
 func TestRegistry_ManyCallersMeetNewOriginsAtOnce(t *testing.T) {
@@ -341,7 +305,7 @@ func TestRegistry_ManyCallersMeetNewOriginsAtOnce(t *testing.T) {
 	for caller := range callers {
 		group.Go(func() {
 			for i := range hosts {
-				visit(t, transport, fmt.Sprintf("host-%d-%d.example.com", caller, i))
+				sendToHost(t, transport, fmt.Sprintf("host-%d-%d.example.com", caller, i))
 			}
 		})
 	}
@@ -352,26 +316,26 @@ func TestRegistry_ManyCallersMeetNewOriginsAtOnce(t *testing.T) {
 func TestRegistry_HostsThatDiedLongAgoLeaveRoomForNewOnes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, fail(dial(syscall.ECONNREFUSED)), steadyhttp.WithOriginLimit(16))
+		transport := newTransport(t, fail(dialError(syscall.ECONNREFUSED)), steadyhttp.WithOriginLimit(16))
 		for i := range 16 { // one call each, with the defaults, and none ever again
-			visit(t, transport, fmt.Sprintf("dead-%d.example.com", i))
+			sendToHost(t, transport, fmt.Sprintf("dead-%d.example.com", i))
 		}
 		time.Sleep(24 * time.Hour)
 		for range 20 {
-			visit(t, transport, "down.example.com")
+			sendToHost(t, transport, "down.example.com")
 		}
-		assert.Equal(t, steadyhttp.BreakerOpen, states(transport)["https://down.example.com:443"])
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerStates(transport)["https://down.example.com:443"])
 	})
 }
 
 func TestRegistry_OpenBreakerFitsIntoAKibibyte(t *testing.T) { // not parallel: the heap is everybody's
 	const origins = 20_000
-	transport := newTransport(t, status(503), single(steadyhttp.WithOriginLimit(origins), steadyhttp.WithBreakerConsecutiveFailures(1, 0))...)
+	transport := newTransport(t, status(503), singleAttemptOptions(steadyhttp.WithOriginLimit(origins), steadyhttp.WithBreakerConsecutiveFailures(1, 0))...)
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for i := range origins {
-		visit(t, transport, fmt.Sprintf("%s-%d.example.com", strings.Repeat("x", 48), i))
+		sendToHost(t, transport, fmt.Sprintf("%s-%d.example.com", strings.Repeat("x", 48), i))
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)

@@ -18,7 +18,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -35,42 +34,39 @@ import (
 
 // These tests go through the outcome table row by row, and provoke each outcome for real.
 
-// patience is what the tests give a server that will not answer.
-const patience = 30 * time.Millisecond
-
 func TestWire_ResponseBelow400IsASuccess(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{200, 201, 202, 203, 204, 206, 226, 299, 300, 301, 302, 303, 304, 307, 308, 399} {
 		t.Run(strconv.Itoa(code), func(t *testing.T) {
 			t.Parallel()
-			server := serveWire(t, plainly, reply(code, "Location", "/elsewhere", "Retry-After", "0"))
-			transport := overWire(t, &http.Transport{})
-			call := deliver(t, transport, wireRequest(t, http.MethodGet, server.URL, ""))
+			server := newWireServer(t, startPlain, replyHandler(code, "Location", "/elsewhere", "Retry-After", "0"))
+			transport := newWireTransport(t, &http.Transport{})
+			call := sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, ""))
 			require.NoError(t, call.err)
 			assert.Equal(t, code, call.response.StatusCode)
-			call.assertCame(t, steadyhttp.StopSuccess, steadyhttp.Success)
-			assertCounted(t, transport, 0, 1)
+			call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Success)
+			assertBreakerCount(t, transport, breakerCount{failures: 0, requests: 1})
 		})
 	}
 }
 
 func TestWire_InformationalResponseComesBeforeTheFinalOne(t *testing.T) {
 	t.Parallel()
-	eachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
-		server := serveWire(t, speaking(spoken), func(w http.ResponseWriter, _ *http.Request) {
+	runEachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
+		server := newWireServer(t, startProtocols(spoken), func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusEarlyHints)
 			_, _ = io.WriteString(w, "final")
 		})
-		transport := overWire(t, &http.Transport{Protocols: spoken})
+		transport := newWireTransport(t, &http.Transport{Protocols: spoken})
 		var hints []int
 		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
 			Got1xxResponse: func(code int, _ textproto.MIMEHeader) error { hints = append(hints, code); return nil },
 		})
-		call := deliver(t, transport, wireRequest(t, http.MethodPost, server.URL, "payload").WithContext(ctx))
-		call.assertAnswered(t, 200, "final")
-		call.assertCame(t, steadyhttp.StopSuccess, steadyhttp.Success)
+		call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.URL, "payload").WithContext(ctx))
+		call.assertResponse(t, 200, "final")
+		call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Success)
 		assert.Equal(t, []int{103}, hints)
-		assertCounted(t, transport, 0, 1)
+		assertBreakerCount(t, transport, breakerCount{failures: 0, requests: 1})
 	})
 }
 
@@ -82,13 +78,13 @@ func TestWire_ClientFaultIsNeverRetried(t *testing.T) {
 	} {
 		t.Run(strconv.Itoa(code), func(t *testing.T) {
 			t.Parallel()
-			server := serveWire(t, plainly, reply(code, "Retry-After", "0"))
-			transport := overWire(t, &http.Transport{})
-			call := deliver(t, transport, wireRequest(t, http.MethodGet, server.URL, ""))
-			call.assertAnswered(t, code, "answer")
-			call.assertCame(t, steadyhttp.StopNotRetryable, steadyhttp.ClientFault)
+			server := newWireServer(t, startPlain, replyHandler(code, "Retry-After", "0"))
+			transport := newWireTransport(t, &http.Transport{})
+			call := sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, ""))
+			call.assertResponse(t, code, "answer")
+			call.assertClasses(t, steadyhttp.StopNotRetryable, steadyhttp.ClientFault)
 			assert.EqualValues(t, 1, server.arrived.Load())
-			assertCounted(t, transport, 0, 1)
+			assertBreakerCount(t, transport, breakerCount{failures: 0, requests: 1})
 		})
 	}
 }
@@ -105,13 +101,13 @@ func TestRetryAfter_ThrottledPostIsRetriedAfterIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := serveWire(t, plainly, reply(429, "Retry-After", asked.header), echo)
-			transport := overWire(t, &http.Transport{})
-			call := deliver(t, transport, wireRequest(t, http.MethodPost, server.URL, "payload"))
-			call.assertAnswered(t, 200, "POST payload")
-			call.assertCame(t, steadyhttp.StopSuccess, steadyhttp.Throttled, steadyhttp.Success)
+			server := newWireServer(t, startPlain, replyHandler(429, "Retry-After", asked.header), echoHandler)
+			transport := newWireTransport(t, &http.Transport{})
+			call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.URL, "payload"))
+			call.assertResponse(t, 200, "POST payload")
+			call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Throttled, steadyhttp.Success)
 			assert.GreaterOrEqual(t, call.Attempts[0].Wait, asked.wait)
-			assertCounted(t, transport, 0, 1)
+			assertBreakerCount(t, transport, breakerCount{failures: 0, requests: 1})
 		})
 	}
 }
@@ -125,12 +121,12 @@ func TestRetryAfter_ThrottledWithoutAUsableOneIsReturned(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := serveWire(t, plainly, reply(429, header...))
-			transport := overWire(t, &http.Transport{})
-			call := deliver(t, transport, wireRequest(t, http.MethodGet, server.URL, ""))
-			call.assertAnswered(t, 429, "answer")
-			call.assertCame(t, steadyhttp.StopNotRetryable, steadyhttp.Throttled)
-			assertCounted(t, transport, 0, 0)
+			server := newWireServer(t, startPlain, replyHandler(429, header...))
+			transport := newWireTransport(t, &http.Transport{})
+			call := sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, ""))
+			call.assertResponse(t, 429, "answer")
+			call.assertClasses(t, steadyhttp.StopNotRetryable, steadyhttp.Throttled)
+			assertBreakerCount(t, transport, breakerCount{failures: 0, requests: 0})
 		})
 	}
 }
@@ -142,13 +138,13 @@ func TestWire_TransientResponseIsRetriedIfIdempotent(t *testing.T) {
 	} {
 		t.Run(strconv.Itoa(code), func(t *testing.T) {
 			t.Parallel()
-			server := serveWire(t, plainly, reply(code), reply(code), echo)
-			transport := overWire(t, &http.Transport{})
-			call := deliver(t, transport, wireRequest(t, http.MethodPut, server.URL, "payload"))
-			call.assertAnswered(t, 200, "PUT payload")
-			call.assertCame(t, steadyhttp.StopSuccess, steadyhttp.Transient, steadyhttp.Transient, steadyhttp.Success)
+			server := newWireServer(t, startPlain, replyHandler(code), replyHandler(code), echoHandler)
+			transport := newWireTransport(t, &http.Transport{})
+			call := sendWire(t, transport, newWireRequest(t, http.MethodPut, server.URL, "payload"))
+			call.assertResponse(t, 200, "PUT payload")
+			call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Transient, steadyhttp.Transient, steadyhttp.Success)
 			assert.Equal(t, 3, steadyhttp.Attempts(call.response))
-			assertCounted(t, transport, 2, 3)
+			assertBreakerCount(t, transport, breakerCount{failures: 2, requests: 3})
 		})
 	}
 }
@@ -158,26 +154,26 @@ func TestWire_TransientResponseToAPostIsReturned(t *testing.T) {
 	for _, code := range []int{500, 502, 503, 504, 529} {
 		t.Run(strconv.Itoa(code), func(t *testing.T) {
 			t.Parallel()
-			server := serveWire(t, plainly, reply(code, "Retry-After", "0"))
-			transport := overWire(t, &http.Transport{})
-			call := deliver(t, transport, wireRequest(t, http.MethodPost, server.URL, "payload"))
-			call.assertAnswered(t, code, "answer")
-			call.assertCame(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
+			server := newWireServer(t, startPlain, replyHandler(code, "Retry-After", "0"))
+			transport := newWireTransport(t, &http.Transport{})
+			call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.URL, "payload"))
+			call.assertResponse(t, code, "answer")
+			call.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
 			assert.EqualValues(t, 1, server.arrived.Load())
-			assertCounted(t, transport, 1, 1)
+			assertBreakerCount(t, transport, breakerCount{failures: 1, requests: 1})
 		})
 	}
 }
 
 func TestWire_LastTransientResponseIsReturnedUnread(t *testing.T) {
 	t.Parallel()
-	eachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
-		server := serveWire(t, speaking(spoken), reply(503))
-		transport := overWire(t, &http.Transport{Protocols: spoken}, steadyhttp.WithMaxAttempts(3))
-		call := deliver(t, transport, wireRequest(t, http.MethodGet, server.URL, ""))
-		call.assertAnswered(t, 503, "answer")
-		call.assertCame(t, steadyhttp.StopMaxAttempts, steadyhttp.Transient, steadyhttp.Transient, steadyhttp.Transient)
-		assertCounted(t, transport, 3, 3)
+	runEachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
+		server := newWireServer(t, startProtocols(spoken), replyHandler(503))
+		transport := newWireTransport(t, &http.Transport{Protocols: spoken}, steadyhttp.WithMaxAttempts(3))
+		call := sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, ""))
+		call.assertResponse(t, 503, "answer")
+		call.assertClasses(t, steadyhttp.StopMaxAttempts, steadyhttp.Transient, steadyhttp.Transient, steadyhttp.Transient)
+		assertBreakerCount(t, transport, breakerCount{failures: 3, requests: 3})
 	})
 }
 
@@ -187,12 +183,12 @@ func TestWire_StatusBelow100IsTransient(t *testing.T) {
 	for _, code := range []string{"000", "042", "099"} {
 		t.Run(code, func(t *testing.T) {
 			t.Parallel()
-			server := serve(t, steadyhttptest.NewServer, steadyhttptest.Raw("HTTP/1.1 "+code+" Odd\r\nContent-Length: 0\r\n\r\n"), status(200).Body("fine"))
-			transport := overWire(t, &http.Transport{})
-			call := deliver(t, transport, wireRequest(t, http.MethodGet, server.URL, ""))
-			call.assertAnswered(t, 200, "fine")
-			call.assertCame(t, steadyhttp.StopSuccess, steadyhttp.Transient, steadyhttp.Success)
-			assertCounted(t, transport, 1, 2)
+			server := startKitServer(t, steadyhttptest.NewServer, steadyhttptest.Raw("HTTP/1.1 "+code+" Odd\r\nContent-Length: 0\r\n\r\n"), status(200).Body("fine"))
+			transport := newWireTransport(t, &http.Transport{})
+			call := sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, ""))
+			call.assertResponse(t, 200, "fine")
+			call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Transient, steadyhttp.Success)
+			assertBreakerCount(t, transport, breakerCount{failures: 1, requests: 2})
 		})
 	}
 }
@@ -202,13 +198,13 @@ func TestWire_PermanentResponseIsReturnedAtOnce(t *testing.T) {
 	for _, code := range []int{501, 505, 506, 507, 508, 510, 511, 526} {
 		t.Run(strconv.Itoa(code), func(t *testing.T) {
 			t.Parallel()
-			server := serveWire(t, plainly, reply(code, "Retry-After", "0"))
-			transport := overWire(t, &http.Transport{})
-			call := deliver(t, transport, wireRequest(t, http.MethodGet, server.URL, ""))
-			call.assertAnswered(t, code, "answer")
-			call.assertCame(t, steadyhttp.StopNotRetryable, steadyhttp.Permanent)
+			server := newWireServer(t, startPlain, replyHandler(code, "Retry-After", "0"))
+			transport := newWireTransport(t, &http.Transport{})
+			call := sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, ""))
+			call.assertResponse(t, code, "answer")
+			call.assertClasses(t, steadyhttp.StopNotRetryable, steadyhttp.Permanent)
 			assert.EqualValues(t, 1, server.arrived.Load())
-			assertCounted(t, transport, 0, 1)
+			assertBreakerCount(t, transport, breakerCount{failures: 0, requests: 1})
 		})
 	}
 }
@@ -217,74 +213,74 @@ func TestWire_PostIsRetriedAfterAFailedDial(t *testing.T) {
 	t.Parallel()
 	for name, otherwise := range map[string]func(*testing.T) dialFunc{
 		"refused": func(t *testing.T) dialFunc {
-			return serve(t, steadyhttptest.NewServer, steadyhttptest.Refused).DialContext
+			return startKitServer(t, steadyhttptest.NewServer, steadyhttptest.Refused).DialContext
 		},
 		"timeout":     func(*testing.T) dialFunc { return (&net.Dialer{Timeout: 1}).DialContext },
 		"unreachable": func(*testing.T) dialFunc { return dialFailing("connect", syscall.EHOSTUNREACH) },
-		"SERVFAIL":    func(t *testing.T) dialFunc { return resolving(t, rcodeServerFailure) },
-		"REFUSED":     func(t *testing.T) dialFunc { return resolving(t, rcodeRefused) },
+		"SERVFAIL":    func(t *testing.T) dialFunc { return dialResolving(t, rcodeServerFailure) },
+		"REFUSED":     func(t *testing.T) dialFunc { return dialResolving(t, rcodeRefused) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := serveWire(t, plainly, echo)
+			server := newWireServer(t, startPlain, echoHandler)
 			wrong := otherwise(t)
-			transport := overWire(t, dialing(wrong, wrong))
-			call := deliver(t, transport, wireRequest(t, http.MethodPost, server.URL, "payload"))
-			call.assertAnswered(t, 200, "POST payload")
-			call.assertCame(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Unprocessed, steadyhttp.Success)
+			transport := newWireTransport(t, newDialingBase(wrong, wrong))
+			call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.URL, "payload"))
+			call.assertResponse(t, 200, "POST payload")
+			call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Unprocessed, steadyhttp.Success)
 			assert.Equal(t, steadyhttp.Unprocessed, steadyhttp.Classify(nil, nil, call.Attempts[0].Err))
 			assert.EqualValues(t, 1, server.arrived.Load())
-			assertCounted(t, transport, 2, 3)
+			assertBreakerCount(t, transport, breakerCount{failures: 2, requests: 3})
 		})
 	}
 }
 
 func TestProxy_PostIsRetriedIfTheProxyRefusesTheConnection(t *testing.T) {
 	t.Parallel()
-	server := serveWire(t, plainly, echo)
-	proxy := &url.URL{Scheme: "http", Host: refusing(t)}
-	transport := overWire(t, &http.Transport{Proxy: func(*http.Request) (*url.URL, error) {
+	server := newWireServer(t, startPlain, echoHandler)
+	proxy := &url.URL{Scheme: "http", Host: newRefusingAddress(t)}
+	transport := newWireTransport(t, &http.Transport{Proxy: func(*http.Request) (*url.URL, error) {
 		taken := proxy
 		proxy = nil
 		return taken, nil
 	}})
-	call := deliver(t, transport, wireRequest(t, http.MethodPost, server.URL, "payload"))
-	call.assertAnswered(t, 200, "POST payload")
-	call.assertCame(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Success)
+	call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.URL, "payload"))
+	call.assertResponse(t, 200, "POST payload")
+	call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Success)
 	require.ErrorIs(t, call.Attempts[0].Err, syscall.ECONNREFUSED)
 	assert.Equal(t, steadyhttp.Unprocessed, steadyhttp.Classify(nil, nil, call.Attempts[0].Err))
 }
 
 func TestWire_RefusedDialIsInTheErrorAfterTheLastAttempt(t *testing.T) {
 	t.Parallel()
-	transport := overWire(t, &http.Transport{}, steadyhttp.WithMaxAttempts(3))
-	call := deliver(t, transport, wireRequest(t, http.MethodPost, "http://"+refusing(t), "payload"))
+	transport := newWireTransport(t, &http.Transport{}, steadyhttp.WithMaxAttempts(3))
+	call := sendWire(t, transport, newWireRequest(t, http.MethodPost, "http://"+newRefusingAddress(t), "payload"))
 	var failed *steadyhttp.Error
 	require.ErrorAs(t, call.err, &failed)
 	require.ErrorIs(t, call.err, syscall.ECONNREFUSED)
 	assert.Equal(t, 3, failed.Attempts)
 	assert.Equal(t, steadyhttp.Unprocessed, failed.Class)
-	assertCounted(t, transport, 3, 3)
+	assertBreakerCount(t, transport, breakerCount{failures: 3, requests: 3})
 }
 
 // cutOffs are ways to hang up on a ClientHello, as a server does that is being restarted.
-var cutOffs = map[string]func(net.Conn){"FIN": readSome, "RST": reset}
+var cutOffs = map[string]func(net.Conn){"FIN": readSome, "RST": resetConn}
 
 func TestTLS_PostIsRetriedIfTheHandshakeIsCutOff(t *testing.T) {
 	t.Parallel()
 	for name, hangUp := range cutOffs {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := serveWire(t, securely, echo)
-			wrong := dialTo(accept(t, hangUp))
-			base := dialing(wrong, wrong)
-			base.TLSClientConfig = trusting(server)
-			transport := overWire(t, base)
-			call := deliver(t, transport, wireRequest(t, http.MethodPost, server.URL, "payload"))
-			call.assertAnswered(t, 200, "POST payload")
-			call.assertCame(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Unprocessed, steadyhttp.Success)
+			server := newWireServer(t, startTLS, echoHandler)
+			wrong := dialTo(newTCPServer(t, hangUp))
+			base := newDialingBase(wrong, wrong)
+			base.TLSClientConfig = newClientTLS(server)
+			transport := newWireTransport(t, base)
+			call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.URL, "payload"))
+			call.assertResponse(t, 200, "POST payload")
+			call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Unprocessed, steadyhttp.Success)
 			assert.EqualValues(t, 1, server.arrived.Load())
-			assertCounted(t, transport, 2, 3)
+			assertBreakerCount(t, transport, breakerCount{failures: 2, requests: 3})
 		})
 	}
 }
@@ -292,56 +288,56 @@ func TestTLS_PostIsRetriedIfTheHandshakeIsCutOff(t *testing.T) {
 // A warm origin is not watched, so that it costs nothing. That errs on the safe side, and only once.
 func TestTLS_HandshakeCutOffOnAUsedOriginIsMistakenOnlyOnce(t *testing.T) {
 	t.Parallel()
-	server := serveWire(t, securely, echo)
-	hangUp := accept(t, readSome)
-	base := dialing(asUsual, dialTo(hangUp), dialTo(hangUp))
-	base.TLSClientConfig, base.DisableKeepAlives = trusting(server), true
-	transport := overWire(t, base)
-	deliver(t, transport, wireRequest(t, http.MethodPost, server.URL, "first")).assertAnswered(t, 200, "POST first")
-	deliver(t, transport, wireRequest(t, http.MethodPost, server.URL, "second")).assertCame(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
-	call := deliver(t, transport, wireRequest(t, http.MethodPost, server.URL, "third"))
-	call.assertAnswered(t, 200, "POST third")
-	call.assertCame(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Success)
+	server := newWireServer(t, startTLS, echoHandler)
+	hangUp := newTCPServer(t, readSome)
+	base := newDialingBase(dialDefault, dialTo(hangUp), dialTo(hangUp))
+	base.TLSClientConfig, base.DisableKeepAlives = newClientTLS(server), true
+	transport := newWireTransport(t, base)
+	sendWire(t, transport, newWireRequest(t, http.MethodPost, server.URL, "first")).assertResponse(t, 200, "POST first")
+	sendWire(t, transport, newWireRequest(t, http.MethodPost, server.URL, "second")).assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
+	call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.URL, "third"))
+	call.assertResponse(t, 200, "POST third")
+	call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Success)
 	assert.EqualValues(t, 2, server.arrived.Load())
 }
 
 func TestTLS_PostIsRetriedIfTheHandshakeTimesOut(t *testing.T) {
 	t.Parallel()
-	server := serveWire(t, securely, echo)
-	base := dialing(dialTo(accept(t, readAll)))
-	base.TLSClientConfig, base.TLSHandshakeTimeout = trusting(server), 100*time.Millisecond
-	transport := overWire(t, base)
-	call := deliver(t, transport, wireRequest(t, http.MethodPost, server.URL, "payload"))
-	call.assertAnswered(t, 200, "POST payload")
+	server := newWireServer(t, startTLS, echoHandler)
+	base := newDialingBase(dialTo(newTCPServer(t, readAll)))
+	base.TLSClientConfig, base.TLSHandshakeTimeout = newClientTLS(server), 100*time.Millisecond
+	transport := newWireTransport(t, base)
+	call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.URL, "payload"))
+	call.assertResponse(t, 200, "POST payload")
 	assert.Equal(t, steadyhttp.Unprocessed, call.Attempts[0].Class)
 	assert.EqualValues(t, 1, server.arrived.Load())
 }
 
-const closedIdle = "http: server closed idle connection"
+const idleClosedText = "http: server closed idle connection"
 
 func TestWire_PostIsRetriedIfTheServerClosedItsIdleConnection(t *testing.T) {
 	t.Parallel()
-	server := serveWire(t, plainly, echo)
-	transport := overWire(t, closingAloud())
-	ctx := hangingUp(t.Context(), server)
-	deliver(t, transport, wireRequest(t, http.MethodPost, server.URL, "first").WithContext(ctx)).assertAnswered(t, 200, "POST first")
-	call := deliver(t, transport, wireRequest(t, http.MethodPost, server.URL, "second").WithContext(ctx))
-	call.assertAnswered(t, 200, "POST second")
-	call.assertCame(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Success)
-	require.EqualError(t, call.Attempts[0].Err, closedIdle)
-	assertCounted(t, transport, 1, 3)
+	server := newWireServer(t, startPlain, echoHandler)
+	transport := newWireTransport(t, newNotifyingBase())
+	ctx := withIdleClose(t.Context(), server)
+	sendWire(t, transport, newWireRequest(t, http.MethodPost, server.URL, "first").WithContext(ctx)).assertResponse(t, 200, "POST first")
+	call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.URL, "second").WithContext(ctx))
+	call.assertResponse(t, 200, "POST second")
+	call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Success)
+	require.EqualError(t, call.Attempts[0].Err, idleClosedText)
+	assertBreakerCount(t, transport, breakerCount{failures: 1, requests: 3})
 }
 
 func TestWire_PostIsProcessedOnceIfTheServerClosesIdleConnections(t *testing.T) {
 	t.Parallel()
-	server := serveWire(t, plainly, echo)
-	transport := overWire(t, closingAloud(), unlimited()...)
-	ctx := hangingUp(t.Context(), server)
+	server := newWireServer(t, startPlain, echoHandler)
+	transport := newWireTransport(t, newNotifyingBase(), unlimitedRetryOptions()...)
+	ctx := withIdleClose(t.Context(), server)
 	const calls = 30
 	for i := range calls {
 		payload := strconv.Itoa(i)
-		call := deliver(t, transport, wireRequest(t, http.MethodPost, server.URL, payload).WithContext(ctx))
-		call.assertAnswered(t, 200, "POST "+payload)
+		call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.URL, payload).WithContext(ctx))
+		call.assertResponse(t, 200, "POST "+payload)
 	}
 	assert.EqualValues(t, calls, server.arrived.Load())
 	assert.EqualValues(t, calls, server.connections.Load(), "each call but the first found its connection closed")
@@ -350,45 +346,15 @@ func TestWire_PostIsProcessedOnceIfTheServerClosesIdleConnections(t *testing.T) 
 // The error has no type, so Classify goes by its text: this fails when a new Go changes it.
 func TestWire_NetHTTPStillReportsAClosedIdleConnection(t *testing.T) {
 	t.Parallel()
-	server := serveWire(t, plainly, echo)
-	base := closingAloud()
+	server := newWireServer(t, startPlain, echoHandler)
+	base := newNotifyingBase()
 	t.Cleanup(base.CloseIdleConnections)
-	ctx := hangingUp(t.Context(), server)
-	deliver(t, base, wireRequest(t, http.MethodPost, server.URL, "first").WithContext(ctx)).assertAnswered(t, 200, "POST first")
-	call := deliver(t, base, wireRequest(t, http.MethodPost, server.URL, "second").WithContext(ctx))
-	require.EqualError(t, call.err, closedIdle)
+	ctx := withIdleClose(t.Context(), server)
+	sendWire(t, base, newWireRequest(t, http.MethodPost, server.URL, "first").WithContext(ctx)).assertResponse(t, 200, "POST first")
+	call := sendWire(t, base, newWireRequest(t, http.MethodPost, server.URL, "second").WithContext(ctx))
+	require.EqualError(t, call.err, idleClosedText)
 	assert.Equal(t, steadyhttp.Unprocessed, steadyhttp.Classify(nil, nil, call.err))
 	assert.EqualValues(t, 1, server.arrived.Load())
-}
-
-// hangingUp has the server close a used connection at the worst moment: once the client has picked it
-// for a request, and before it knows.
-func hangingUp(ctx context.Context, server *wireServer) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
-		if got.Reused {
-			server.CloseClientConnections()
-			<-got.Conn.(*loudConn).closed
-		}
-	}})
-}
-
-// closingAloud returns a base that tells when it closes a connection.
-func closingAloud() *http.Transport {
-	return &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := asUsual(ctx, network, address)
-		return &loudConn{Conn: conn, closed: make(chan struct{})}, err
-	}}
-}
-
-type loudConn struct {
-	net.Conn
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (c *loudConn) Close() error {
-	defer c.once.Do(func() { close(c.closed) })
-	return c.Conn.Close()
 }
 
 // net/http resends to a server that refuses streams for 65 s before it gives up, so the time is
@@ -398,93 +364,93 @@ func TestHTTP2_PostIsRetriedAfterARefusedStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const netHTTP = 8 // times that net/http sends by itself
 		refusals := slices.Repeat([]step{steadyhttptest.RefusedStream}, netHTTP)
-		server := serve(t, steadyhttptest.NewTLSPipeServer, append(refusals, status(200))...)
+		server := startKitServer(t, steadyhttptest.NewTLSPipeServer, append(refusals, status(200))...)
 		transport := newTransport(t, server.Client().Transport, steadyhttp.WithBreakerWindow(time.Hour))
-		call := deliver(t, transport, wireRequest(t, http.MethodPost, server.URL, "payload"))
-		call.assertAnswered(t, 200, "OK")
-		call.assertCame(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Success)
+		call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.URL, "payload"))
+		call.assertResponse(t, 200, "OK")
+		call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Success)
 		assert.ErrorContains(t, call.Attempts[0].Err, "REFUSED_STREAM")
 		assert.Equal(t, steadyhttp.Unprocessed, steadyhttp.Classify(nil, nil, call.Attempts[0].Err))
 		server.AssertAttempts(t, netHTTP+1)
-		assertCounted(t, transport, 1, 2)
+		assertBreakerCount(t, transport, breakerCount{failures: 1, requests: 2})
 	})
 }
 
 // Without GetBody, net/http gives up at once.
 func TestHTTP2_RefusedStreamIsReturnedIfTheBodyIsNotReplayable(t *testing.T) {
 	t.Parallel()
-	server := serve(t, steadyhttptest.NewTLSServer, steadyhttptest.RefusedStream)
-	transport := overWire(t, server.Client().Transport.(*http.Transport))
-	r := wireRequest(t, http.MethodPut, server.URL, "payload")
+	server := startKitServer(t, steadyhttptest.NewTLSServer, steadyhttptest.RefusedStream)
+	transport := newWireTransport(t, server.Client().Transport.(*http.Transport))
+	r := newWireRequest(t, http.MethodPut, server.URL, "payload")
 	r.GetBody = nil
-	call := deliver(t, transport, r)
+	call := sendWire(t, transport, r)
 	require.ErrorContains(t, call.err, "REFUSED_STREAM")
 	assert.Len(t, call.Attempts, 1)
 	assert.Equal(t, steadyhttp.StopBodyNotReplayable, call.Stopped)
 	server.AssertAttempts(t, 1)
-	assertCounted(t, transport, 1, 1)
+	assertBreakerCount(t, transport, breakerCount{failures: 1, requests: 1})
 }
 
-// brokenAnswers are what a failing server leaves on the wire once it has read the request, and how
+// brokenResponses are what a failing server leaves on the wire once it has read the request, and how
 // net/http tells of it.
-var brokenAnswers = map[string]struct {
+var brokenResponses = map[string]struct {
 	step step
 	tell func(*testing.T, error)
 }{
-	"reset":              {steadyhttptest.Reset, wraps(syscall.ECONNRESET)},
-	"EOF":                {steadyhttptest.EOF, wraps(io.EOF)},
-	"malformed":          {steadyhttptest.Raw("steady\r\n\r\n"), says("malformed HTTP response")},
-	"malformed status":   {steadyhttptest.Raw("HTTP/1.1 wat OK\r\n\r\n"), says("malformed HTTP status code")},
-	"truncated status":   {steadyhttptest.Raw("HTTP/1.1 20"), says("malformed HTTP status code")},
-	"truncated header":   {steadyhttptest.HalfHeader, says("malformed MIME header")},
-	"four-digit status":  {steadyhttptest.Raw("HTTP/1.1 2000 OK\r\n\r\n"), says("malformed HTTP status code")},
-	"bad length":         {steadyhttptest.Raw("HTTP/1.1 200 OK\r\nContent-Length: -4\r\n\r\n"), says("bad Content-Length")},
-	"contradictory":      {steadyhttptest.Raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n"), says("Content-Length")},
-	"HTTP/2 on HTTP/1":   {steadyhttptest.Raw("\x00\x00\x00\x04\x00\x00\x00\x00\x00"), says("malformed HTTP response")},
-	"header without end": {steadyhttptest.Raw("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 64<<10)), says("server response headers exceeded")},
+	"reset":              {steadyhttptest.Reset, wrapsError(syscall.ECONNRESET)},
+	"EOF":                {steadyhttptest.EOF, wrapsError(io.EOF)},
+	"malformed":          {steadyhttptest.Raw("steady\r\n\r\n"), hasText("malformed HTTP response")},
+	"malformed status":   {steadyhttptest.Raw("HTTP/1.1 wat OK\r\n\r\n"), hasText("malformed HTTP status code")},
+	"truncated status":   {steadyhttptest.Raw("HTTP/1.1 20"), hasText("malformed HTTP status code")},
+	"truncated header":   {steadyhttptest.HalfHeader, hasText("malformed MIME header")},
+	"four-digit status":  {steadyhttptest.Raw("HTTP/1.1 2000 OK\r\n\r\n"), hasText("malformed HTTP status code")},
+	"bad length":         {steadyhttptest.Raw("HTTP/1.1 200 OK\r\nContent-Length: -4\r\n\r\n"), hasText("bad Content-Length")},
+	"contradictory":      {steadyhttptest.Raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n"), hasText("Content-Length")},
+	"HTTP/2 on HTTP/1":   {steadyhttptest.Raw("\x00\x00\x00\x04\x00\x00\x00\x00\x00"), hasText("malformed HTTP response")},
+	"header without end": {steadyhttptest.Raw("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 64<<10)), hasText("server response headers exceeded")},
 }
 
-func wraps(want error) func(*testing.T, error) {
+func wrapsError(want error) func(*testing.T, error) {
 	return func(t *testing.T, err error) { assert.ErrorIs(t, err, want) }
 }
 
-func says(want string) func(*testing.T, error) {
+func hasText(want string) func(*testing.T, error) {
 	return func(t *testing.T, err error) { assert.ErrorContains(t, err, want) }
 }
 
 func TestWire_BrokenResponseToAGetIsRetried(t *testing.T) {
 	t.Parallel()
-	for name, broken := range brokenAnswers {
+	for name, broken := range brokenResponses {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := serve(t, steadyhttptest.NewServer, broken.step, broken.step, status(200).Body("fine"))
-			transport := overWire(t, &http.Transport{MaxResponseHeaderBytes: 1 << 10})
-			call := deliver(t, transport, wireRequest(t, http.MethodGet, server.URL, ""))
-			call.assertAnswered(t, 200, "fine")
-			call.assertCame(t, steadyhttp.StopSuccess, steadyhttp.Transient, steadyhttp.Transient, steadyhttp.Success)
+			server := startKitServer(t, steadyhttptest.NewServer, broken.step, broken.step, status(200).Body("fine"))
+			transport := newWireTransport(t, &http.Transport{MaxResponseHeaderBytes: 1 << 10})
+			call := sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, ""))
+			call.assertResponse(t, 200, "fine")
+			call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Transient, steadyhttp.Transient, steadyhttp.Success)
 			broken.tell(t, call.Attempts[0].Err)
 			server.AssertAttempts(t, 3)
-			assertCounted(t, transport, 2, 3)
+			assertBreakerCount(t, transport, breakerCount{failures: 2, requests: 3})
 		})
 	}
 }
 
 func TestWire_BrokenResponseToAPostIsAnErrorAtOnce(t *testing.T) {
 	t.Parallel()
-	for name, broken := range brokenAnswers {
+	for name, broken := range brokenResponses {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := serve(t, steadyhttptest.NewServer, broken.step)
-			transport := overWire(t, &http.Transport{MaxResponseHeaderBytes: 1 << 10})
-			call := deliver(t, transport, wireRequest(t, http.MethodPost, server.URL, "payload"))
+			server := startKitServer(t, steadyhttptest.NewServer, broken.step)
+			transport := newWireTransport(t, &http.Transport{MaxResponseHeaderBytes: 1 << 10})
+			call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.URL, "payload"))
 			broken.tell(t, call.err)
-			call.assertCame(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
+			call.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
 			var failed *steadyhttp.Error
 			require.ErrorAs(t, call.err, &failed)
 			assert.Equal(t, steadyhttp.StopNotIdempotent, failed.Stopped)
 			server.AssertAttempts(t, 1)
 			server.AssertBody(t, "payload")
-			assertCounted(t, transport, 1, 1)
+			assertBreakerCount(t, transport, breakerCount{failures: 1, requests: 1})
 		})
 	}
 }
@@ -498,96 +464,77 @@ func TestWire_BrokenResponseOnAUsedConnectionIsRetriedForPutOnly(t *testing.T) {
 	} {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
-			server := serveWire(t, plainly, echo, aborting, echo)
-			transport := overWire(t, &http.Transport{})
-			deliver(t, transport, wireRequest(t, method, server.URL, "first")).assertAnswered(t, 200, method+" first")
-			call := deliver(t, transport, wireRequest(t, method, server.URL, "second"))
+			server := newWireServer(t, startPlain, echoHandler, abortHandler, echoHandler)
+			transport := newWireTransport(t, &http.Transport{})
+			sendWire(t, transport, newWireRequest(t, method, server.URL, "first")).assertResponse(t, 200, method+" first")
+			call := sendWire(t, transport, newWireRequest(t, method, server.URL, "second"))
 			assert.EqualValues(t, 1+len(classes), server.arrived.Load())
 			require.ErrorIs(t, call.Attempts[0].Err, io.EOF)
 			require.Len(t, call.Attempts, len(classes))
-			assertCounted(t, transport, 1, 1+len(classes))
+			assertBreakerCount(t, transport, breakerCount{failures: 1, requests: 1 + len(classes)})
 		})
 	}
 }
 
-// aborting drops the connection over HTTP/1, and the stream over HTTP/2.
-func aborting(_ http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body)
-	panic(http.ErrAbortHandler)
-}
-
 func TestWire_AbortedExchangeIsRetriedForGetAndNotForPost(t *testing.T) {
 	t.Parallel()
-	eachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
-		server := serveWire(t, speaking(spoken), aborting, reply(200), aborting)
-		transport := overWire(t, &http.Transport{Protocols: spoken})
-		call := deliver(t, transport, wireRequest(t, http.MethodGet, server.URL, ""))
-		call.assertAnswered(t, 200, "answer")
-		call.assertCame(t, steadyhttp.StopSuccess, steadyhttp.Transient, steadyhttp.Success)
-		call = deliver(t, transport, wireRequest(t, http.MethodPost, server.URL, "payload"))
+	runEachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
+		server := newWireServer(t, startProtocols(spoken), abortHandler, replyHandler(200), abortHandler)
+		transport := newWireTransport(t, &http.Transport{Protocols: spoken})
+		call := sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, ""))
+		call.assertResponse(t, 200, "answer")
+		call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Transient, steadyhttp.Success)
+		call = sendWire(t, transport, newWireRequest(t, http.MethodPost, server.URL, "payload"))
 		require.Error(t, call.err)
-		call.assertCame(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
+		call.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
 		assert.EqualValues(t, 3, server.arrived.Load())
-		assertCounted(t, transport, 2, 3)
+		assertBreakerCount(t, transport, breakerCount{failures: 2, requests: 3})
 	})
 }
 
-var errMystery = errors.New("nobody knows this error")
-
-// A mysteriousConn fails as no library knows.
-type mysteriousConn struct{ net.Conn }
-
-func (c mysteriousConn) Read([]byte) (int, error) {
-	_, _ = c.Conn.Read(make([]byte, 1))
-	return 0, errMystery
-}
-
-func dialMysteriously(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := asUsual(ctx, network, address)
-	return mysteriousConn{conn}, err
-}
+var errUnknown = errors.New("nobody knows this error")
 
 func TestWire_UnknownErrorIsRetriedForGetAndNotForPost(t *testing.T) {
 	t.Parallel()
 	for method, attempts := range map[string]int{http.MethodGet: 2, http.MethodPost: 1} {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
-			server := serveWire(t, plainly, echo)
-			transport := overWire(t, dialing(dialMysteriously))
-			call := deliver(t, transport, wireRequest(t, method, server.URL, ""))
+			server := newWireServer(t, startPlain, echoHandler)
+			transport := newWireTransport(t, newDialingBase(dialUnknownError))
+			call := sendWire(t, transport, newWireRequest(t, method, server.URL, ""))
 			require.Len(t, call.Attempts, attempts)
-			require.ErrorIs(t, call.Attempts[0].Err, errMystery)
+			require.ErrorIs(t, call.Attempts[0].Err, errUnknown)
 			assert.Equal(t, steadyhttp.Transient, call.Attempts[0].Class)
-			assertCounted(t, transport, 1, attempts)
+			assertBreakerCount(t, transport, breakerCount{failures: 1, requests: attempts})
 		})
 	}
 }
 
 func TestAttemptTimeout_SilentServerIsRetriedForGet(t *testing.T) {
 	t.Parallel()
-	eachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
-		server := serveWire(t, speaking(spoken), silent)
-		transport := overWire(t, &http.Transport{Protocols: spoken},
-			steadyhttp.WithAttemptTimeout(patience), steadyhttp.WithMaxAttempts(2))
-		call := deliver(t, transport, wireRequest(t, http.MethodGet, server.URL, ""))
-		call.assertCame(t, steadyhttp.StopMaxAttempts, steadyhttp.Transient, steadyhttp.Transient)
+	runEachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
+		server := newWireServer(t, startProtocols(spoken), silentHandler)
+		transport := newWireTransport(t, &http.Transport{Protocols: spoken},
+			steadyhttp.WithAttemptTimeout(shortTimeout), steadyhttp.WithMaxAttempts(2))
+		call := sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, ""))
+		call.assertClasses(t, steadyhttp.StopMaxAttempts, steadyhttp.Transient, steadyhttp.Transient)
 		for _, attempt := range call.Attempts {
 			require.ErrorIs(t, attempt.Err, steadyhttp.ErrAttemptTimeout)
 		}
 		assertTimedOut(t, call.err)
-		assertCounted(t, transport, 2, 2)
+		assertBreakerCount(t, transport, breakerCount{failures: 2, requests: 2})
 	})
 }
 
 func TestAttemptTimeout_SilentServerIsNotRetriedForPost(t *testing.T) {
 	t.Parallel()
-	eachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
-		server := serveWire(t, speaking(spoken), silent)
-		transport := overWire(t, &http.Transport{Protocols: spoken}, steadyhttp.WithAttemptTimeout(patience))
-		call := deliver(t, transport, wireRequest(t, http.MethodPost, server.URL, "payload"))
-		call.assertCame(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
+	runEachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
+		server := newWireServer(t, startProtocols(spoken), silentHandler)
+		transport := newWireTransport(t, &http.Transport{Protocols: spoken}, steadyhttp.WithAttemptTimeout(shortTimeout))
+		call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.URL, "payload"))
+		call.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
 		assertTimedOut(t, call.err)
-		assertCounted(t, transport, 1, 1)
+		assertBreakerCount(t, transport, breakerCount{failures: 1, requests: 1})
 	})
 }
 
@@ -601,8 +548,8 @@ func assertTimedOut(t *testing.T, err error) {
 
 func TestAttemptTimeout_IsATimeoutToTheClient(t *testing.T) {
 	t.Parallel()
-	server := serveWire(t, plainly, silent)
-	client, err := steadyhttp.NewClient(brisk(steadyhttp.WithAttemptTimeout(patience), steadyhttp.WithMaxAttempts(2))...)
+	server := newWireServer(t, startPlain, silentHandler)
+	client, err := steadyhttp.NewClient(fastRetryOptions(steadyhttp.WithAttemptTimeout(shortTimeout), steadyhttp.WithMaxAttempts(2))...)
 	require.NoError(t, err)
 	t.Cleanup(client.CloseIdleConnections)
 	_, err = client.Get(server.URL)
@@ -614,9 +561,9 @@ func TestAttemptTimeout_IsATimeoutToTheClient(t *testing.T) {
 
 func TestTimeout_OfTheResponseHeaderIsTransient(t *testing.T) {
 	t.Parallel()
-	server := serveWire(t, plainly, silent, reply(200))
-	transport := overWire(t, &http.Transport{ResponseHeaderTimeout: 100 * time.Millisecond})
-	call := deliver(t, transport, wireRequest(t, http.MethodGet, server.URL, ""))
+	server := newWireServer(t, startPlain, silentHandler, replyHandler(200))
+	transport := newWireTransport(t, &http.Transport{ResponseHeaderTimeout: 100 * time.Millisecond})
+	call := sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, ""))
 	require.NoError(t, call.err)
 	assert.Equal(t, steadyhttp.Transient, call.Attempts[0].Class)
 	assert.ErrorContains(t, call.Attempts[0].Err, "timeout awaiting response headers")
@@ -624,35 +571,35 @@ func TestTimeout_OfTheResponseHeaderIsTransient(t *testing.T) {
 
 func TestTimeout_CallersShortDeadlineIsNoOutage(t *testing.T) {
 	t.Parallel()
-	eachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
-		for name, options := range timedOrNot {
+	runEachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
+		for name, options := range attemptTimeoutOnOff {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				server := serveWire(t, speaking(spoken), silent)
-				transport := overWire(t, &http.Transport{Protocols: spoken}, options...)
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				server := newWireServer(t, startProtocols(spoken), silentHandler)
+				transport := newWireTransport(t, &http.Transport{Protocols: spoken}, options...)
+				ctx, cancel := context.WithTimeout(t.Context(), shortTimeout)
 				defer cancel()
-				call := deliver(t, transport, wireRequest(t, http.MethodGet, server.URL, "").WithContext(ctx))
+				call := sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, "").WithContext(ctx))
 				require.ErrorIs(t, call.err, context.DeadlineExceeded)
 				require.NotErrorIs(t, call.err, steadyhttp.ErrAttemptTimeout)
 				call.assertFailedOnce(t, steadyhttp.Transient)
 				assert.Equal(t, steadyhttp.StopDeadline, call.Stopped)
-				assertCounted(t, transport, 0, 0)
+				assertBreakerCount(t, transport, breakerCount{failures: 0, requests: 0})
 			})
 		}
 	})
 }
 
-// timedOrNot: an attempt timeout gives each attempt a context of its own.
-var timedOrNot = map[string][]steadyhttp.Option{
+// attemptTimeoutOnOff: an attempt timeout gives each attempt a context of its own.
+var attemptTimeoutOnOff = map[string][]steadyhttp.Option{
 	"untimed": nil,
 	"timed":   {steadyhttp.WithAttemptTimeout(time.Minute)},
 }
 
 func TestTimeout_OfTheClientIsNoOutage(t *testing.T) {
 	t.Parallel()
-	server := serveWire(t, plainly, silent)
-	client, err := steadyhttp.NewClient(brisk(steadyhttp.WithTimeout(patience))...)
+	server := newWireServer(t, startPlain, silentHandler)
+	client, err := steadyhttp.NewClient(fastRetryOptions(steadyhttp.WithTimeout(shortTimeout))...)
 	require.NoError(t, err)
 	t.Cleanup(client.CloseIdleConnections)
 	_, err = client.Get(server.URL)
@@ -660,7 +607,7 @@ func TestTimeout_OfTheClientIsNoOutage(t *testing.T) {
 	require.ErrorAs(t, err, &wrapped)
 	assert.True(t, wrapped.Timeout())
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	assertCounted(t, client.Transport.(*steadyhttp.Transport), 0, 0)
+	assertBreakerCount(t, client.Transport.(*steadyhttp.Transport), breakerCount{failures: 0, requests: 0})
 }
 
 func TestTimeout_CallersDeadlineCountsAfterASecond(t *testing.T) {
@@ -669,47 +616,47 @@ func TestTimeout_CallersDeadlineCountsAfterASecond(t *testing.T) {
 		t.Run(waited.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				server := serve(t, steadyhttptest.NewPipeServer, hang)
+				server := startKitServer(t, steadyhttptest.NewPipeServer, hang)
 				transport := newTransport(t, server.Client().Transport)
 				ctx, cancel := context.WithTimeout(t.Context(), waited)
 				defer cancel()
-				call := deliver(t, transport, wireRequest(t, http.MethodGet, server.URL, "").WithContext(ctx))
+				call := sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, "").WithContext(ctx))
 				require.ErrorIs(t, call.err, context.DeadlineExceeded)
-				call.assertCame(t, steadyhttp.StopDeadline, steadyhttp.Transient)
-				assertCounted(t, transport, failures, failures)
+				call.assertClasses(t, steadyhttp.StopDeadline, steadyhttp.Transient)
+				assertBreakerCount(t, transport, breakerCount{failures: failures, requests: failures})
 			})
 		})
 	}
 }
 
-var errBored = errors.New("the caller has better things to do")
+var errCallerCancel = errors.New("the caller has better things to do")
 
 func TestCancel_IsReturnedAndNotCounted(t *testing.T) {
 	t.Parallel()
-	eachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
-		for name, options := range timedOrNot {
+	runEachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
+		for name, options := range attemptTimeoutOnOff {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				ctx, cancel := context.WithCancelCause(t.Context())
-				server := serveWire(t, speaking(spoken), func(w http.ResponseWriter, r *http.Request) {
-					cancel(errBored)
-					silent(w, r)
+				server := newWireServer(t, startProtocols(spoken), func(w http.ResponseWriter, r *http.Request) {
+					cancel(errCallerCancel)
+					silentHandler(w, r)
 				})
-				transport := overWire(t, &http.Transport{Protocols: spoken}, options...)
-				call := deliver(t, transport, wireRequest(t, http.MethodGet, server.URL, "").WithContext(ctx))
+				transport := newWireTransport(t, &http.Transport{Protocols: spoken}, options...)
+				call := sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, "").WithContext(ctx))
 				call.assertFailedOnce(t, steadyhttp.Canceled)
 				assert.Equal(t, steadyhttp.StopCanceled, call.Stopped)
-				require.ErrorIs(t, call.err, toldByNetHTTP(spoken))
-				assertCounted(t, transport, 0, 0)
+				require.ErrorIs(t, call.err, netHTTPCancelError(spoken))
+				assertBreakerCount(t, transport, breakerCount{failures: 0, requests: 0})
 			})
 		}
 	})
 }
 
-// toldByNetHTTP is what net/http makes of a cancel with errBored as its cause.
-func toldByNetHTTP(spoken *http.Protocols) error {
+// netHTTPCancelError is what net/http makes of a cancel with errBored as its cause.
+func netHTTPCancelError(spoken *http.Protocols) error {
 	if spoken.HTTP1() {
-		return errBored // bare: it is no context.Canceled
+		return errCallerCancel // bare: it is no context.Canceled
 	}
 	return context.Canceled
 }
@@ -720,32 +667,25 @@ func TestTLS_RefusedCertificateIsPermanent(t *testing.T) {
 		distrust func(*tls.Config)
 		tell     func(error) bool
 	}{
-		"unknown CA":     {func(c *tls.Config) { c.RootCAs = x509.NewCertPool() }, isA[x509.UnknownAuthorityError]},
-		"wrong hostname": {func(c *tls.Config) { c.ServerName = "steady.invalid" }, isA[x509.HostnameError]},
-		"expired":        {func(c *tls.Config) { c.Time = farFuture }, isA[x509.CertificateInvalidError]},
+		"unknown CA":     {func(c *tls.Config) { c.RootCAs = x509.NewCertPool() }, isErrorType[x509.UnknownAuthorityError]},
+		"wrong hostname": {func(c *tls.Config) { c.ServerName = "steady.invalid" }, isErrorType[x509.HostnameError]},
+		"expired":        {func(c *tls.Config) { c.Time = farFuture }, isErrorType[x509.CertificateInvalidError]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := serveWire(t, securely, echo)
-			config := trusting(server)
+			server := newWireServer(t, startTLS, echoHandler)
+			config := newClientTLS(server)
 			refused.distrust(config)
-			transport := overWire(t, &http.Transport{TLSClientConfig: config})
-			call := deliver(t, transport, wireRequest(t, http.MethodGet, server.URL, ""))
+			transport := newWireTransport(t, &http.Transport{TLSClientConfig: config})
+			call := sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, ""))
 			call.assertFailedOnce(t, steadyhttp.Permanent)
 			assert.True(t, refused.tell(call.err), "%T", call.err)
-			assert.True(t, isA[*tls.CertificateVerificationError](call.err))
+			assert.True(t, isErrorType[*tls.CertificateVerificationError](call.err))
 			assert.EqualValues(t, 1, server.connections.Load())
-			assertCounted(t, transport, 0, 0)
+			assertBreakerCount(t, transport, breakerCount{failures: 0, requests: 0})
 		})
 	}
 }
-
-func isA[E error](err error) bool {
-	var found E
-	return errors.As(err, &found)
-}
-
-func farFuture() time.Time { return time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 // In TLS 1.3 the server refuses the client's certificate only after the client has sent its request.
 func TestTLS_AlertIsPermanent(t *testing.T) {
@@ -757,69 +697,69 @@ func TestTLS_AlertIsPermanent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := serveWire(t, securely, echo)
+			server := newWireServer(t, startTLS, echoHandler)
 			refusing.Certificates = server.TLS.Certificates
 			var refused atomic.Int64
-			address := accept(t, func(conn net.Conn) {
+			address := newTCPServer(t, func(conn net.Conn) {
 				refused.Add(1)
 				assert.Error(t, tls.Server(conn, refusing).Handshake())
 				readAll(conn) // hanging up at once could reset the connection before the alert is read
 			})
-			config := trusting(server)
+			config := newClientTLS(server)
 			if refusing.MinVersion == tls.VersionTLS13 {
 				config.MaxVersion = tls.VersionTLS12
 			}
-			transport := overWire(t, &http.Transport{TLSClientConfig: config})
-			call := deliver(t, transport, wireRequest(t, http.MethodGet, "https://"+address, ""))
+			transport := newWireTransport(t, &http.Transport{TLSClientConfig: config})
+			call := sendWire(t, transport, newWireRequest(t, http.MethodGet, "https://"+address, ""))
 			call.assertFailedOnce(t, steadyhttp.Permanent)
 			assert.ErrorContains(t, call.err, "remote error: tls: ")
 			assert.EqualValues(t, 1, refused.Load())
-			assertCounted(t, transport, 0, 0)
+			assertBreakerCount(t, transport, breakerCount{failures: 0, requests: 0})
 		})
 	}
 }
 
 func TestWire_UnknownNameIsPermanent(t *testing.T) {
 	t.Parallel()
-	transport := overWire(t, &http.Transport{DialContext: resolving(t, rcodeNameError)})
-	call := deliver(t, transport, wireRequest(t, http.MethodPost, "http://steady.example", "payload"))
+	transport := newWireTransport(t, &http.Transport{DialContext: dialResolving(t, rcodeNameError)})
+	call := sendWire(t, transport, newWireRequest(t, http.MethodPost, "http://steady.example", "payload"))
 	call.assertFailedOnce(t, steadyhttp.Permanent)
 	var name *net.DNSError
 	require.ErrorAs(t, call.err, &name)
 	assert.True(t, name.IsNotFound)
-	assertCounted(t, transport, 0, 0)
+	assertBreakerCount(t, transport, breakerCount{failures: 0, requests: 0})
 }
 
 func TestTLS_PlainHTTPFromAnHTTPSPortIsASchemeMismatch(t *testing.T) {
 	t.Parallel()
-	server := serveWire(t, plainly, echo)
+	server := newWireServer(t, startPlain, echoHandler)
 	base := &http.Transport{}
 	t.Cleanup(base.CloseIdleConnections)
-	client, err := steadyhttp.Wrap(&http.Client{Transport: base}, brisk()...)
+	client, err := steadyhttp.Wrap(&http.Client{Transport: base}, fastRetryOptions()...)
 	require.NoError(t, err)
 	_, err = client.Get(strings.Replace(server.URL, "http:", "https:", 1))
 	require.ErrorIs(t, err, http.ErrSchemeMismatch)
 	assert.EqualValues(t, 1, server.connections.Load())
-	assertCounted(t, client.Transport.(*steadyhttp.Transport), 0, 0)
+	assertBreakerCount(t, client.Transport.(*steadyhttp.Transport), breakerCount{failures: 0, requests: 0})
 }
 
 func TestTLS_SchemeMismatchIsFoundAfterARetryToo(t *testing.T) {
 	t.Parallel()
-	server := serveWire(t, plainly, echo)
-	base := dialing(dialTo(refusing(t)))
+	server := newWireServer(t, startPlain, echoHandler)
+	base := newDialingBase(dialTo(newRefusingAddress(t)))
 	t.Cleanup(base.CloseIdleConnections)
-	client, err := steadyhttp.Wrap(&http.Client{Transport: base}, brisk()...)
+	client, err := steadyhttp.Wrap(&http.Client{Transport: base}, fastRetryOptions()...)
 	require.NoError(t, err)
 	_, err = client.Get(strings.Replace(server.URL, "http:", "https:", 1))
 	require.ErrorIs(t, err, http.ErrSchemeMismatch)
-	assertCounted(t, client.Transport.(*steadyhttp.Transport), 1, 1) // the refused dial
+	assertBreakerCount(t, client.Transport.(*steadyhttp.Transport), breakerCount{failures: 1, requests: 1}) // the refused dial
 }
 
 func TestTLS_PlainHTTPFromAnHTTPSPortIsPermanent(t *testing.T) {
 	t.Parallel()
-	server := serveWire(t, plainly, echo)
-	transport := overWire(t, &http.Transport{})
-	call := deliver(t, transport, wireRequest(t, http.MethodGet, strings.Replace(server.URL, "http:", "https:", 1), ""))
+	server := newWireServer(t, startPlain, echoHandler)
+	transport := newWireTransport(t, &http.Transport{})
+	call := sendWire(t, transport, newWireRequest(t, http.MethodGet, strings.Replace(server.URL, "http:", "https:", 1), ""))
 	call.assertFailedOnce(t, steadyhttp.Permanent)
 	require.IsType(t, tls.RecordHeaderError{}, call.err)
 }
@@ -840,18 +780,18 @@ func TestValidate_RequestThatNetHTTPRefusesIsPermanent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := serveWire(t, plainly, echo)
-			transport := overWire(t, &http.Transport{})
-			r := wireRequest(t, http.MethodPut, server.URL, "payload")
+			server := newWireServer(t, startPlain, echoHandler)
+			transport := newWireTransport(t, &http.Transport{})
+			r := newWireRequest(t, http.MethodPut, server.URL, "payload")
 			closed := &closeCounter{ReadCloser: r.Body}
 			r.Body = closed
 			spoil(r)
-			call := deliver(t, transport, r)
+			call := sendWire(t, transport, r)
 			call.assertFailedOnce(t, steadyhttp.Permanent)
 			assert.Equal(t, steadyhttp.StopNotRetryable, call.Stopped)
 			assert.EqualValues(t, 1, closed.times.Load(), "times that the body was closed")
 			assert.Zero(t, server.arrived.Load())
-			assertCounted(t, transport, 0, 0)
+			assertBreakerCount(t, transport, breakerCount{failures: 0, requests: 0})
 		})
 	}
 }
@@ -871,19 +811,19 @@ func TestValidate_RequestThatOnlyHTTP2RefusesIsPermanent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := serveWire(t, func(s *httptest.Server) {
+			server := newWireServer(t, func(s *httptest.Server) {
 				s.Config.MaxHeaderBytes = 1000
 				s.EnableHTTP2 = true
 				s.StartTLS()
-			}, echo)
-			transport := overWire(t, server.Client().Transport.(*http.Transport))
-			deliver(t, transport, wireRequest(t, http.MethodGet, server.URL, "")).assertAnswered(t, 200, "GET ") // and told its limit
-			r := wireRequest(t, http.MethodPut, server.URL, "payload")
+			}, echoHandler)
+			transport := newWireTransport(t, server.Client().Transport.(*http.Transport))
+			sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, "")).assertResponse(t, 200, "GET ") // and told its limit
+			r := newWireRequest(t, http.MethodPut, server.URL, "payload")
 			spoil(r)
-			call := deliver(t, transport, r)
+			call := sendWire(t, transport, r)
 			call.assertFailedOnce(t, steadyhttp.Permanent)
 			assert.ErrorContains(t, call.err, "http2: ", "net/http's own words")
-			assertCounted(t, transport, 0, 1)
+			assertBreakerCount(t, transport, breakerCount{failures: 0, requests: 1})
 		})
 	}
 }
@@ -900,13 +840,13 @@ func (c *closeCounter) Close() error {
 
 func TestValidate_RequestWithoutURLIsRefused(t *testing.T) {
 	t.Parallel()
-	transport := overWire(t, &http.Transport{})
+	transport := newWireTransport(t, &http.Transport{})
 	_, err := transport.RoundTrip(&http.Request{Method: http.MethodGet})
 	require.Error(t, err)
 	assert.Empty(t, transport.Breakers())
 }
 
-var errBroken = errors.New("the disk is on fire")
+var errBrokenBody = errors.New("the disk is on fire")
 
 func TestBody_UnreadableIsPermanent(t *testing.T) {
 	t.Parallel()
@@ -914,31 +854,31 @@ func TestBody_UnreadableIsPermanent(t *testing.T) {
 		for _, readable := range []int{0, 1, 64 << 10} {
 			t.Run(fmt.Sprintf("warm %v after %d bytes", warm, readable), func(t *testing.T) {
 				t.Parallel()
-				eachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
-					server := serveWire(t, speaking(spoken), echo)
-					transport := overWire(t, &http.Transport{Protocols: spoken})
+				runEachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
+					server := newWireServer(t, startProtocols(spoken), echoHandler)
+					transport := newWireTransport(t, &http.Transport{Protocols: spoken})
 					answered := 0
 					if warm {
 						answered = 1
-						deliver(t, transport, wireRequest(t, http.MethodPut, server.URL, "")).assertAnswered(t, 200, "PUT ")
+						sendWire(t, transport, newWireRequest(t, http.MethodPut, server.URL, "")).assertResponse(t, 200, "PUT ")
 					}
-					call := deliver(t, transport, brokenUpload(t, server.URL, readable))
+					call := sendWire(t, transport, newBrokenUpload(t, server.URL, readable))
 					call.assertFailedOnce(t, steadyhttp.Permanent)
-					require.ErrorIs(t, call.err, errBroken)
-					assertCounted(t, transport, 0, answered)
+					require.ErrorIs(t, call.err, errBrokenBody)
+					assertBreakerCount(t, transport, breakerCount{failures: 0, requests: answered})
 				})
 			})
 		}
 	}
 }
 
-// brokenUpload could be sent again, as far as its method and GetBody go.
-func brokenUpload(t *testing.T, url string, readable int) *http.Request {
+// newBrokenUpload could be sent again, as far as its method and GetBody go.
+func newBrokenUpload(t *testing.T, url string, readable int) *http.Request {
 	t.Helper()
-	r := wireRequest(t, http.MethodPut, url, "")
+	r := newWireRequest(t, http.MethodPut, url, "")
 	r.GetBody = func() (io.ReadCloser, error) {
 		content := strings.NewReader(strings.Repeat("x", readable))
-		return io.NopCloser(io.MultiReader(content, iotest.ErrReader(errBroken))), nil
+		return io.NopCloser(io.MultiReader(content, iotest.ErrReader(errBrokenBody))), nil
 	}
 	r.Body, _ = r.GetBody()
 	return r
@@ -951,16 +891,16 @@ func TestBody_UnreadableFileIsPermanent(t *testing.T) {
 	for title, length := range map[string]int64{"chunked": -1, "with a length": 7} {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
-			eachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
-				server := serveWire(t, speaking(spoken), echo)
-				transport := overWire(t, &http.Transport{Protocols: spoken})
-				r := wireRequest(t, http.MethodPut, server.URL, "")
+			runEachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
+				server := newWireServer(t, startProtocols(spoken), echoHandler)
+				transport := newWireTransport(t, &http.Transport{Protocols: spoken})
+				r := newWireRequest(t, http.MethodPut, server.URL, "")
 				r.ContentLength = length
 				r.GetBody = func() (io.ReadCloser, error) { return os.OpenFile(name, os.O_WRONLY, 0) }
 				r.Body, _ = r.GetBody()
-				call := deliver(t, transport, r)
+				call := sendWire(t, transport, r)
 				call.assertFailedOnce(t, steadyhttp.Permanent)
-				assertCounted(t, transport, 0, 0)
+				assertBreakerCount(t, transport, breakerCount{failures: 0, requests: 0})
 			})
 		})
 	}
@@ -980,13 +920,13 @@ func TestWire_PostIsRetriedAfterLocalExhaustionAndNotCounted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := serveWire(t, plainly, echo)
-			transport := overWire(t, dialing(exhausted.otherwise, exhausted.otherwise))
-			call := deliver(t, transport, wireRequest(t, http.MethodPost, server.URL, "payload"))
-			call.assertAnswered(t, 200, "POST payload")
-			call.assertCame(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Unprocessed, steadyhttp.Success)
+			server := newWireServer(t, startPlain, echoHandler)
+			transport := newWireTransport(t, newDialingBase(exhausted.otherwise, exhausted.otherwise))
+			call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.URL, "payload"))
+			call.assertResponse(t, 200, "POST payload")
+			call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Unprocessed, steadyhttp.Success)
 			require.ErrorIs(t, call.Attempts[0].Err, exhausted.number)
-			assertCounted(t, transport, 0, 1)
+			assertBreakerCount(t, transport, breakerCount{failures: 0, requests: 1})
 		})
 	}
 }

@@ -32,32 +32,32 @@ import (
 // Each test here shows that a bug of a peer is not ours. docs/peer-bugs.md tells which bug, and names
 // the tests elsewhere that show it of the others.
 
-// replayables are requests whose bodies can be sent again, the second one because of the replay buffer.
-var replayables = map[string]func(*testing.T, context.Context) *http.Request{
-	"from GetBody":           payload(http.MethodPut),
-	"from the replay buffer": stream(http.MethodPut),
+// replayableRequests are requests whose bodies can be replayed, the second one because of the replay buffer.
+var replayableRequests = map[string]func(*testing.T, context.Context) *http.Request{
+	"from GetBody":           payloadRequest(http.MethodPut),
+	"from the replay buffer": streamRequest(http.MethodPut),
 }
 
 // net/http's write loop outlives RoundTrip when the answer comes early: it reads the body on.
 func TestReplay_BodyThatIsStillBeingReadIsNotTouched(t *testing.T) {
 	t.Parallel()
-	for name, requested := range replayables {
+	for name, requested := range replayableRequests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				var sent []*http.Request
 				var bodies []io.ReadCloser
-				hasty := quiet{func(r *http.Request) (*http.Response, error) {
+				hasty := baseFunc{func(r *http.Request) (*http.Response, error) {
 					if r.Body == nil {
 						return status(200).RoundTrip(r)
 					}
 					_, err := io.ReadFull(r.Body, make([]byte, 1))
 					assert.NoError(t, err)
 					sent, bodies = append(sent, r), append(bodies, r.Body)
-					return status(503).RoundTrip(get(t)) // the body of r is left as it is
+					return status(503).RoundTrip(newGet(t)) // the body of r is left as it is
 				}}
-				transport := newTransport(t, hasty, unbroken(steadyhttp.WithReplayBuffer(7))...)
-				sendMany(t, transport, 1) // a healthy origin is sent the caller's own request
+				transport := newTransport(t, hasty, noBreakerOptions(steadyhttp.WithReplayBuffer(7))...)
+				sendGets(t, transport, 1) // a healthy origin is sent the caller's own request
 				_, err := transport.RoundTrip(requested(t, t.Context()))
 				require.NoError(t, err)
 				require.Len(t, sent, 6)
@@ -96,8 +96,8 @@ func TestBody_IsWholeWithAnyCombinationOfOptions(t *testing.T) {
 			streamed = 3
 		}
 		synctest.Test(t, func(t *testing.T) {
-			assertWholeBodies(t, payload(http.MethodPut), 3, options)
-			assertWholeBodies(t, stream(http.MethodPut), streamed, options)
+			assertWholeBodies(t, payloadRequest(http.MethodPut), 3, options)
+			assertWholeBodies(t, streamRequest(http.MethodPut), streamed, options)
 		})
 	}
 }
@@ -105,7 +105,7 @@ func TestBody_IsWholeWithAnyCombinationOfOptions(t *testing.T) {
 func assertWholeBodies(t *testing.T, requested func(*testing.T, context.Context) *http.Request, attempts int, options []steadyhttp.Option) {
 	t.Helper()
 	// The second attempt runs into the attempt timeout where there is one.
-	server := scripted(status(503), after(2*time.Second, fail(errReset)), status(200))
+	server := newScript(status(503), delay(2*time.Second, fail(errReset)), status(200))
 	response, err := newTransport(t, server, options...).RoundTrip(requested(t, t.Context()))
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
@@ -131,14 +131,14 @@ func TestReplay_UploadIsReadAheadOnlyUpToTheBuffer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			source, ahead := &endlessBody{}, -1
-			base := function(func(r *http.Request) (*http.Response, error) {
+			base := stepFunc(func(r *http.Request) (*http.Response, error) {
 				ahead = source.read
 				sent, err := io.Copy(io.Discard, r.Body)
 				assert.NoError(t, err)
 				assert.EqualValues(t, size, sent)
 				return status(200).RoundTrip(r)
 			})
-			r := request(t, t.Context(), http.MethodPut, "")
+			r := newRequest(t, t.Context(), http.MethodPut, "")
 			r.Body, r.ContentLength = io.NopCloser(io.LimitReader(source, size)), c.length
 			_, err := newTransport(t, base, c.options...).RoundTrip(r)
 			require.NoError(t, err)
@@ -147,15 +147,15 @@ func TestReplay_UploadIsReadAheadOnlyUpToTheBuffer(t *testing.T) {
 	}
 }
 
-// net/http resends by itself, after a GOAWAY and on a stale connection, from the GetBody of what it got.
+// net/http retries by itself, after a GOAWAY and on a stale connection, from the GetBody of what it got.
 func TestReplay_BaseMayReplayEveryAttemptToo(t *testing.T) {
 	t.Parallel()
-	for name, requested := range replayables {
+	for name, requested := range replayableRequests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				server := scripted(status(503), status(503), status(200))
-				_, err := newTransport(t, server, append(busy(), steadyhttp.WithReplayBuffer(7))...).RoundTrip(requested(t, t.Context()))
+				server := newScript(status(503), status(503), status(200))
+				_, err := newTransport(t, server, append(requestChangingOptions(), steadyhttp.WithReplayBuffer(7))...).RoundTrip(requested(t, t.Context()))
 				require.NoError(t, err)
 				require.Len(t, server.Attempts(), 3)
 				for _, sent := range server.Attempts() {
@@ -176,9 +176,9 @@ func TestBody_RedirectThatKeepsItSendsItOnEveryAttempt(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{307, 308} {
 		synctest.Test(t, func(t *testing.T) {
-			server := scripted(status(503), status(code, "Location", "/elsewhere"), status(503), status(200))
-			client := &http.Client{Transport: newTransport(t, server, busy()...)}
-			response, err := client.Do(request(t, t.Context(), http.MethodPut, "payload"))
+			server := newScript(status(503), status(code, "Location", "/elsewhere"), status(503), status(200))
+			client := &http.Client{Transport: newTransport(t, server, requestChangingOptions()...)}
+			response, err := client.Do(newRequest(t, t.Context(), http.MethodPut, "payload"))
 			require.NoError(t, err)
 			require.NoError(t, response.Body.Close())
 			require.Len(t, server.Attempts(), 4)
@@ -198,12 +198,12 @@ func TestBody_EmptyStaysNoBodyOnEveryAttempt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, target, source)
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, targetURL, source)
 				require.NoError(t, err)
 				r.GetBody = nil // nothing need be replayed
 				r.Header.Set("Content-Type", "application/json")
-				server := scripted(status(503), status(503), status(200))
-				_, err = newTransport(t, server, busy()...).RoundTrip(r)
+				server := newScript(status(503), status(503), status(200))
+				_, err = newTransport(t, server, requestChangingOptions()...).RoundTrip(r)
 				require.NoError(t, err)
 				require.Len(t, server.Attempts(), 3)
 				for _, sent := range server.Attempts() {
@@ -220,14 +220,14 @@ func TestBody_OneRequestMayBeSentByManyAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var sent atomic.Int64
-		every3rd := function(func(r *http.Request) (*http.Response, error) {
+		every3rd := stepFunc(func(r *http.Request) (*http.Response, error) {
 			if sent.Add(1)%3 != 0 {
 				return status(503).RoundTrip(r)
 			}
 			return status(200).RoundTrip(r)
 		})
-		transport := newTransport(t, every3rd, append(busy(), steadyhttp.WithoutBreaker(), steadyhttp.WithoutRetryBudget())...)
-		shared := request(t, t.Context(), http.MethodPost, "")
+		transport := newTransport(t, every3rd, append(requestChangingOptions(), steadyhttp.WithoutBreaker(), steadyhttp.WithoutRetryBudget())...)
+		shared := newRequest(t, t.Context(), http.MethodPost, "")
 		var group sync.WaitGroup
 		for range 32 {
 			group.Go(func() {
@@ -244,13 +244,13 @@ func TestBody_OneRequestMayBeSentByManyAtOnce(t *testing.T) {
 func TestDrain_ResponseIsDrainedAndClosedBeforeTheWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		dropped := text(strings.Repeat("unavailable ", 1000))
-		server := scripted(function(func(*http.Request) (*http.Response, error) {
+		dropped := newTrackedBody(strings.Repeat("unavailable ", 1000))
+		server := newScript(stepFunc(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 503, Header: http.Header{"Retry-After": {"30"}}, Body: dropped}, nil
 		}), status(200))
 		transport := newTransport(t, server)
 		var group sync.WaitGroup
-		group.Go(func() { sendMany(t, transport, 1) })
+		group.Go(func() { sendGets(t, transport, 1) })
 		time.Sleep(time.Second)
 		server.AssertAttempts(t, 1)
 		assert.Equal(t, 1, dropped.closes())
@@ -269,10 +269,10 @@ func TestClassify_ClassifierOwnsNoResponseWhateverItReturns(t *testing.T) {
 			t.Run(fmt.Sprint(code, " is ", class), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					server := scripted(status(code, "Retry-After", "1"))
+					server := newScript(status(code, "Retry-After", "1"))
 					response, err := newTransport(t, server, steadyhttp.WithMaxAttempts(2), steadyhttp.WithClassifier(
 						func(*http.Request, *http.Response, error) steadyhttp.Class { return class },
-					)).RoundTrip(get(t))
+					)).RoundTrip(newGet(t))
 					require.NoError(t, err)
 					assert.Equal(t, code, response.StatusCode)
 					content, err := io.ReadAll(response.Body)
@@ -289,8 +289,8 @@ func TestClassify_ClassifierMayReadTheResponse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var seen []string
-		server := scripted(status(503), status(200))
-		response, err := newTransport(t, server, append(busy(), steadyhttp.WithClassifier(
+		server := newScript(status(503), status(200))
+		response, err := newTransport(t, server, append(requestChangingOptions(), steadyhttp.WithClassifier(
 			func(_ *http.Request, response *http.Response, _ error) steadyhttp.Class {
 				assert.Zero(t, server.Attempts()[len(server.Attempts())-1].Closed, "not closed before it is asked")
 				content, err := io.ReadAll(response.Body)
@@ -301,7 +301,7 @@ func TestClassify_ClassifierMayReadTheResponse(t *testing.T) {
 					io.Closer
 				}{bytes.NewReader(content), response.Body}
 				return steadyhttp.Unclassified
-			}))...).RoundTrip(get(t))
+			}))...).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		content, err := io.ReadAll(response.Body)
 		assert.NoError(t, err)
@@ -316,13 +316,13 @@ func TestClassify_ClassifierMayReadTheResponse(t *testing.T) {
 func TestRetry_FailuresCloseNoIdleConnectionsOfOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		base := &closer{Transport: scripted(status(503), fail(errReset), hang)}
+		base := &idleCloser{Transport: newScript(status(503), fail(errReset), hang)}
 		transport := newTransport(t, base, steadyhttp.WithAttemptTimeout(time.Second))
 		for range 5 {
-			_, err := send(t, transport)
+			_, err := sendGet(t, transport)
 			assert.Error(t, err)
 		}
-		assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 		assert.Zero(t, base.closed)
 	})
 }
@@ -334,9 +334,9 @@ func TestLeak_NoAttemptsContextOutlivesItsCall(t *testing.T) {
 		t.Run(last, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				server := scripted(status(503), fail(errReset), hang, step)
+				server := newScript(status(503), fail(errReset), hang, step)
 				transport := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Second), steadyhttp.WithoutBreaker())
-				response, err := transport.RoundTrip(get(t))
+				response, err := transport.RoundTrip(newGet(t))
 				require.NoError(t, err)
 				require.NoError(t, response.Body.Close())
 				require.Len(t, server.Attempts(), 4)
@@ -375,11 +375,11 @@ func TestCancel_InAnyCallbackSendsNothingMore(t *testing.T) {
 			return steadyhttp.WithObserver(func(context.Context, steadyhttp.Event) { cancel() })
 		}, true},
 		"policy": {func(cancel func(), _ *http.Request) steadyhttp.Option {
-			return withPolicy(func() time.Duration { cancel(); return 0 })
+			return withBackoffFunc(func() time.Duration { cancel(); return 0 })
 		}, false},
 		"GetBody": {func(cancel func(), r *http.Request) steadyhttp.Option {
-			r.GetBody = func() (io.ReadCloser, error) { cancel(); return text("payload"), nil }
-			return withPolicy(func() time.Duration { return 0 })
+			r.GetBody = func() (io.ReadCloser, error) { cancel(); return newTrackedBody("payload"), nil }
+			return withBackoffFunc(func() time.Duration { return 0 })
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -395,8 +395,8 @@ func assertCancelSendsNothing(t *testing.T, option func(func(), *http.Request) s
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ctx, report := steadyhttp.WithReport(ctx)
-	r := request(t, ctx, http.MethodPut, "payload")
-	server := scripted(status(503))
+	r := newRequest(t, ctx, http.MethodPut, "payload")
+	server := newScript(status(503))
 	response, err := newTransport(t, server, option(cancel, r)).RoundTrip(r)
 	server.AssertAttempts(t, 1)
 	assert.Equal(t, steadyhttp.StopCanceled, report.Stopped)
@@ -416,7 +416,7 @@ func TestTimeout_DeadlineDuringARetryLeavesTheLastStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		_, err := newTransport(t, scripted(status(503), hang)).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		_, err := newTransport(t, newScript(status(503), hang)).RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		var failed *steadyhttp.Error
 		require.ErrorAs(t, err, &failed)
@@ -432,8 +432,8 @@ func TestBackoff_DefaultsWaitBeforeEveryRetryWithJitter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seen := make(map[time.Duration]bool)
 		for range 50 {
-			server := scripted(status(503))
-			sendMany(t, newTransport(t, server, steadyhttp.WithoutBreaker()), 1)
+			server := newScript(status(503))
+			sendGets(t, newTransport(t, server, steadyhttp.WithoutBreaker()), 1)
 			waits := server.Waits()
 			require.Len(t, waits, 3)
 			for i, wait := range waits {
@@ -455,7 +455,7 @@ func TestBackoff_WaitsOfAnyLengthArePositiveAndBounded(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				waits := 0
-				transport := newTransport(t, scripted(status(503)), unbroken(steadyhttp.WithoutRetryBudget(),
+				transport := newTransport(t, newScript(status(503)), noBreakerOptions(steadyhttp.WithoutRetryBudget(),
 					steadyhttp.WithMaxAttempts(20), steadyhttp.WithBackoff(initial, longest),
 					steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
 						if e.Kind == steadyhttp.EventRetry {
@@ -467,7 +467,7 @@ func TestBackoff_WaitsOfAnyLengthArePositiveAndBounded(t *testing.T) {
 							cancel() // longer than the bubble's clock goes
 						}
 					}))...)
-				_, _ = transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+				_, _ = transport.RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 				assert.True(t, waits == 19 || ctx.Err() != nil, "from %d to %d: %d waits", initial, longest, waits)
 			})
 		}
@@ -479,8 +479,8 @@ func TestBackoff_HasNoHiddenTimeLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		server := scripted(status(503))
-		sendMany(t, newTransport(t, server, unbroken(steadyhttp.WithoutRetryBudget(),
+		server := newScript(status(503))
+		sendGets(t, newTransport(t, server, noBreakerOptions(steadyhttp.WithoutRetryBudget(),
 			steadyhttp.WithMaxAttempts(300), steadyhttp.WithBackoff(10*time.Second, 10*time.Second))...), 1)
 		server.AssertAttempts(t, 300)
 		assert.Greater(t, time.Since(start), 20*time.Minute)
@@ -490,11 +490,11 @@ func TestBackoff_HasNoHiddenTimeLimit(t *testing.T) {
 func TestTimeout_OfZeroIsNone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(after(24*time.Hour, status(503)), after(24*time.Hour, status(200)))
+		server := newScript(delay(24*time.Hour, status(503)), delay(24*time.Hour, status(200)))
 		original := &http.Client{Transport: server}
 		client, err := steadyhttp.Wrap(original, steadyhttp.WithTimeout(0), steadyhttp.WithAttemptTimeout(0))
 		require.NoError(t, err)
-		response, err := client.Get(target)
+		response, err := client.Get(targetURL)
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())
 		assert.Equal(t, 200, response.StatusCode)
@@ -509,7 +509,7 @@ func TestTimeout_OfZeroIsNone(t *testing.T) {
 func TestRetryAfter_MaximumOfZeroAllowsOnlyZero(t *testing.T) {
 	t.Parallel()
 	none := []steadyhttp.Option{steadyhttp.WithMaxRetryAfter(0)}
-	runPlays(t, []play{
+	runScriptCases(t, []scriptCase{
 		{name: "not a second", options: none, steps: []step{status(503, "Retry-After", "1")},
 			attempts: 1, status: 503, stopped: steadyhttp.StopRetryAfterTooLong},
 		{name: "now", options: none, steps: []step{status(429, "Retry-After", "0"), status(200)},
@@ -533,22 +533,22 @@ func TestObserver_EveryCallbackMayCallTheTransport(t *testing.T) {
 			defer func() { depth-- }()
 			transport.Breakers()
 			transport.CloseIdleConnections()
-			sendMany(t, transport, 1)
+			sendGets(t, transport, 1)
 		}
-		server := scripted(status(503), status(503), status(200))
-		transport = newTransport(t, server, callingBack(callBack)...)
-		r := request(t, t.Context(), http.MethodPut, "payload")
-		r.GetBody = func() (io.ReadCloser, error) { callBack(); return text("payload"), nil }
+		server := newScript(status(503), status(503), status(200))
+		transport = newTransport(t, server, optionsCallingBack(callBack)...)
+		r := newRequest(t, t.Context(), http.MethodPut, "payload")
+		r.GetBody = func() (io.ReadCloser, error) { callBack(); return newTrackedBody("payload"), nil }
 		for range 3 {
 			_, _ = transport.RoundTrip(r)
 			time.Sleep(2 * time.Second) // the next one may probe
 		}
-		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
 	})
 }
 
-// callingBack sets every callback that an option can set.
-func callingBack(call func()) []steadyhttp.Option {
+// optionsCallingBack sets every callback that an option can set.
+func optionsCallingBack(call func()) []steadyhttp.Option {
 	return []steadyhttp.Option{
 		steadyhttp.WithBreakerConsecutiveFailures(2, 0),
 		steadyhttp.WithOriginKey(func(*http.Request) string { call(); return "" }),
@@ -556,7 +556,7 @@ func callingBack(call func()) []steadyhttp.Option {
 		steadyhttp.WithClassifier(func(*http.Request, *http.Response, error) steadyhttp.Class { call(); return steadyhttp.Unclassified }),
 		steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff {
 			call()
-			return policy(func() time.Duration { call(); return time.Millisecond })
+			return backoffFunc(func() time.Duration { call(); return time.Millisecond })
 		}),
 	}
 }
@@ -565,44 +565,44 @@ func TestBreaker_HalfOpenEndsWhateverTheProbesOutcome(t *testing.T) {
 	t.Parallel()
 	for name, probe := range map[string]step{
 		"200": status(200), "304": status(304), "404": status(404), "429": status(429), "501": status(501), "503": status(503),
-		"a reset": fail(errReset), "no such name": fail(lookup(net.DNSError{IsNotFound: true})), "no ports": fail(dial(syscall.EADDRNOTAVAIL)),
+		"a reset": fail(errReset), "no such name": fail(lookupError(net.DNSError{IsNotFound: true})), "no ports": fail(dialError(syscall.EADDRNOTAVAIL)),
 		"an impatient caller": hang, "both": both, "neither": neither,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				transport, server := opened(t, probe)
-				time.Sleep(time.Until(breaker(t, transport).RetryAt))
+				transport, server := newOpenBreaker(t, probe)
+				time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 				defer cancel()
-				_, _ = transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+				_, _ = transport.RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 				require.Len(t, server.Attempts(), 11)
 
 				server.Play(status(200))
 				time.Sleep(2 * time.Second) // longer than any open time, shorter than the lease
 				for range 3 {
-					code, err := send(t, transport)
+					code, err := sendGet(t, transport)
 					require.NoError(t, err)
 					assert.Equal(t, 200, code)
 				}
-				assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+				assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
 			})
 		})
 	}
 }
 
-// A breaker learns of slow calls only when they end: then it must spare the server the resends at least.
+// A breaker learns of slow calls only when they end: then it must spare the server the retries at least.
 func TestBreaker_HangingServerGetsNoRetries(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		server := scripted(hang)
+		server := newScript(hang)
 		transport := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Second), steadyhttp.WithoutRetryBudget())
 		var group sync.WaitGroup
 		var waited atomic.Int64
 		for range 1000 {
 			group.Go(func() {
-				sendMany(t, transport, 1)
+				sendGets(t, transport, 1)
 				if time.Since(start) > time.Second {
 					waited.Add(1)
 				}
@@ -617,16 +617,16 @@ func TestBreaker_HangingServerGetsNoRetries(t *testing.T) {
 func TestBreaker_RunningProbeRejectsACallWithoutAWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503), after(30*time.Second, status(200)))
+		server := newScript(status(503), delay(30*time.Second, status(200)))
 		transport := newTransport(t, server, steadyhttp.WithBreakerConsecutiveFailures(1, 0))
-		sendMany(t, transport, 1)
+		sendGets(t, transport, 1)
 		time.Sleep(2 * time.Second)
 		var group sync.WaitGroup
-		group.Go(func() { sendMany(t, transport, 1) }) // the probe
+		group.Go(func() { sendGets(t, transport, 1) }) // the probe
 		synctest.Wait()
 		start := time.Now()
 		ctx, report := steadyhttp.WithReport(t.Context())
-		_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+		_, err := transport.RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
 		assert.Zero(t, time.Since(start))
 		assert.Equal(t, steadyhttp.StopCircuitOpen, report.Stopped)
@@ -638,15 +638,15 @@ func TestBreaker_RunningProbeRejectsACallWithoutAWait(t *testing.T) {
 func TestBreaker_ConnectionErrorsOpenIt(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{
-		"refused": dial(syscall.ECONNREFUSED), "unreachable": dial(syscall.ENETUNREACH), "no name for now": lookup(net.DNSError{IsTemporary: true}),
+		"refused": dialError(syscall.ECONNREFUSED), "unreachable": dialError(syscall.ENETUNREACH), "no name for now": lookupError(net.DNSError{IsTemporary: true}),
 		"reset": &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, "EOF": io.ErrUnexpectedEOF,
-		"silence": networkTimeout{}, "a closed idle connection": errors.New("http: server closed idle connection"),
+		"silence": headerTimeoutError{}, "a closed idle connection": errors.New("http: server closed idle connection"),
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			server := scripted(fail(err))
-			transport := newTransport(t, server, single()...)
-			sendMany(t, transport, 50)
-			assert.Equal(t, steadyhttp.BreakerOpen, state(t, transport), name)
+			server := newScript(fail(err))
+			transport := newTransport(t, server, singleAttemptOptions()...)
+			sendGets(t, transport, 50)
+			assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport), name)
 			assert.Len(t, server.Attempts(), 10, name)
 		})
 	}
@@ -690,9 +690,9 @@ func (n *naiveBreaker) status() steadyhttp.BreakerStatus {
 	length, lasting := n.run()
 	last := n.outcomes[len(n.outcomes)-1]
 	if last.failed && (requests >= 7 && 2*failures >= requests || length >= 4 && lasting >= 800*time.Millisecond) {
-		return steadyhttp.BreakerStatus{Origin: origin, State: steadyhttp.BreakerOpen}
+		return steadyhttp.BreakerStatus{Origin: targetOrigin, State: steadyhttp.BreakerOpen}
 	}
-	return steadyhttp.BreakerStatus{Origin: origin, Requests: requests, Failures: failures}
+	return steadyhttp.BreakerStatus{Origin: targetOrigin, Requests: requests, Failures: failures}
 }
 
 func TestBreaker_CountsAsANaiveOneDoes(t *testing.T) {
@@ -711,8 +711,8 @@ func TestBreaker_CountsAsANaiveOneDoes(t *testing.T) {
 
 // agreeUntilOpen compares a breaker with a naive one, outcome for outcome.
 func agreeUntilOpen(t *testing.T, random *rand.Rand) (opened bool) {
-	server := scripted(status(200))
-	transport := newTransport(t, server, single(steadyhttp.WithBreakerFailureRate(0.5, 7),
+	server := newScript(status(200))
+	transport := newTransport(t, server, singleAttemptOptions(steadyhttp.WithBreakerFailureRate(0.5, 7),
 		steadyhttp.WithBreakerConsecutiveFailures(4, 800*time.Millisecond), steadyhttp.WithBreakerWindow(2*time.Second))...)
 	naive := &naiveBreaker{epoch: time.Now()}
 	healthy := []int{200, 302, 404, 501}
@@ -729,11 +729,11 @@ func agreeUntilOpen(t *testing.T, random *rand.Rand) (opened bool) {
 			code += code % 2 // 501, 505, 507 and 511 are no failures
 		}
 		server.Play(status(code))
-		sendMany(t, transport, 1)
+		sendGets(t, transport, 1)
 		class := steadyhttp.Classify(nil, &http.Response{StatusCode: code}, nil)
 		naive.outcomes = append(naive.outcomes, naiveOutcome{time.Since(naive.epoch), class == steadyhttp.Transient})
 
-		got := breaker(t, transport)
+		got := onlyBreaker(t, transport)
 		got.RetryAt = time.Time{}
 		require.Equal(t, naive.status(), got)
 		if got.State == steadyhttp.BreakerOpen {
@@ -748,12 +748,12 @@ func TestOptions_TransportsOfTheSameOptionsShareNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		options := []steadyhttp.Option{steadyhttp.WithMaxAttempts(100), steadyhttp.WithBackoff(1, 1), steadyhttp.WithBreakerConsecutiveFailures(0, 0)}
 		for range 3 {
-			server := scripted(status(503))
+			server := newScript(status(503))
 			transport := newTransport(t, server, options...)
-			assert.Equal(t, 5, retries(t, transport, server), "a budget of its own")
-			assert.Equal(t, uint32(6), breaker(t, transport).Failures, "a breaker of its own")
-			server = scripted(status(503))
-			assert.Equal(t, 3, retries(t, newTransport(t, server, steadyhttp.WithoutBreaker()), server), "defaults that stay what they are")
+			assert.Equal(t, 5, countRetries(t, transport, server), "a budget of its own")
+			assert.Equal(t, uint32(6), onlyBreaker(t, transport).Failures, "a breaker of its own")
+			server = newScript(status(503))
+			assert.Equal(t, 3, countRetries(t, newTransport(t, server, steadyhttp.WithoutBreaker()), server), "defaults that stay what they are")
 		}
 	})
 }
@@ -761,13 +761,13 @@ func TestOptions_TransportsOfTheSameOptionsShareNothing(t *testing.T) {
 func TestBreaker_OpenChangesStateOnlyWithTraffic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport, _ := opened(t, status(200))
-		open := breaker(t, transport)
+		transport, _ := newOpenBreaker(t, status(200))
+		open := onlyBreaker(t, transport)
 		time.Sleep(time.Hour)
-		assert.Equal(t, open, breaker(t, transport), "RetryAt tells that a call may probe")
+		assert.Equal(t, open, onlyBreaker(t, transport), "RetryAt tells that a call may probe")
 		assert.Less(t, open.RetryAt, time.Now())
-		sendMany(t, transport, 1)
-		assert.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+		sendGets(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
 	})
 }
 
@@ -776,15 +776,15 @@ func TestBudget_AnyResponseAfterARetryFillsIt(t *testing.T) {
 	for _, code := range []int{200, 404, 501} {
 		synctest.Test(t, func(t *testing.T) {
 			sent := 0
-			everySecond := function(func(r *http.Request) (*http.Response, error) {
+			everySecond := stepFunc(func(r *http.Request) (*http.Response, error) {
 				if sent++; sent%2 == 1 {
 					return status(503).RoundTrip(r)
 				}
 				return status(code).RoundTrip(r)
 			})
-			transport := newTransport(t, everySecond, unbroken(steadyhttp.WithRetryBudget(1, 1))...)
+			transport := newTransport(t, everySecond, noBreakerOptions(steadyhttp.WithRetryBudget(1, 1))...)
 			for i := range 20 {
-				got, err := send(t, transport)
+				got, err := sendGet(t, transport)
 				require.NoError(t, err)
 				assert.Equal(t, code, got, "call %d", i+1)
 			}
@@ -804,38 +804,27 @@ func TestRegistry_CallReleasesItsOriginOnEveryPath(t *testing.T) {
 	}{
 		"answer":          {t.Context(), status(404), nil},
 		"throttled":       {t.Context(), status(429), nil},
-		"error":           {t.Context(), fail(lookup(net.DNSError{IsNotFound: true})), nil},
+		"error":           {t.Context(), fail(lookupError(net.DNSError{IsNotFound: true})), nil},
 		"cancelled":       {canceled, fail(context.Canceled), nil},
-		"unreadable body": {t.Context(), status(200), failing{errReset}},
-		"panic":           {t.Context(), function(func(*http.Request) (*http.Response, error) { panic("base") }), nil},
-		"Goexit":          {t.Context(), function(func(*http.Request) (*http.Response, error) { runtime.Goexit(); return nil, nil }), nil},
+		"unreadable body": {t.Context(), status(200), failingReader{errReset}},
+		"panic":           {t.Context(), stepFunc(func(*http.Request) (*http.Response, error) { panic("base") }), nil},
+		"Goexit":          {t.Context(), stepFunc(func(*http.Request) (*http.Response, error) { runtime.Goexit(); return nil, nil }), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := scripted(c.step)
+			server := newScript(c.step)
 			transport := newTransport(t, server, steadyhttp.WithOriginLimit(1), steadyhttp.WithReplayBuffer(1))
-			r := request(t, c.ctx, http.MethodGet, "")
+			r := newRequest(t, c.ctx, http.MethodGet, "")
 			if c.body != nil {
 				r.Body, r.ContentLength = io.NopCloser(c.body), -1
 			}
-			aside(func() { _, _ = transport.RoundTrip(r) })
-			require.Contains(t, states(transport), origin)
+			runInGoroutine(func() { _, _ = transport.RoundTrip(r) })
+			require.Contains(t, breakerStates(transport), targetOrigin)
 			server.Play(status(200))
-			visit(t, transport, "other.example.com")
-			assert.NotContains(t, states(transport), origin)
+			sendToHost(t, transport, "other.example.com")
+			assert.NotContains(t, breakerStates(transport), targetOrigin)
 		})
 	}
-}
-
-// aside runs f where it may panic and exit.
-func aside(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer func() { _ = recover() }()
-		f()
-	}()
-	<-done
 }
 
 func TestRedact_SecretsStayOutOfEventsReportsAndErrors(t *testing.T) {
@@ -843,7 +832,7 @@ func TestRedact_SecretsStayOutOfEventsReportsAndErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
 		tell := func(what any) { told = append(told, fmt.Sprintf("%+v", what)) }
-		server := scripted(status(503, "Set-Cookie", "hunter2"), fail(errReset), hang, neither)
+		server := newScript(status(503, "Set-Cookie", "hunter2"), fail(errReset), hang, neither)
 		transport := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Second), steadyhttp.WithObserver(
 			func(_ context.Context, e steadyhttp.Event) {
 				e.Request = nil // the caller's own
@@ -851,7 +840,7 @@ func TestRedact_SecretsStayOutOfEventsReportsAndErrors(t *testing.T) {
 			}))
 		for range 10 {
 			ctx, report := steadyhttp.WithReport(t.Context())
-			r := request(t, ctx, http.MethodPut, "hunter2")
+			r := newRequest(t, ctx, http.MethodPut, "hunter2")
 			r.URL, _ = url.Parse("https://hunter2:hunter2@api.example.com/things?hunter2=hunter2#hunter2")
 			r.Header.Set("Authorization", "hunter2")
 			_, err := transport.RoundTrip(r)
@@ -859,7 +848,7 @@ func TestRedact_SecretsStayOutOfEventsReportsAndErrors(t *testing.T) {
 			tell(*report)
 			tell(transport.Breakers())
 		}
-		require.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+		require.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 		all := strings.Join(told, "\n")
 		assert.Contains(t, all, "https://api.example.com:443")
 		assert.Contains(t, all, "https://api.example.com/things")
@@ -872,7 +861,7 @@ func TestLog_NothingIsPrintedUnlessAsked(t *testing.T) {
 	t.Parallel()
 	const marker = "STEADYHTTP_TEST_PRINTS_NOTHING"
 	if os.Getenv(marker) != "" {
-		synctest.Test(t, haveEverythingHappen)
+		synctest.Test(t, runEveryOutcome)
 		os.Exit(0) // before the testing package has its say
 	}
 	program, err := os.Executable()
@@ -884,17 +873,17 @@ func TestLog_NothingIsPrintedUnlessAsked(t *testing.T) {
 	assert.Empty(t, string(printed))
 }
 
-// haveEverythingHappen retries, times out, gives up, opens a breaker and closes it again.
-func haveEverythingHappen(t *testing.T) {
-	server := scripted(status(200), status(503), fail(errReset), hang, status(404), both, neither, hang)
+// runEveryOutcome retries, times out, gives up, opens a breaker and closes it again.
+func runEveryOutcome(t *testing.T) {
+	server := newScript(status(200), status(503), fail(errReset), hang, status(404), both, neither, hang)
 	transport := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Second))
 	for range 20 {
-		sendMany(t, transport, 1)
+		sendGets(t, transport, 1)
 		time.Sleep(100 * time.Millisecond)
 	}
-	require.Equal(t, steadyhttp.BreakerOpen, state(t, transport))
+	require.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 	server.Play(status(200))
 	time.Sleep(2 * time.Second)
-	sendMany(t, transport, 1)
-	require.Equal(t, steadyhttp.BreakerClosed, state(t, transport))
+	sendGets(t, transport, 1)
+	require.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
 }

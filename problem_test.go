@@ -12,11 +12,6 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-func problem(t *testing.T, contentType, content string) *steadyhttp.Problem {
-	t.Helper()
-	return checked(t, answer(400, strings.NewReader(content), "Content-Type", contentType)).Problem
-}
-
 func TestProblem_MembersAreReadEachByItself(t *testing.T) {
 	t.Parallel()
 	raw := func(text string) json.RawMessage { return json.RawMessage(text) }
@@ -32,7 +27,7 @@ func TestProblem_MembersAreReadEachByItself(t *testing.T) {
 			"Title": raw(`"T"`), "balance": raw(`30`), "accounts": raw(`["/a", "/b"]`),
 		}},
 	} {
-		assert.Equal(t, want, problem(t, "application/problem+json", content), content)
+		assert.Equal(t, want, parseProblem(t, "application/problem+json", content), content)
 	}
 }
 
@@ -48,18 +43,18 @@ func TestProblem_ReferencesAreResolvedAgainstTheBareURL(t *testing.T) {
 		"%zz":              "%zz",
 		"":                 "",
 	} {
-		response := answer(400, strings.NewReader(`{"type":"`+said+`","instance":"`+said+`"}`), "Content-Type", "application/problem+json")
+		response := newResponse(400, strings.NewReader(`{"type":"`+said+`","instance":"`+said+`"}`), "Content-Type", "application/problem+json")
 		response.Request.URL, _ = url.Parse("https://user:hunter2@api.example.com/v1/things?token=hunter2")
-		got := checked(t, response).Problem
+		got := checkResponse(t, response).Problem
 		assert.Equal(t, want, got.Type)
 		assert.Equal(t, want, got.Instance)
 		assert.NotContains(t, got.Type, "hunter2")
 	}
 	const relative = `{"type":"a"}`
 	for _, request := range []*http.Request{nil, {}} {
-		response := answer(400, strings.NewReader(relative), "Content-Type", "application/problem+json")
+		response := newResponse(400, strings.NewReader(relative), "Content-Type", "application/problem+json")
 		response.Request = request
-		assert.Equal(t, "a", checked(t, response).Problem.Type)
+		assert.Equal(t, "a", checkResponse(t, response).Problem.Type)
 	}
 }
 
@@ -78,7 +73,7 @@ func TestProblem_IsKnownByItsMediaTypeWithAnyParameters(t *testing.T) {
 		"application/problem+jsonp":                     false,
 		"":                                              false,
 	} {
-		assert.Equal(t, known, problem(t, contentType, `{"title":"T"}`) != nil, contentType)
+		assert.Equal(t, known, parseProblem(t, contentType, `{"title":"T"}`) != nil, contentType)
 	}
 }
 
@@ -89,15 +84,15 @@ func TestProblem_IsExactlyOneWholeObject(t *testing.T) {
 		strings.Repeat(`{"a":`, 1500), strings.Repeat("[", 8000),
 		`{"title":"T","long":"` + strings.Repeat("x", 8<<10) + `"}`,
 	} {
-		assert.Nil(t, problem(t, "application/problem+json", content), content)
+		assert.Nil(t, parseProblem(t, "application/problem+json", content), content)
 	}
 	deep := `{"title":"T","deep":` + strings.Repeat("[", 4000) + strings.Repeat("]", 4000) + `}`
-	assert.Equal(t, "T", problem(t, "application/problem+json", deep).Title)
+	assert.Equal(t, "T", parseProblem(t, "application/problem+json", deep).Title)
 }
 
 func TestProblem_StatusOfTheResponseWinsOverItsOwn(t *testing.T) {
 	t.Parallel()
-	failed := checked(t, answer(503, strings.NewReader(`{"status":404}`), "Content-Type", "application/problem+json"))
+	failed := checkResponse(t, newResponse(503, strings.NewReader(`{"status":404}`), "Content-Type", "application/problem+json"))
 	assert.Equal(t, 503, failed.StatusCode)
 	assert.Equal(t, steadyhttp.Transient, failed.Class)
 	assert.Equal(t, 404, failed.Problem.Status)

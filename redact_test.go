@@ -34,8 +34,8 @@ const (
 	secret     = "hunter" // what all have in common
 )
 
-// planted is a request full of secrets.
-func planted(t *testing.T, ctx context.Context, method, host string) *http.Request {
+// newSecretRequest is a request full of secrets.
+func newSecretRequest(t *testing.T, ctx context.Context, method, host string) *http.Request {
 	t.Helper()
 	r, err := http.NewRequestWithContext(ctx, method, "http://me:"+inUserinfo+"@"+host+"/things?token="+inQuery+"#"+inFragment, strings.NewReader(inRequest))
 	require.NoError(t, err)
@@ -45,8 +45,8 @@ func planted(t *testing.T, ctx context.Context, method, host string) *http.Reque
 	return r
 }
 
-// leaky is a server that repeats the secrets that it is told, and has its own.
-func leaky(w http.ResponseWriter, r *http.Request) {
+// secretHandler is a server that repeats the secrets that it is told, and has its own.
+func secretHandler(w http.ResponseWriter, r *http.Request) {
 	content, _ := io.ReadAll(r.Body)
 	w.Header().Set("Content-Type", "application/problem+json; name="+inAnswer)
 	w.Header().Set("Set-Cookie", inAnswer)
@@ -58,13 +58,13 @@ func leaky(w http.ResponseWriter, r *http.Request) {
 		inResponse+r.URL.RawQuery+string(content), inResponse, inResponse, r.Header)
 }
 
-// shown collects everything that the package shows of calls.
-type shown struct {
+// shownText collects everything that the package shows of calls.
+type shownText struct {
 	bytes.Buffer
 	raw bool // whether an event's Err is shown as it is; a base may put anything into it
 }
 
-func (s *shown) observe() steadyhttp.Option {
+func (s *shownText) observe() steadyhttp.Option {
 	text := steadyhttp.LogObserver(slog.New(slog.NewTextHandler(s, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	records := slog.New(slog.NewJSONHandler(s, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	return steadyhttp.WithObserver(func(ctx context.Context, e steadyhttp.Event) {
@@ -77,14 +77,14 @@ func (s *shown) observe() steadyhttp.Option {
 	})
 }
 
-func (s *shown) add(err error) {
+func (s *shownText) add(err error) {
 	fmt.Fprintf(s, "%v %+v %s %q\n", err, err, err, err)
 	for _, handler := range []slog.Handler{slog.NewTextHandler(s, nil), slog.NewJSONHandler(s, nil)} {
 		slog.New(handler).Error("failed", "err", err)
 	}
 }
 
-func (s *shown) addOutcome(t *testing.T, response *http.Response, err error) {
+func (s *shownText) addOutcome(t *testing.T, response *http.Response, err error) {
 	t.Helper()
 	if err != nil {
 		s.add(err)
@@ -107,14 +107,14 @@ func assertNoSecret(t *testing.T, text string) {
 
 func TestRedact_SecretsStayOutOfWhatIsShownOfResponses(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(http.HandlerFunc(leaky))
+	server := httptest.NewServer(http.HandlerFunc(secretHandler))
 	defer server.Close()
 	host := strings.TrimPrefix(server.URL, "http://")
 	for _, code := range []int{200, 301, 400, 401, 404, 422, 429, 500, 501, 503} {
-		seen := shown{raw: true}
+		seen := shownText{raw: true}
 		transport := newTransport(t, nil, shortWaits, seen.observe(), steadyhttp.WithBreakerConsecutiveFailures(3, 0))
 		for _, method := range []string{http.MethodPut, http.MethodPost} {
-			r := planted(t, t.Context(), method, host)
+			r := newSecretRequest(t, t.Context(), method, host)
 			r.Header.Set("X-Answer", fmt.Sprint(code))
 			response, err := transport.RoundTrip(r)
 			seen.addOutcome(t, response, err)
@@ -142,11 +142,11 @@ func TestRedact_SecretsStayOutOfWhatIsShownOfErrors(t *testing.T) {
 		"refused": refusing, "hangs": strings.TrimPrefix(hanging.URL, "http://"), "breaks": strings.TrimPrefix(breaking.URL, "http://"),
 		"no port": "127.0.0.1:99999", "bad header": refusing,
 	} {
-		seen := shown{raw: true}
+		seen := shownText{raw: true}
 		transport := newTransport(t, nil, shortWaits, seen.observe(), steadyhttp.WithAttemptTimeout(20*time.Millisecond))
 		for range 4 {
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-			r := planted(t, ctx, http.MethodPut, host)
+			r := newSecretRequest(t, ctx, http.MethodPut, host)
 			if name == "bad header" {
 				r.Header.Set("Authorization", inHeader+"\n")
 			}
@@ -163,14 +163,14 @@ func TestRedact_SecretsStayOutOfWhatIsShownOfErrors(t *testing.T) {
 func TestRedact_SecretsInABasesErrorsStayOutOfErrorsAndLogs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		base := quiet{func(r *http.Request) (*http.Response, error) {
+		base := baseFunc{func(r *http.Request) (*http.Response, error) {
 			nested := &url.Error{Op: "Post", URL: "https://me:" + inUserinfo + "@auth/token?a b=" + inQuery, Err: errReset}
 			return nil, errors.Join(fmt.Errorf("sending to %s failed", r.URL), nested, fmt.Errorf("sending to %q failed", r.URL))
 		}}
-		var seen shown
+		var seen shownText
 		transport := newTransport(t, base, seen.observe(), steadyhttp.WithBreakerConsecutiveFailures(3, 0))
 		for range 3 {
-			response, err := transport.RoundTrip(planted(t, t.Context(), http.MethodPut, "api.example.com"))
+			response, err := transport.RoundTrip(newSecretRequest(t, t.Context(), http.MethodPut, "api.example.com"))
 			seen.addOutcome(t, response, err)
 		}
 		assertNoSecret(t, seen.String())
@@ -184,7 +184,7 @@ func TestRedact_QueriesOfTwoNestedCallsStayOutOfTheError(t *testing.T) {
 		nested := func(secret string) error {
 			return &url.Error{Op: "Post", URL: "https://auth.example.com/token?secret=" + secret, Err: errReset}
 		}
-		_, err := newTransport(t, scripted(fail(errors.Join(nested("hunter2"), nested("hunter3"))))).RoundTrip(get(t))
+		_, err := newTransport(t, newScript(fail(errors.Join(nested("hunter2"), nested("hunter3"))))).RoundTrip(newGet(t))
 		assert.NotContains(t, err.Error(), "hunter")
 	})
 }
@@ -194,7 +194,7 @@ func TestRedact_SecretsInTheErrorsOfAnotherCallStayOutToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, address := range []string{"https://user:hunter2@auth.example.com/token?client_secret=hunter2", "https://auth.example.com/%zz?hunter2\"", "https://auth.example.com/token?client_secret=correct hunter2"} {
 			nested := &url.Error{Op: "Post", URL: address, Err: &url.Error{Op: "Get", URL: address, Err: errReset}}
-			_, err := newTransport(t, scripted(fail(fmt.Errorf("no token: %w", nested)))).RoundTrip(post(t))
+			_, err := newTransport(t, newScript(fail(fmt.Errorf("no token: %w", nested)))).RoundTrip(newPost(t))
 			var failed *steadyhttp.Error
 			require.ErrorAs(t, err, &failed)
 			assert.NotContains(t, failed.Error(), "hunter2")
@@ -213,14 +213,14 @@ func TestRedact_SecretsInAURLThatAnErrorMentionsStayOutToo(t *testing.T) {
 		"open for https://[::1]:443: later (see https://a/?hunter2), or never":  "open for https://[::1]:443: later (see https://a/), or never",
 		"said HTTP/1.1 // 10:30": "said HTTP/1.1 // 10:30",
 	} {
-		err := &steadyhttp.Error{Method: "GET", URL: target, Attempts: 2, Stopped: steadyhttp.StopBudgetExhausted, Err: errors.New(said)}
-		assert.EqualError(t, err, "steadyhttp: GET "+target+" failed after 2 attempts (budget_exhausted): "+shown)
+		err := &steadyhttp.Error{Method: "GET", URL: targetURL, Attempts: 2, Stopped: steadyhttp.StopBudgetExhausted, Err: errors.New(said)}
+		assert.EqualError(t, err, "steadyhttp: GET "+targetURL+" failed after 2 attempts (budget_exhausted): "+shown)
 	}
 }
 
 func TestRedact_ErrorIsOneLine(t *testing.T) {
 	t.Parallel()
-	_, err := newTransport(t, scripted(fail(errors.Join(errReset, io.EOF)))).RoundTrip(post(t))
+	_, err := newTransport(t, newScript(fail(errors.Join(errReset, io.EOF)))).RoundTrip(newPost(t))
 	assert.NotContains(t, err.Error(), "\n")
 	assert.Contains(t, err.Error(), "test; EOF")
 }
@@ -230,8 +230,8 @@ func TestRedact_ErrorHasNoTerminalControlCharacters(t *testing.T) {
 	t.Parallel()
 	const nasty = "a\r\x1b[31mb\u2028c\u202ed\tß"
 	for _, err := range []error{
-		&steadyhttp.Error{Method: "GET", URL: target, Attempts: 2, Err: errors.New(nasty)},
-		&steadyhttp.Error{Method: "GET", URL: target, Attempts: 2, Err: &steadyhttp.CircuitOpenError{Origin: nasty}},
+		&steadyhttp.Error{Method: "GET", URL: targetURL, Attempts: 2, Err: errors.New(nasty)},
+		&steadyhttp.Error{Method: "GET", URL: targetURL, Attempts: 2, Err: &steadyhttp.CircuitOpenError{Origin: nasty}},
 		&steadyhttp.CircuitOpenError{Origin: nasty},
 		&steadyhttp.CircuitOpenError{Origin: nasty, RetryAt: time.Now()},
 	} {

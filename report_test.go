@@ -17,10 +17,10 @@ import (
 func TestReport_SaysWhatACallTook(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(after(time.Second, status(503)), after(2*time.Second, fail(errReset)), status(200))
+		server := newScript(delay(time.Second, status(503)), delay(2*time.Second, fail(errReset)), status(200))
 		ctx, report := steadyhttp.WithReport(t.Context())
 		start := time.Now()
-		_, err := newTransport(t, server).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		_, err := newTransport(t, server).RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		require.NoError(t, err)
 		waits := server.Waits()
 		assert.Equal(t, []steadyhttp.Attempt{
@@ -35,10 +35,10 @@ func TestReport_SaysWhatACallTook(t *testing.T) {
 func TestReport_AppendsOverRedirects(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503), status(302, "Location", "/elsewhere"), status(503), status(200))
+		server := newScript(status(503), status(302, "Location", "/elsewhere"), status(503), status(200))
 		client := &http.Client{Transport: newTransport(t, server)}
 		ctx, report := steadyhttp.WithReport(t.Context())
-		response, err := client.Do(request(t, ctx, http.MethodGet, ""))
+		response, err := client.Do(newRequest(t, ctx, http.MethodGet, ""))
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())
 		var codes []int
@@ -52,13 +52,13 @@ func TestReport_AppendsOverRedirects(t *testing.T) {
 
 func TestReport_NestedOnesAreAllFilledIn(t *testing.T) {
 	t.Parallel()
-	transport := newTransport(t, scripted(status(200)))
+	transport := newTransport(t, newScript(status(200)))
 	outerContext, outer := steadyhttp.WithReport(t.Context())
 	innerContext, inner := steadyhttp.WithReport(outerContext)
 	otherContext, other := steadyhttp.WithReport(outerContext)
-	_, err := transport.RoundTrip(request(t, innerContext, http.MethodGet, ""))
+	_, err := transport.RoundTrip(newRequest(t, innerContext, http.MethodGet, ""))
 	require.NoError(t, err)
-	_, err = transport.RoundTrip(request(t, otherContext, http.MethodGet, ""))
+	_, err = transport.RoundTrip(newRequest(t, otherContext, http.MethodGet, ""))
 	require.NoError(t, err)
 	assert.Len(t, outer.Attempts, 2)
 	assert.Len(t, inner.Attempts, 1)
@@ -82,10 +82,10 @@ func TestReport_SlowClassifierDoesNotMoveTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		ctx, report := steadyhttp.WithReport(t.Context())
-		_, err := newTransport(t, scripted(status(200)), steadyhttp.WithClassifier(func(*http.Request, *http.Response, error) steadyhttp.Class {
+		_, err := newTransport(t, newScript(status(200)), steadyhttp.WithClassifier(func(*http.Request, *http.Response, error) steadyhttp.Class {
 			time.Sleep(time.Second)
 			return steadyhttp.Unclassified
-		})).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		})).RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		require.NoError(t, err)
 		assert.Equal(t, start, report.Attempts[0].Start)
 		assert.Zero(t, report.Attempts[0].Duration)
@@ -99,7 +99,7 @@ func TestReport_CallsAtOnceMayShareOne(t *testing.T) {
 	const calls = 64
 	var group sync.WaitGroup
 	for i := range calls {
-		r := request(t, ctx, http.MethodGet, "")
+		r := newRequest(t, ctx, http.MethodGet, "")
 		r.URL.Host = fmt.Sprintf("host-%d.example.com", i)
 		group.Go(func() { _, _ = transport.RoundTrip(r) })
 	}

@@ -20,37 +20,20 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-// answer is a response as any client might return it.
-func answer(code int, content io.Reader, header ...string) *http.Response {
-	response := &http.Response{StatusCode: code, Header: http.Header{}, Body: &body{Reader: content}}
-	response.Request, _ = http.NewRequest(http.MethodGet, target, nil)
-	for i := 0; i+1 < len(header); i += 2 {
-		response.Header.Add(header[i], header[i+1])
-	}
-	return response
-}
+// untouchableBody fails the test that reads it.
+type untouchableBody struct{ *testing.T }
 
-func checked(t *testing.T, response *http.Response) *steadyhttp.ResponseError {
-	t.Helper()
-	var failed *steadyhttp.ResponseError
-	require.ErrorAs(t, steadyhttp.CheckResponse(response), &failed)
-	return failed
-}
+func (u untouchableBody) Read([]byte) (int, error) { u.Error("read"); return 0, io.EOF }
 
-// untouchable fails the test that reads it.
-type untouchable struct{ *testing.T }
+func (u untouchableBody) Write([]byte) (int, error) { u.Error("written"); return 0, io.EOF }
 
-func (u untouchable) Read([]byte) (int, error) { u.Error("read"); return 0, io.EOF }
-
-func (u untouchable) Write([]byte) (int, error) { u.Error("written"); return 0, io.EOF }
-
-func (u untouchable) Close() error { u.Error("closed"); return nil }
+func (u untouchableBody) Close() error { u.Error("closed"); return nil }
 
 func TestResponseError_SuccessIsNoneAndIsNotRead(t *testing.T) {
 	t.Parallel()
 	for code := 100; code < 400; code++ {
-		response := answer(code, nil)
-		connection := untouchable{t}
+		response := newResponse(code, nil)
+		connection := untouchableBody{t}
 		response.Body = connection
 		assert.True(t, steadyhttp.CheckResponse(response) == nil, code)
 		assert.Equal(t, connection, response.Body)
@@ -63,7 +46,7 @@ func TestResponseError_EveryOtherStatusIsOneOfItsClass(t *testing.T) {
 		if code >= 100 && code < 400 {
 			continue
 		}
-		failed := checked(t, answer(code, strings.NewReader("")))
+		failed := checkResponse(t, newResponse(code, strings.NewReader("")))
 		assert.Equal(t, code, failed.StatusCode)
 		assert.Equal(t, steadyhttp.Classify(nil, &http.Response{StatusCode: code}, nil), failed.Class)
 	}
@@ -71,7 +54,7 @@ func TestResponseError_EveryOtherStatusIsOneOfItsClass(t *testing.T) {
 
 func TestResponseError_HasEverythingAboutTheResponse(t *testing.T) {
 	t.Parallel()
-	response := answer(503, strings.NewReader(`{"title":"Closed","detail":"until noon"}`), "Retry-After", "30",
+	response := newResponse(503, strings.NewReader(`{"title":"Closed","detail":"until noon"}`), "Retry-After", "30",
 		"Content-Type", "application/problem+json", "X-Request-Id", "abc-123")
 	response.Request.Method = ""
 	response.Request.URL, _ = url.Parse("https://user:hunter2@api.example.com/a%2Fb?token=hunter2#hunter2")
@@ -107,11 +90,11 @@ func TestResponseError_BodyStaysReadableWhateverItsLength(t *testing.T) {
 			"whole": func(r io.Reader) io.Reader { return r }, "halves": iotest.HalfReader, "end with data": iotest.DataErrReader,
 		} {
 			content := bytes.Repeat([]byte("0123456789abcde\n"), length/16+1)[:length]
-			source := &body{Reader: around(bytes.NewReader(content))}
-			response := answer(500, nil)
+			source := &trackedBody{Reader: around(bytes.NewReader(content))}
+			response := newResponse(500, nil)
 			response.Body = source
 			for range 2 { // again changes nothing
-				failed := checked(t, response)
+				failed := checkResponse(t, response)
 				require.Equal(t, string(content[:min(length, limit)]), string(failed.Body), "%s %d", name, length)
 				clear(failed.Body) // is the caller's
 			}
@@ -128,8 +111,8 @@ func TestResponseError_BodyStaysReadableWhateverItsLength(t *testing.T) {
 func TestResponseError_ErrorOfReadingTheBodyComesWhereItCame(t *testing.T) {
 	t.Parallel()
 	once := io.MultiReader(strings.NewReader("12345"), iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("67"))))
-	response := answer(500, once) // which goes on behind its error
-	assert.Equal(t, "123456", string(checked(t, response).Body))
+	response := newResponse(500, once) // which goes on behind its error
+	assert.Equal(t, "123456", string(checkResponse(t, response).Body))
 	read, err := io.ReadAll(response.Body)
 	assert.Equal(t, "123456", string(read))
 	assert.ErrorIs(t, err, iotest.ErrTimeout)
@@ -147,24 +130,20 @@ func TestResponseError_MissingPartsAreLeftOut(t *testing.T) {
 	assert.Nil(t, bare.Body)
 
 	head := &http.Response{StatusCode: 404, ContentLength: 1000, Body: http.NoBody}
-	assert.Empty(t, checked(t, head).Body)
+	assert.Empty(t, checkResponse(t, head).Body)
 	assert.Equal(t, http.NoBody, head.Body)
 }
 
 func TestResponseError_ConnectionOfA101IsNotTouched(t *testing.T) {
 	t.Parallel()
-	connection := untouchable{t}
+	connection := untouchableBody{t}
 	upgraded := func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: http.StatusSwitchingProtocols, Body: connection}, nil
 	}
-	response, err := newTransport(t, quiet{upgraded}, as(steadyhttp.Permanent)).RoundTrip(get(t))
+	response, err := newTransport(t, baseFunc{upgraded}, classifyAs(steadyhttp.Permanent)).RoundTrip(newGet(t))
 	require.NoError(t, err)
-	assert.Equal(t, steadyhttp.Permanent, checked(t, response).Class)
+	assert.Equal(t, steadyhttp.Permanent, checkResponse(t, response).Class)
 	assert.Equal(t, connection, response.Body)
-}
-
-func as(class steadyhttp.Class) steadyhttp.Option {
-	return steadyhttp.WithClassifier(func(*http.Request, *http.Response, error) steadyhttp.Class { return class })
 }
 
 func TestResponseError_KeepsTheClassThatTheTransportGave(t *testing.T) {
@@ -181,23 +160,23 @@ func TestResponseError_KeepsTheClassThatTheTransportGave(t *testing.T) {
 		{404, steadyhttp.ClientFault, steadyhttp.ClientFault},
 		{204, steadyhttp.Canceled, steadyhttp.Canceled},
 	} {
-		response, err := newTransport(t, scripted(status(c.code)), as(c.said)).RoundTrip(get(t))
+		response, err := newTransport(t, newScript(status(c.code)), classifyAs(c.said)).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		if c.want == steadyhttp.Success {
 			assert.NoError(t, steadyhttp.CheckResponse(response))
 			continue
 		}
-		assert.Equal(t, c.want, checked(t, response).Class)
-		assert.Equal(t, 1, checked(t, response).Attempts)
+		assert.Equal(t, c.want, checkResponse(t, response).Class)
+		assert.Equal(t, 1, checkResponse(t, response).Attempts)
 	}
 }
 
 func TestResponseError_ClassOfAnotherCallDoesNotCount(t *testing.T) {
 	t.Parallel()
-	first, err := newTransport(t, scripted(status(200)), as(steadyhttp.Permanent)).RoundTrip(get(t))
+	first, err := newTransport(t, newScript(status(200)), classifyAs(steadyhttp.Permanent)).RoundTrip(newGet(t))
 	require.NoError(t, err)
 	require.Error(t, steadyhttp.CheckResponse(first))
-	second, err := newTransport(t, scripted(status(200))).RoundTrip(request(t, first.Request.Context(), http.MethodGet, ""))
+	second, err := newTransport(t, newScript(status(200))).RoundTrip(newRequest(t, first.Request.Context(), http.MethodGet, ""))
 	require.NoError(t, err)
 	assert.NoError(t, steadyhttp.CheckResponse(second))
 }
@@ -205,9 +184,9 @@ func TestResponseError_ClassOfAnotherCallDoesNotCount(t *testing.T) {
 func TestResponseError_ClassifierThatChecksSeesNoOtherCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		resent, err := newTransport(t, scripted(status(503), status(200)), as(steadyhttp.Unclassified)).RoundTrip(get(t))
+		retried, err := newTransport(t, newScript(status(503), status(200)), classifyAs(steadyhttp.Unclassified)).RoundTrip(newGet(t))
 		require.NoError(t, err)
-		overruled, err := newTransport(t, scripted(status(200)), as(steadyhttp.Permanent)).RoundTrip(request(t, resent.Request.Context(), http.MethodGet, ""))
+		overruled, err := newTransport(t, newScript(status(200)), classifyAs(steadyhttp.Permanent)).RoundTrip(newRequest(t, retried.Request.Context(), http.MethodGet, ""))
 		require.NoError(t, err)
 		checks := 0
 		checking := steadyhttp.WithClassifier(func(_ *http.Request, response *http.Response, _ error) steadyhttp.Class {
@@ -216,8 +195,8 @@ func TestResponseError_ClassifierThatChecksSeesNoOtherCall(t *testing.T) {
 			assert.NoError(t, steadyhttp.CheckResponse(response))
 			return steadyhttp.Unclassified
 		})
-		for _, earlier := range []*http.Response{resent, overruled} {
-			_, err = newTransport(t, scripted(status(200)), checking).RoundTrip(request(t, earlier.Request.Context(), http.MethodGet, ""))
+		for _, earlier := range []*http.Response{retried, overruled} {
+			_, err = newTransport(t, newScript(status(200)), checking).RoundTrip(newRequest(t, earlier.Request.Context(), http.MethodGet, ""))
 			require.NoError(t, err)
 		}
 		assert.Equal(t, 2, checks)
@@ -227,9 +206,9 @@ func TestResponseError_ClassifierThatChecksSeesNoOtherCall(t *testing.T) {
 func TestResponseError_CountsTheAttempts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		response, err := newTransport(t, scripted(status(503)), steadyhttp.WithMaxAttempts(3), steadyhttp.WithoutBreaker()).RoundTrip(get(t))
+		response, err := newTransport(t, newScript(status(503)), steadyhttp.WithMaxAttempts(3), steadyhttp.WithoutBreaker()).RoundTrip(newGet(t))
 		require.NoError(t, err)
-		assert.EqualError(t, steadyhttp.CheckResponse(response), "steadyhttp: GET "+target+" answered 503 Service Unavailable after 3 attempts (server fault)")
+		assert.EqualError(t, steadyhttp.CheckResponse(response), "steadyhttp: GET "+targetURL+" answered 503 Service Unavailable after 3 attempts (server fault)")
 	})
 }
 
@@ -250,14 +229,14 @@ func TestResponseError_RequestIDIsTheFirstThatLooksLikeOne(t *testing.T) {
 		{[]string{"X-Correlation-Id", "f", "CF-Ray", "g"}, "f"},
 		{[]string{"CF-Ray", "g"}, "g"},
 	} {
-		assert.Equal(t, c.want, checked(t, answer(500, strings.NewReader(""), c.header...)).RequestID, "%v", c.header)
+		assert.Equal(t, c.want, checkResponse(t, newResponse(500, strings.NewReader(""), c.header...)).RequestID, "%v", c.header)
 	}
 }
 
-// checking is a base transport's caller who wants errors for statuses.
-type checking struct{ http.RoundTripper }
+// checkingBase is a base transport's caller who wants errors for statuses.
+type checkingBase struct{ http.RoundTripper }
 
-func (c checking) RoundTrip(request *http.Request) (*http.Response, error) {
+func (c checkingBase) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := c.RoundTripper.RoundTrip(request)
 	if err != nil {
 		return nil, err
@@ -272,9 +251,9 @@ func (c checking) RoundTrip(request *http.Request) (*http.Response, error) {
 func TestResponseError_IsFoundThroughAURLError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(302, "Location", "/moved?token=hunter2"), status(503), status(404))
-		client := &http.Client{Transport: checking{newTransport(t, server)}}
-		_, err := client.Get(target)
+		server := newScript(status(302, "Location", "/moved?token=hunter2"), status(503), status(404))
+		client := &http.Client{Transport: checkingBase{newTransport(t, server)}}
+		_, err := client.Get(targetURL)
 		var outer *url.Error
 		require.ErrorAs(t, err, &outer)
 		var failed *steadyhttp.ResponseError
@@ -287,9 +266,9 @@ func TestResponseError_IsFoundThroughAURLError(t *testing.T) {
 func TestResponseError_OfABaseKeepsItsClass(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503), status(404))
-		transport := newTransport(t, checking{server})
-		_, err := transport.RoundTrip(get(t))
+		server := newScript(status(503), status(404))
+		transport := newTransport(t, checkingBase{server})
+		_, err := transport.RoundTrip(newGet(t))
 		assert.Len(t, server.Attempts(), 2, "a 404 is not sent again, whoever makes an error of it")
 		assert.Equal(t, steadyhttp.ClientFault, steadyhttp.Classify(nil, nil, err))
 		assert.Equal(t, uint32(1), transport.Breakers()[0].Failures)
@@ -303,26 +282,11 @@ func TestResponseError_IsLoggedAsAGroup(t *testing.T) {
 		RetryAfter: 30 * time.Second, RequestID: "abc", Problem: &steadyhttp.Problem{Title: "Gone\nfishing", Detail: "hunter2"}, Body: []byte("hunter2"),
 	}
 	assert.Equal(t, `err.method=GET err.url=https://a/b err.status=503 err.class=transient err.attempts=4 err.retry_after=30s err.request_id=abc err.problem="Gone fishing"`,
-		logged(func(logger *slog.Logger) { logger.Error("", "err", failed) }))
+		captureLog(func(logger *slog.Logger) { logger.Error("", "err", failed) }))
 	assert.Equal(t, `err.method="" err.url="" err.status=404 err.class=client_fault err.attempts=1`,
-		logged(func(logger *slog.Logger) {
+		captureLog(func(logger *slog.Logger) {
 			logger.Error("", "err", &steadyhttp.ResponseError{StatusCode: 404, Class: steadyhttp.ClientFault, Attempts: 1})
 		}))
-}
-
-// logged is what a logger writes as text, but for time, level and message.
-func logged(write func(*slog.Logger)) string {
-	var written strings.Builder
-	write(slog.New(slog.NewTextHandler(&written, &slog.HandlerOptions{
-		Level: slog.LevelDebug,
-		ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
-			if len(groups) == 0 && (attr.Key == slog.TimeKey || attr.Key == slog.LevelKey || attr.Key == slog.MessageKey) {
-				return slog.Attr{}
-			}
-			return attr
-		},
-	})))
-	return strings.TrimSuffix(written.String(), "\n")
 }
 
 func FuzzCheckResponse(f *testing.F) {
@@ -331,7 +295,7 @@ func FuzzCheckResponse(f *testing.F) {
 	f.Add(422, "APPLICATION/problem+json; a=b; a=c", "99999999999999999999", "", []byte(strings.Repeat("[", 8000)))
 	f.Add(200, "", "", "", []byte(nil))
 	f.Fuzz(func(t *testing.T, code int, contentType, retryAfter, id string, content []byte) {
-		response := answer(code, bytes.NewReader(content), "Content-Type", contentType, "Retry-After", retryAfter, "X-Request-Id", id)
+		response := newResponse(code, bytes.NewReader(content), "Content-Type", contentType, "Retry-After", retryAfter, "X-Request-Id", id)
 		err := steadyhttp.CheckResponse(response)
 		read, readErr := io.ReadAll(response.Body)
 		require.NoError(t, readErr)

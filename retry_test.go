@@ -19,7 +19,7 @@ import (
 func TestRetry_OnlyWhatIsSafeAndUsefulIsRetried(t *testing.T) {
 	t.Parallel()
 	once := func(options ...steadyhttp.Option) []steadyhttp.Option { return options }
-	runPlays(t, []play{
+	runScriptCases(t, []scriptCase{
 		{name: "a 503 until it is a 200", steps: []step{status(503), status(503), status(200)},
 			attempts: 3, status: 200, stopped: steadyhttp.StopSuccess},
 		{name: "a redirect is a success", steps: []step{status(301, "Retry-After", "5")},
@@ -40,50 +40,50 @@ func TestRetry_OnlyWhatIsSafeAndUsefulIsRetried(t *testing.T) {
 			attempts: 4, stopped: steadyhttp.StopMaxAttempts},
 		{name: "a response at the end", steps: []step{fail(errReset), fail(errReset), fail(errReset), status(503)},
 			attempts: 4, status: 503, stopped: steadyhttp.StopMaxAttempts},
-		{name: "a PUT", request: payload(http.MethodPut), steps: []step{status(502), status(200)},
+		{name: "a PUT", request: payloadRequest(http.MethodPut), steps: []step{status(502), status(200)},
 			attempts: 2, status: 200, stopped: steadyhttp.StopSuccess},
-		{name: "a QUERY", request: payload("QUERY"), steps: []step{status(504), status(200)},
+		{name: "a QUERY", request: payloadRequest("QUERY"), steps: []step{status(504), status(200)},
 			attempts: 2, status: 200, stopped: steadyhttp.StopSuccess},
 		{name: "a request without a method", request: func(t *testing.T, ctx context.Context) *http.Request {
-			r := request(t, ctx, "GET", "")
+			r := newRequest(t, ctx, "GET", "")
 			r.Method = ""
 			return r
 		}, steps: []step{status(500), status(200)}, attempts: 2, status: 200, stopped: steadyhttp.StopSuccess},
-		{name: "not a POST after a 500", request: payload(http.MethodPost), steps: []step{status(500)},
+		{name: "not a POST after a 500", request: payloadRequest(http.MethodPost), steps: []step{status(500)},
 			attempts: 1, status: 500, stopped: steadyhttp.StopNotIdempotent},
-		{name: "not a PATCH after a 503", request: payload(http.MethodPatch), steps: []step{status(503)},
+		{name: "not a PATCH after a 503", request: payloadRequest(http.MethodPatch), steps: []step{status(503)},
 			attempts: 1, status: 503, stopped: steadyhttp.StopNotIdempotent},
-		{name: "not a method in lower case", request: payload("get"), steps: []step{status(503)},
+		{name: "not a method in lower case", request: payloadRequest("get"), steps: []step{status(503)},
 			attempts: 1, status: 503, stopped: steadyhttp.StopNotIdempotent},
-		{name: "not a POST after a reset", request: payload(http.MethodPost), steps: []step{fail(errReset)},
+		{name: "not a POST after a reset", request: payloadRequest(http.MethodPost), steps: []step{fail(errReset)},
 			attempts: 1, stopped: steadyhttp.StopNotIdempotent},
-		{name: "a POST with a key", request: payload(http.MethodPost, "Idempotency-Key", "k"), steps: []step{status(500), status(200)},
+		{name: "a POST with a key", request: payloadRequest(http.MethodPost, "Idempotency-Key", "k"), steps: []step{status(500), status(200)},
 			attempts: 2, status: 200, stopped: steadyhttp.StopSuccess},
-		{name: "a POST with the other key", request: payload(http.MethodPost, "X-Idempotency-Key", "k"), steps: []step{status(500), status(200)},
+		{name: "a POST with the other key", request: payloadRequest(http.MethodPost, "X-Idempotency-Key", "k"), steps: []step{status(500), status(200)},
 			attempts: 2, status: 200, stopped: steadyhttp.StopSuccess},
-		{name: "a POST marked idempotent", request: marked(http.MethodPost, steadyhttp.Idempotent), steps: []step{status(500), status(200)},
+		{name: "a POST marked idempotent", request: markedRequest(http.MethodPost, steadyhttp.Idempotent), steps: []step{status(500), status(200)},
 			attempts: 2, status: 200, stopped: steadyhttp.StopSuccess},
-		{name: "a POST where all are allowed", request: payload(http.MethodPost), options: once(steadyhttp.WithRetryNonIdempotent()),
+		{name: "a POST where all are allowed", request: payloadRequest(http.MethodPost), options: once(steadyhttp.WithRetryNonIdempotent()),
 			steps: []step{status(500), status(200)}, attempts: 2, status: 200, stopped: steadyhttp.StopSuccess},
-		{name: "a POST that gets a key", request: payload(http.MethodPost), options: once(steadyhttp.WithIdempotencyKeys()),
+		{name: "a POST that gets a key", request: payloadRequest(http.MethodPost), options: once(steadyhttp.WithIdempotencyKeys()),
 			steps: []step{status(500), status(200)}, attempts: 2, status: 200, stopped: steadyhttp.StopSuccess},
-		{name: "not a call marked NoRetry", request: marked(http.MethodGet, steadyhttp.NoRetry), steps: []step{status(503)},
+		{name: "not a call marked NoRetry", request: markedRequest(http.MethodGet, steadyhttp.NoRetry), steps: []step{status(503)},
 			attempts: 1, status: 503, stopped: steadyhttp.StopNoRetry},
-		{name: "NoRetry wins over Idempotent", request: marked(http.MethodPost, steadyhttp.NoRetry, steadyhttp.Idempotent), steps: []step{status(503)},
+		{name: "NoRetry wins over Idempotent", request: markedRequest(http.MethodPost, steadyhttp.NoRetry, steadyhttp.Idempotent), steps: []step{status(503)},
 			attempts: 1, status: 503, stopped: steadyhttp.StopNoRetry},
-		{name: "not a stream", request: stream(http.MethodPut), steps: []step{status(503)},
+		{name: "not a stream", request: streamRequest(http.MethodPut), steps: []step{status(503)},
 			attempts: 1, status: 503, stopped: steadyhttp.StopBodyNotReplayable},
-		{name: "not even a marked stream", request: stream(http.MethodPost, steadyhttp.Idempotent), steps: []step{status(503)},
+		{name: "not even a marked stream", request: streamRequest(http.MethodPost, steadyhttp.Idempotent), steps: []step{status(503)},
 			attempts: 1, status: 503, stopped: steadyhttp.StopBodyNotReplayable},
-		{name: "a stream in the replay buffer", request: stream(http.MethodPut), options: once(steadyhttp.WithReplayBuffer(64)),
+		{name: "a stream in the replay buffer", request: streamRequest(http.MethodPut), options: once(steadyhttp.WithReplayBuffer(64)),
 			steps: []step{status(503), status(200)}, attempts: 2, status: 200, stopped: steadyhttp.StopSuccess},
-		{name: "not a stream that is longer", request: stream(http.MethodPut), options: once(steadyhttp.WithReplayBuffer(6)),
+		{name: "not a stream that is longer", request: streamRequest(http.MethodPut), options: once(steadyhttp.WithReplayBuffer(6)),
 			steps: []step{status(503)}, attempts: 1, status: 503, stopped: steadyhttp.StopBodyNotReplayable},
-		{name: "a throttled POST that is told when", request: payload(http.MethodPost), steps: []step{status(429, "Retry-After", "2"), status(200)},
+		{name: "a throttled POST that is told when", request: payloadRequest(http.MethodPost), steps: []step{status(429, "Retry-After", "2"), status(200)},
 			attempts: 2, status: 200, stopped: steadyhttp.StopSuccess},
-		{name: "a throttled POST that is told now", request: payload(http.MethodPost), steps: []step{status(429, "Retry-After", "0"), status(200)},
+		{name: "a throttled POST that is told now", request: payloadRequest(http.MethodPost), steps: []step{status(429, "Retry-After", "0"), status(200)},
 			attempts: 2, status: 200, stopped: steadyhttp.StopSuccess},
-		{name: "not a throttled stream", request: stream(http.MethodPost), steps: []step{status(429, "Retry-After", "2")},
+		{name: "not a throttled stream", request: streamRequest(http.MethodPost), steps: []step{status(429, "Retry-After", "2")},
 			attempts: 1, status: 429, stopped: steadyhttp.StopBodyNotReplayable},
 		{name: "not a 429 that does not say when", steps: []step{status(429)},
 			attempts: 1, status: 429, stopped: steadyhttp.StopNotRetryable},
@@ -111,8 +111,8 @@ func TestRetry_EveryIdempotentMethodAndNoOther(t *testing.T) {
 	} {
 		for _, name := range methods {
 			synctest.Test(t, func(t *testing.T) {
-				server := scripted(status(503), status(200))
-				r := request(t, t.Context(), http.MethodGet, "")
+				server := newScript(status(503), status(200))
+				r := newRequest(t, t.Context(), http.MethodGet, "")
 				r.Method = name
 				_, err := newTransport(t, server).RoundTrip(r)
 				require.NoError(t, err)
@@ -129,8 +129,8 @@ func TestRetry_No4xxIsRetried(t *testing.T) {
 			continue
 		}
 		synctest.Test(t, func(t *testing.T) {
-			server := scripted(status(code, "Retry-After", "1"))
-			response, err := newTransport(t, server).RoundTrip(get(t))
+			server := newScript(status(code, "Retry-After", "1"))
+			response, err := newTransport(t, server).RoundTrip(newGet(t))
 			require.NoError(t, err)
 			assert.Equal(t, code, response.StatusCode)
 			assert.Len(t, server.Attempts(), 1, "status %d", code)
@@ -143,9 +143,9 @@ func TestRetry_WaitBeyondTheDeadlineIsNotBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		server := scripted(status(503, "Retry-After", "5"))
+		server := newScript(status(503, "Retry-After", "5"))
 		start := time.Now()
-		response, err := newTransport(t, server).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		response, err := newTransport(t, server).RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		require.NoError(t, err)
 		assert.Equal(t, 503, response.StatusCode)
 		assert.Zero(t, time.Since(start))
@@ -158,7 +158,7 @@ func TestRetry_ErrorSaysThatTheDeadlineLeavesNoTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		_, err := newTransport(t, scripted(fail(errReset))).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		_, err := newTransport(t, newScript(fail(errReset))).RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		var failed *steadyhttp.Error
 		require.ErrorAs(t, err, &failed)
 		assert.Equal(t, steadyhttp.StopDeadline, failed.Stopped)
@@ -170,17 +170,17 @@ func TestRetry_ErrorSaysThatTheDeadlineLeavesNoTime(t *testing.T) {
 func TestRetry_ThatIsNotMadeCostsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(status(503))
-		transport := newTransport(t, server, unbroken()...)
+		server := newScript(status(503))
+		transport := newTransport(t, server, noBreakerOptions()...)
 		for range 5 {
-			r := request(t, t.Context(), http.MethodPut, "payload")
+			r := newRequest(t, t.Context(), http.MethodPut, "payload")
 			r.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("gone") }
 			_, err := transport.RoundTrip(r)
 			require.NoError(t, err)
 		}
-		assert.Equal(t, 5, retries(t, transport, server))
-		source := text("payload")
-		r := request(t, t.Context(), http.MethodPut, "payload")
+		assert.Equal(t, 5, countRetries(t, transport, server))
+		source := newTrackedBody("payload")
+		r := newRequest(t, t.Context(), http.MethodPut, "payload")
 		r.GetBody = func() (io.ReadCloser, error) { return source, nil }
 		_, err := transport.RoundTrip(r)
 		require.NoError(t, err)
@@ -190,10 +190,10 @@ func TestRetry_ThatIsNotMadeCostsNothing(t *testing.T) {
 
 func TestRetry_FirstOfSeveralStopReasonsIsReported(t *testing.T) {
 	t.Parallel()
-	runPlays(t, []play{
-		{name: "NoRetry before the attempts", request: marked(http.MethodGet, steadyhttp.NoRetry), options: single(), steps: []step{status(503)},
+	runScriptCases(t, []scriptCase{
+		{name: "NoRetry before the attempts", request: markedRequest(http.MethodGet, steadyhttp.NoRetry), options: singleAttemptOptions(), steps: []step{status(503)},
 			attempts: 1, status: 503, stopped: steadyhttp.StopNoRetry},
-		{name: "the method before the body", request: stream(http.MethodPost), steps: []step{status(503)},
+		{name: "the method before the body", request: streamRequest(http.MethodPost), steps: []step{status(503)},
 			attempts: 1, status: 503, stopped: steadyhttp.StopNotIdempotent},
 	})
 }
@@ -203,8 +203,8 @@ func TestRetry_ReservesNoDrainTimeWithoutABody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 		defer cancel()
-		server := scripted(fail(io.EOF), status(200))
-		response, err := newTransport(t, server, constantly(10*time.Millisecond)).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		server := newScript(fail(io.EOF), status(200))
+		response, err := newTransport(t, server, withConstantBackoff(10*time.Millisecond)).RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		require.NoError(t, err)
 		assert.Equal(t, 200, response.StatusCode)
 	})
@@ -215,7 +215,7 @@ func TestRetry_WaitThatEndsAtTheDeadlineIsNotBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		response, err := newTransport(t, scripted(status(503)), constantly(time.Second)).RoundTrip(request(t, ctx, http.MethodGet, ""))
+		response, err := newTransport(t, newScript(status(503)), withConstantBackoff(time.Second)).RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		require.NoError(t, err)
 		assert.Equal(t, 503, response.StatusCode)
 	})

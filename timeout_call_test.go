@@ -21,9 +21,9 @@ func TestTimeout_BoundsAttemptsAndWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		server := scripted(hang)
+		server := newScript(hang)
 		transport := newTransport(t, server, steadyhttp.WithTimeout(3*time.Second), steadyhttp.WithAttemptTimeout(time.Second))
-		_, err := transport.RoundTrip(get(t))
+		_, err := transport.RoundTrip(newGet(t))
 		var failed *steadyhttp.Error
 		require.ErrorAs(t, err, &failed)
 		assert.Equal(t, steadyhttp.StopDeadline, failed.Stopped)
@@ -35,11 +35,11 @@ func TestTimeout_BoundsAttemptsAndWaits(t *testing.T) {
 func TestTimeout_EndsAnAttemptThatHangs(t *testing.T) {
 	t.Parallel()
 	for name, base := range map[string]http.RoundTripper{
-		"the error of HTTP/1": function(func(r *http.Request) (*http.Response, error) {
+		"the error of HTTP/1": stepFunc(func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
 			return nil, context.Cause(r.Context())
 		}),
-		"the error of HTTP/2": function(func(r *http.Request) (*http.Response, error) {
+		"the error of HTTP/2": stepFunc(func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
 			return nil, r.Context().Err()
 		}),
@@ -49,7 +49,7 @@ func TestTimeout_EndsAnAttemptThatHangs(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				transport := newTransport(t, base, steadyhttp.WithTimeout(2*time.Second))
 				start := time.Now()
-				_, err := transport.RoundTrip(get(t))
+				_, err := transport.RoundTrip(newGet(t))
 				assert.Equal(t, 2*time.Second, time.Since(start))
 				var failed *steadyhttp.Error
 				require.ErrorAs(t, err, &failed)
@@ -57,7 +57,7 @@ func TestTimeout_EndsAnAttemptThatHangs(t *testing.T) {
 				assert.Equal(t, steadyhttp.Transient, failed.Class)
 				assert.ErrorIs(t, err, context.DeadlineExceeded)
 				assert.True(t, failed.Timeout())
-				assert.Equal(t, uint32(1), breaker(t, transport).Failures, "the server had two seconds")
+				assert.Equal(t, uint32(1), onlyBreaker(t, transport).Failures, "the server had two seconds")
 			})
 		})
 	}
@@ -66,11 +66,11 @@ func TestTimeout_EndsAnAttemptThatHangs(t *testing.T) {
 func TestTimeout_CallersOwnEndIsTheCallers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport := newTransport(t, scripted(hang), steadyhttp.WithTimeout(time.Hour))
+		transport := newTransport(t, newScript(hang), steadyhttp.WithTimeout(time.Hour))
 		mine := errors.New("mine")
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, mine)
 		defer cancel()
-		_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+		_, err := transport.RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		var failed *steadyhttp.Error
 		assert.False(t, errors.As(err, &failed), "the caller's own end is no reason of ours")
 		assert.ErrorIs(t, err, mine)
@@ -81,13 +81,13 @@ func TestTimeout_IsTheBasesDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		base := function(func(r *http.Request) (*http.Response, error) {
+		base := stepFunc(func(r *http.Request) (*http.Response, error) {
 			deadline, ok := r.Context().Deadline()
 			assert.True(t, ok)
 			assert.Equal(t, start.Add(time.Minute), deadline)
 			return status(200).RoundTrip(r)
 		})
-		original := get(t)
+		original := newGet(t)
 		response, err := newTransport(t, base, steadyhttp.WithTimeout(time.Minute)).RoundTrip(original)
 		require.NoError(t, err)
 		assert.Same(t, original, response.Request, "the response's request is the caller's")
@@ -117,10 +117,10 @@ func TestTimeout_BoundsReadingTheBody(t *testing.T) {
 
 func TestTimeout_LeavesA101ItsWrite(t *testing.T) {
 	t.Parallel()
-	base := function(func(r *http.Request) (*http.Response, error) {
+	base := stepFunc(func(r *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: http.StatusSwitchingProtocols, Body: connection{}}, nil
 	})
-	response, err := newTransport(t, base, steadyhttp.WithTimeout(time.Minute)).RoundTrip(get(t))
+	response, err := newTransport(t, base, steadyhttp.WithTimeout(time.Minute)).RoundTrip(newGet(t))
 	require.NoError(t, err)
 	_, ok := response.Body.(io.ReadWriteCloser)
 	assert.True(t, ok)
@@ -135,11 +135,11 @@ func TestTimeout_StartsNoGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before := runtime.NumGoroutine()
 		during := 0
-		base := function(func(r *http.Request) (*http.Response, error) {
+		base := stepFunc(func(r *http.Request) (*http.Response, error) {
 			during = runtime.NumGoroutine()
 			return status(200).RoundTrip(r)
 		})
-		response, err := newTransport(t, base, steadyhttp.WithTimeout(time.Minute)).RoundTrip(get(t))
+		response, err := newTransport(t, base, steadyhttp.WithTimeout(time.Minute)).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())
 		assert.Equal(t, before, during)
@@ -149,11 +149,11 @@ func TestTimeout_StartsNoGoroutine(t *testing.T) {
 func TestTimeout_WorksWithAllConstructors(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		wrapped, err := steadyhttp.Wrap(&http.Client{Transport: scripted(hang)}, steadyhttp.WithTimeout(time.Second))
+		wrapped, err := steadyhttp.Wrap(&http.Client{Transport: newScript(hang)}, steadyhttp.WithTimeout(time.Second))
 		require.NoError(t, err)
-		_, err = wrapped.Get(target)
+		_, err = wrapped.Get(targetURL)
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
-		_, err = newTransport(t, scripted(hang), steadyhttp.WithTimeout(time.Second)).RoundTrip(get(t))
+		_, err = newTransport(t, newScript(hang), steadyhttp.WithTimeout(time.Second)).RoundTrip(newGet(t))
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		client, err := steadyhttp.NewClient(steadyhttp.WithTimeout(time.Second))
 		require.NoError(t, err)

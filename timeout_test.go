@@ -19,14 +19,14 @@ import (
 func TestAttemptTimeout_IsRetriedAndNamed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(hang, status(200))
-		response, err := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(get(t))
+		server := newScript(hang, status(200))
+		response, err := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		assert.Equal(t, 2, steadyhttp.Attempts(response))
 		assert.GreaterOrEqual(t, server.Waits()[0], time.Second)
 		require.NoError(t, response.Body.Close())
 
-		_, err = newTransport(t, scripted(hang), single(steadyhttp.WithAttemptTimeout(time.Second))...).RoundTrip(get(t))
+		_, err = newTransport(t, newScript(hang), singleAttemptOptions(steadyhttp.WithAttemptTimeout(time.Second))...).RoundTrip(newGet(t))
 		assert.ErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.ErrorContains(t, err, "1s")
@@ -47,13 +47,13 @@ func TestAttemptTimeout_IsNotTheCallersCancel(t *testing.T) {
 			<-r.Context().Done()
 			return nil, r.Context().Err()
 		}
-		transport := newTransport(t, scripted(function(http2)), single(steadyhttp.WithAttemptTimeout(time.Second))...)
+		transport := newTransport(t, newScript(stepFunc(http2)), singleAttemptOptions(steadyhttp.WithAttemptTimeout(time.Second))...)
 		ctx, report := steadyhttp.WithReport(t.Context())
-		_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+		_, err := transport.RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		assert.ErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
 		assert.NotErrorIs(t, err, context.Canceled)
 		assert.Equal(t, steadyhttp.Transient, report.Attempts[0].Class)
-		assert.Equal(t, uint32(1), breaker(t, transport).Failures)
+		assert.Equal(t, uint32(1), onlyBreaker(t, transport).Failures)
 	})
 }
 
@@ -67,10 +67,10 @@ func TestAttemptTimeout_CallersCancelComesFirst(t *testing.T) {
 			cancel(errShutdown)
 			return nil, context.Cause(r.Context())
 		}
-		transport := newTransport(t, scripted(function(deaf)), steadyhttp.WithAttemptTimeout(time.Second))
-		_, err := transport.RoundTrip(request(t, ctx, http.MethodGet, ""))
+		transport := newTransport(t, newScript(stepFunc(deaf)), steadyhttp.WithAttemptTimeout(time.Second))
+		_, err := transport.RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
 		assert.Equal(t, errShutdown, err)
-		assert.Zero(t, breaker(t, transport).Failures)
+		assert.Zero(t, onlyBreaker(t, transport).Failures)
 	})
 }
 
@@ -78,11 +78,11 @@ func TestAttemptTimeout_BodyIsReadableAfterIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		source := &contextBody{parts: 10, pause: time.Second}
-		base := function(func(r *http.Request) (*http.Response, error) {
+		base := stepFunc(func(r *http.Request) (*http.Response, error) {
 			source.ctx = r.Context()
 			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: source}, nil
 		})
-		response, err := newTransport(t, base, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(get(t))
+		response, err := newTransport(t, base, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		content, err := io.ReadAll(response.Body)
 		require.NoError(t, err)
@@ -97,11 +97,11 @@ func TestAttemptTimeout_ClosingTheBodyReleasesTheAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		source := &contextBody{parts: 10, pause: time.Second}
-		base := function(func(r *http.Request) (*http.Response, error) {
+		base := stepFunc(func(r *http.Request) (*http.Response, error) {
 			source.ctx = r.Context()
 			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: source}, nil
 		})
-		response, err := newTransport(t, base, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(get(t))
+		response, err := newTransport(t, base, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		require.NoError(t, source.ctx.Err())
 		require.NoError(t, response.Body.Close())
@@ -139,11 +139,11 @@ func (b *contextBody) Close() error {
 func TestAttemptTimeout_ResponseThatComesTooLateIsClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(function(func(r *http.Request) (*http.Response, error) {
+		server := newScript(stepFunc(func(r *http.Request) (*http.Response, error) {
 			time.Sleep(2 * time.Second) // a base that does not look at the context
 			return status(200).RoundTrip(r)
 		}))
-		_, err := newTransport(t, server, single(steadyhttp.WithAttemptTimeout(time.Second))...).RoundTrip(get(t))
+		_, err := newTransport(t, server, singleAttemptOptions(steadyhttp.WithAttemptTimeout(time.Second))...).RoundTrip(newGet(t))
 		assert.ErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
 		assertClosedOnce(t, server, nil)
 	})
@@ -152,30 +152,30 @@ func TestAttemptTimeout_ResponseThatComesTooLateIsClosed(t *testing.T) {
 func TestAttemptTimeout_SwitchedProtocolsKeepTheirWriter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		upgraded := &duplex{body: text("")}
-		base := function(func(*http.Request) (*http.Response, error) {
+		upgraded := &duplexBody{trackedBody: newTrackedBody("")}
+		base := stepFunc(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 101, Header: http.Header{}, Body: upgraded}, nil
 		})
-		response, err := newTransport(t, base, busy()...).RoundTrip(get(t))
+		response, err := newTransport(t, base, requestChangingOptions()...).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		assert.Implements(t, (*io.ReadWriteCloser)(nil), response.Body)
 	})
 }
 
-type duplex struct{ *body }
+type duplexBody struct{ *trackedBody }
 
-func (duplex) Write(p []byte) (int, error) { return len(p), nil }
+func (duplexBody) Write(p []byte) (int, error) { return len(p), nil }
 
 func TestAttemptTimeout_BaseThatPanicsReleasesTheAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var ctx context.Context
-		base := function(func(r *http.Request) (*http.Response, error) {
+		base := stepFunc(func(r *http.Request) (*http.Response, error) {
 			ctx = r.Context()
 			panic("base")
 		})
 		transport := newTransport(t, base, steadyhttp.WithAttemptTimeout(time.Second))
-		assert.PanicsWithValue(t, "base", func() { _, _ = transport.RoundTrip(get(t)) })
+		assert.PanicsWithValue(t, "base", func() { _, _ = transport.RoundTrip(newGet(t)) })
 		assert.Error(t, ctx.Err())
 	})
 }
@@ -183,8 +183,8 @@ func TestAttemptTimeout_BaseThatPanicsReleasesTheAttempt(t *testing.T) {
 func TestAttemptTimeout_IsForEachAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := scripted(after(900*time.Millisecond, status(503)), after(900*time.Millisecond, status(200)))
-		response, err := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(get(t))
+		server := newScript(delay(900*time.Millisecond, status(503)), delay(900*time.Millisecond, status(200)))
+		response, err := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		assert.Equal(t, 200, response.StatusCode)
 		require.NoError(t, response.Body.Close())
@@ -200,10 +200,10 @@ func TestAttemptTimeout_RequestCancelComesFirst(t *testing.T) {
 			close(cancel)
 			return nil, context.Cause(r.Context())
 		}
-		r := get(t)
+		r := newGet(t)
 		//lint:ignore SA1019 http.Client.Timeout still uses it
 		r.Cancel = cancel
-		_, err := newTransport(t, scripted(function(deaf)), steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(r)
+		_, err := newTransport(t, newScript(stepFunc(deaf)), steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(r)
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.NotErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
 	})
@@ -216,7 +216,7 @@ func TestAttemptTimeout_BoundsAnAttemptWhoseBodyBlocks(t *testing.T) {
 	defer server.Close()
 	base := &http.Transport{}
 	defer base.CloseIdleConnections()
-	transport := newTransport(t, base, single(steadyhttp.WithAttemptTimeout(50*time.Millisecond))...)
+	transport := newTransport(t, base, singleAttemptOptions(steadyhttp.WithAttemptTimeout(50*time.Millisecond))...)
 	reader, writer := io.Pipe() // that nobody writes to
 	defer writer.Close()
 	ctx, report := steadyhttp.WithReport(t.Context())
@@ -230,10 +230,10 @@ func TestAttemptTimeout_BoundsAnAttemptWhoseBodyBlocks(t *testing.T) {
 func TestAttemptTimeout_ClosingTheBodyReleasesTheAttemptFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		base := function(func(r *http.Request) (*http.Response, error) {
+		base := stepFunc(func(r *http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: waitingBody{r.Context()}}, nil
 		})
-		response, err := newTransport(t, base, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(get(t))
+		response, err := newTransport(t, base, steadyhttp.WithAttemptTimeout(time.Second)).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())
 	})
@@ -241,14 +241,8 @@ func TestAttemptTimeout_ClosingTheBodyReleasesTheAttemptFirst(t *testing.T) {
 
 func TestAttemptTimeout_DuringADialIsAnAttemptTimeout(t *testing.T) {
 	t.Parallel()
-	runPlays(t, []play{{
-		name: "POST", request: payload(http.MethodPost), options: []steadyhttp.Option{steadyhttp.WithAttemptTimeout(time.Second)},
-		steps: []step{unconnected(hang)}, attempts: 1, stopped: steadyhttp.StopNotIdempotent,
+	runScriptCases(t, []scriptCase{{
+		name: "POST", request: payloadRequest(http.MethodPost), options: []steadyhttp.Option{steadyhttp.WithAttemptTimeout(time.Second)},
+		steps: []step{withoutConnection(hang)}, attempts: 1, stopped: steadyhttp.StopNotIdempotent,
 	}})
 }
-
-// A waitingBody's Close waits for the end of the request, as HTTP/2's can.
-type waitingBody struct{ ctx context.Context }
-
-func (waitingBody) Read([]byte) (int, error) { return 0, io.EOF }
-func (b waitingBody) Close() error           { <-b.ctx.Done(); return nil }

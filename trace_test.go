@@ -4,29 +4,29 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httptrace"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/steadyhttp/steadyhttp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
 )
 
 func TestTrace_BodyThatWasReadToItsEndDidNotFail(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := get(t)
-		r.Method, r.Body, r.ContentLength = http.MethodPut, text("payload"), 7
-		r.GetBody = func() (io.ReadCloser, error) { return text("payload"), nil }
-		server := scripted(fail(errReset), status(200))
+		r := newGet(t)
+		r.Method, r.Body, r.ContentLength = http.MethodPut, newTrackedBody("payload"), 7
+		r.GetBody = func() (io.ReadCloser, error) { return newTrackedBody("payload"), nil }
+		server := newScript(fail(errReset), status(200))
 		transport := newTransport(t, server)
 		response, err := transport.RoundTrip(r)
 		require.NoError(t, err)
 		assert.Equal(t, 2, steadyhttp.Attempts(response))
-		assert.Equal(t, uint32(1), breaker(t, transport).Failures)
+		assert.Equal(t, uint32(1), onlyBreaker(t, transport).Failures)
 	})
 }
 
@@ -34,10 +34,10 @@ func TestTrace_BodyThatIsClosedWhileReadDidNotFail(t *testing.T) {
 	t.Parallel()
 	for _, said := range []error{io.ErrClosedPipe, io.EOF} {
 		synctest.Test(t, func(t *testing.T) {
-			r := get(t)
-			r.Method, r.Body, r.ContentLength = http.MethodPut, shutBody{newStalledBody(), said}, 10
+			r := newGet(t)
+			r.Method, r.Body, r.ContentLength = http.MethodPut, closedPipeBody{newStalledBody(), said}, 10
 			ctx, report := steadyhttp.WithReport(t.Context())
-			transport := newTransport(t, quiet{func(r *http.Request) (*http.Response, error) {
+			transport := newTransport(t, baseFunc{func(r *http.Request) (*http.Response, error) {
 				read := make(chan struct{})
 				go func() {
 					defer close(read)
@@ -51,7 +51,7 @@ func TestTrace_BodyThatIsClosedWhileReadDidNotFail(t *testing.T) {
 			_, err := transport.RoundTrip(r.WithContext(ctx))
 			require.ErrorIs(t, err, errReset)
 			assert.Equal(t, steadyhttp.Transient, report.Attempts[0].Class, said)
-			assert.Equal(t, uint32(1), breaker(t, transport).Failures)
+			assert.Equal(t, uint32(1), onlyBreaker(t, transport).Failures)
 		})
 	}
 }
@@ -71,11 +71,11 @@ func TestTrace_BodyOfAWrongLengthIsPermanent(t *testing.T) {
 	}
 	for name, spoil := range map[string]func(*http.Request){
 		"a length, but no body": func(r *http.Request) { r.ContentLength = 7 },
-		"a short stream":        bodied(func() io.ReadCloser { return text("short") }, 10),
-		"a long stream":         bodied(func() io.ReadCloser { return text("too long") }, 3),
+		"a short stream":        bodied(func() io.ReadCloser { return newTrackedBody("short") }, 10),
+		"a long stream":         bodied(func() io.ReadCloser { return newTrackedBody("too long") }, 3),
 		"short, in memory":      bodied(func() io.ReadCloser { return io.NopCloser(strings.NewReader("short")) }, 10),
 		"an invalid trailer": func(r *http.Request) {
-			bodied(func() io.ReadCloser { return text("payload") }, -1)(r)
+			bodied(func() io.ReadCloser { return newTrackedBody("payload") }, -1)(r)
 			r.Trailer = http.Header{"Content-Length": nil}
 		},
 	} {
@@ -98,24 +98,14 @@ func assertPermanent(t *testing.T, base http.RoundTripper, method, address strin
 	require.Error(t, err)
 	require.Len(t, report.Attempts, 1, err)
 	assert.Equal(t, steadyhttp.Permanent, report.Attempts[0].Class, err)
-	assert.Zero(t, breaker(t, transport).Failures)
-}
-
-// unconnected asks for a connection as http.Transport does, and gets none.
-func unconnected(then step) step {
-	return function(func(r *http.Request) (*http.Response, error) {
-		if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.GetConn != nil {
-			trace.GetConn(r.URL.Host)
-		}
-		return then.RoundTrip(r)
-	})
+	assert.Zero(t, onlyBreaker(t, transport).Failures)
 }
 
 func TestTrace_RetryIsTracedEvenOnAUsedOrigin(t *testing.T) {
 	t.Parallel()
-	runPlays(t, []play{{
-		name: "cut-off handshake after a 429", request: payload(http.MethodPost),
-		steps:    []step{status(429, "Retry-After", "0"), unconnected(fail(io.EOF)), status(200)},
+	runScriptCases(t, []scriptCase{{
+		name: "cut-off handshake after a 429", request: payloadRequest(http.MethodPost),
+		steps:    []step{status(429, "Retry-After", "0"), withoutConnection(fail(io.EOF)), status(200)},
 		attempts: 3, status: 200, stopped: steadyhttp.StopSuccess,
 	}})
 }
@@ -123,25 +113,25 @@ func TestTrace_RetryIsTracedEvenOnAUsedOrigin(t *testing.T) {
 func TestTrace_BodyThatFailsWithAnErrorOfOursIsTheCallers(t *testing.T) {
 	t.Parallel()
 	elsewhere := &steadyhttp.CircuitOpenError{Origin: "https://elsewhere.example.com:443"}
-	transport := newTransport(t, scripted(status(200)))
+	transport := newTransport(t, newScript(status(200)))
 	ctx, report := steadyhttp.WithReport(t.Context())
-	r := request(t, ctx, http.MethodPut, "")
-	r.Body, r.ContentLength = &body{Reader: failing{elsewhere}}, -1
-	r.GetBody = func() (io.ReadCloser, error) { return &body{Reader: failing{elsewhere}}, nil }
+	r := newRequest(t, ctx, http.MethodPut, "")
+	r.Body, r.ContentLength = &trackedBody{Reader: failingReader{elsewhere}}, -1
+	r.GetBody = func() (io.ReadCloser, error) { return &trackedBody{Reader: failingReader{elsewhere}}, nil }
 	_, err := transport.RoundTrip(r)
 	assert.Equal(t, elsewhere, err)
 	assert.Len(t, report.Attempts, 1)
 	assert.Equal(t, steadyhttp.Permanent, report.Attempts[0].Class)
-	assert.Zero(t, breaker(t, transport).Failures)
+	assert.Zero(t, onlyBreaker(t, transport).Failures)
 }
 
-// A shutBody says nothing until it is closed, and then this.
-type shutBody struct {
+// A closedPipeBody says nothing until it is closed, and then this.
+type closedPipeBody struct {
 	*stalledBody
 	said error
 }
 
-func (b shutBody) Read([]byte) (int, error) {
+func (b closedPipeBody) Read([]byte) (int, error) {
 	<-b.closed
 	return 0, b.said
 }

@@ -12,19 +12,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/steadyhttp/steadyhttp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
 )
 
 func TestValidate_ErrorsOfAConnectionAreNotTheRequests(t *testing.T) {
 	t.Parallel()
-	r := get(t)
+	r := newGet(t)
 	r.Header["X"] = []string{"a\nb"}
 	for _, err := range []error{io.EOF, io.ErrUnexpectedEOF, &net.OpError{Op: "read", Err: syscall.ECONNRESET}} {
 		assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(r, nil, err), err)
 	}
-	r = get(t)
+	r = newGet(t)
 	r.Method = ""
 	assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(r, nil, errors.New("?")))
 	assert.Equal(t, steadyhttp.Unprocessed, steadyhttp.Classify(nil, nil, &net.DNSError{IsTemporary: true}))
@@ -76,7 +77,7 @@ func TestValidate_TabInTheURLIsPermanent(t *testing.T) {
 	r.URL.RawQuery = "q=a\tb"
 	base := &http.Transport{}
 	t.Cleanup(base.CloseIdleConnections)
-	transport := newTransport(t, base, single()...)
+	transport := newTransport(t, base, singleAttemptOptions()...)
 	_, err = transport.RoundTrip(r)
 	require.Error(t, err)
 	for _, b := range transport.Breakers() {
