@@ -143,7 +143,7 @@ func TestEvent_KindsHaveNames(t *testing.T) {
 	assert.Equal(t, []string{"none", "attempt", "retry", "end", "breaker", "5"}, names)
 }
 
-func TestEvent_GiveUpAfterAWaitHasTheLastStatus(t *testing.T) {
+func TestEvent_EndAfterAWaitHasTheLastStatus(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -157,7 +157,7 @@ func TestEvent_GiveUpAfterAWaitHasTheLastStatus(t *testing.T) {
 	})
 }
 
-func TestEvent_GiveUpAfterARejectedRetryIsOfTheLastAttempt(t *testing.T) {
+func TestEvent_EndAfterARejectedRetryIsOfTheLastAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

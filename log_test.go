@@ -96,7 +96,7 @@ func TestLog_HealthyServiceLogsNothingAboveDebug(t *testing.T) {
 	})
 }
 
-func TestLog_GiveUpIsAWarningUnlessTheServerIsHealthy(t *testing.T) {
+func TestLog_EndIsAWarningUnlessTheServerIsHealthy(t *testing.T) {
 	t.Parallel()
 	for class := steadyhttp.Unclassified; class <= steadyhttp.Canceled; class++ {
 		for reason := steadyhttp.StopNotRetryable; reason <= steadyhttp.StopNoRetry; reason++ {

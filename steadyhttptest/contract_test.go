@@ -32,7 +32,7 @@ func TestSteadyhttpKeepsTheContract(t *testing.T) {
 		"with a replay buffer that is too small": {steadyhttp.WithReplayBuffer(4)},
 		"without breaker and budget":             {steadyhttp.WithoutBreaker(), steadyhttp.WithoutRetryBudget(), steadyhttp.WithRetryNonIdempotent()},
 		"with a breaker that opens at once":      {steadyhttp.WithBreakerConsecutiveFailures(1, 0)},
-		"with a policy of its own":               {steadyhttp.WithBackoffPolicy(func() backoff.BackOff { return backoff.NewConstantBackOff(time.Millisecond) })},
+		"with a policy of its own":               {steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff { return backoff.NewConstantBackOff(time.Millisecond) })},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
