@@ -21,6 +21,7 @@ type attempt struct {
 	traced   traceFlags
 	status   int           // of the response, also once that is gone; 0 for an error
 	rejected bool          // by an open breaker: nothing was sent
+	sends    int           // how often the base sent the request; 0: it got no connection
 	start    time.Duration // since the transport's epoch
 	end      time.Duration // equal to start where nobody needs to know; see sending
 	started  time.Time     // the start by the wall clock; only if the call is timed
@@ -54,12 +55,13 @@ func sending(base http.RoundTripper, epoch time.Time) sender {
 			a.response, a.traced, a.err = sendTraced(base, c)
 		} else {
 			a.response, a.err = roundTrip(base, a.request)
+			a.sends = 1
 		}
 		if a.response != nil {
 			a.response.Request = a.request
 			a.status = a.response.StatusCode
 		}
-		c.origin.setAnswered(a.err == nil)
+		c.origin.setAnswered(a.response)
 		a.end = a.start
 		if c.timed || a.status < http.StatusContinue || a.status >= http.StatusBadRequest {
 			a.end = time.Since(epoch)
@@ -93,6 +95,9 @@ func roundTrip(base http.RoundTripper, request *http.Request) (*http.Response, e
 	}
 	return response, nil
 }
+
+// resends is how often the base sent the request after the first time.
+func (a *attempt) resends() int { return max(0, a.sends-1) }
 
 // took is how long it was until the response's header or the error; see sending for when it is known.
 func (a *attempt) took() time.Duration { return a.end - a.start }

@@ -73,6 +73,9 @@ func classifyError(request *http.Request, err error, traced traceFlags) Class {
 	if traced&bodyFailed != 0 {
 		return Permanent
 	}
+	if traced&unsent != 0 { // whatever ended the attempt while it waited
+		return Unprocessed
+	}
 	switch class := classifyOurs(err); {
 	case class == Canceled && request != nil: // another call's caller gave up, on a token for both, say
 		return Transient
@@ -80,7 +83,7 @@ func classifyError(request *http.Request, err error, traced traceFlags) Class {
 		return class
 	case isPermanent(err):
 		return Permanent
-	case traced&neverConnected != 0, isUnprocessed(err):
+	case traced&neverConnected != 0, isUnsentOverHTTP2(err), isUnprocessed(err):
 		return Unprocessed
 	case !isWireError(err) && unsendable(request):
 		return Permanent
@@ -108,8 +111,11 @@ func classifyOurs(err error) Class {
 	var (
 		failed   *Error
 		answered *ResponseError
+		resent   *resendError
 	)
 	switch {
+	case errors.As(err, &resent):
+		return resent.class()
 	case errors.As(err, &failed):
 		return failed.Class
 	case errors.As(err, &answered):

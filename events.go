@@ -25,6 +25,9 @@ type Event struct {
 	Err        error
 	// Duration is the attempt's, until the response's header or the error; for EventAttempt.
 	Duration time.Duration
+	// Resends is how often the base transport sent the request again by itself, as in [Attempt]; for
+	// EventAttempt.
+	Resends int
 	// Wait is the time before the next attempt; for EventRetry.
 	Wait time.Duration
 	// Stopped is why no further attempt was made; for EventEnd.

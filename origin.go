@@ -20,20 +20,43 @@ type origin struct {
 	breaker   *breaker // nil: none
 	budget    *budget  // nil: unlimited
 
-	calls    atomic.Int64 // under way; far below zero once the origin is forgotten
-	used     atomic.Bool  // since the registry last looked for one to forget
-	answered atomic.Bool  // whether the last attempt brought a response
+	calls atomic.Int64  // under way; far below zero once the origin is forgotten
+	flags atomic.Uint32 // what it is like; written only when that is news
+}
+
+// The flags of an origin.
+const (
+	used        uint32 = 1 << iota // since the registry last looked for one to forget
+	crowded                        // there were once as many calls at the same time as an attempt may send requests
+	answered                       // the last attempt brought a response
+	http2Spoken                    // the last response came over HTTP/2,
+	tlsSpoken                      // or TLS
+)
+
+func (o *origin) has(flag uint32) bool { return o.flags.Load()&flag != 0 }
+
+// set writes only what is news, so that calls in parallel do not fight for the cache line.
+func (o *origin) set(flag uint32, value bool) {
+	switch {
+	case o.has(flag) == value:
+	case value:
+		o.flags.Or(flag)
+	default:
+		o.flags.And(^flag)
+	}
 }
 
 // acquire counts a call in, unless the origin is forgotten.
 func (o *origin) acquire() bool {
-	if o.calls.Add(1) <= 0 {
+	calls := o.calls.Add(1)
+	if calls <= 0 {
 		o.calls.Add(-1)
 		return false
 	}
-	if !o.used.Load() {
-		o.used.Store(true)
+	if calls >= maxSends {
+		o.set(crowded, true)
 	}
+	o.set(used, true)
 	return true
 }
 
@@ -54,13 +77,18 @@ func (o *origin) forget(now time.Duration) bool {
 	return false
 }
 
-// setAnswered keeps whether an attempt brought a response. It writes only what is news, so that calls in
-// parallel do not fight for the cache line.
-func (o *origin) setAnswered(answered bool) {
-	if o.answered.Load() != answered {
-		o.answered.Store(answered)
+// setAnswered keeps whether an attempt brought a response, and over what.
+func (o *origin) setAnswered(response *http.Response) {
+	o.set(answered, response != nil)
+	if response != nil {
+		o.set(http2Spoken, response.ProtoMajor == 2)
+		o.set(tlsSpoken, response.TLS != nil)
 	}
 }
+
+// mayResend reports whether net/http may resend more often than an attempt allows: over HTTP/2, which TLS can
+// change to with any connection, or over as many idle connections of HTTP/1 as there were calls at the same time.
+func (o *origin) mayResend() bool { return o.has(http2Spoken | tlsSpoken | crowded) }
 
 // An originKey is comparable and made without allocating.
 type originKey struct{ scheme, host string }
@@ -211,7 +239,8 @@ func (r *registry) sweep() int {
 		slot := r.hand
 		r.hand = (r.hand + 1) % len(r.ring)
 		o := r.ring[slot]
-		if o.used.Swap(false) {
+		if o.has(used) {
+			o.set(used, false)
 			continue
 		}
 		if o.forget(now) {

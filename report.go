@@ -51,6 +51,10 @@ type Attempt struct {
 	StatusCode int
 	Err        error
 	Class      Class
+	// Resends is how often the base transport sent the request again by itself within this attempt, because a
+	// connection failed: 0 usually, and at most 7. It is known of net/http's transport, and of each base that
+	// calls the hooks of net/http/httptrace.
+	Resends int
 	// Wait is how long was waited after this attempt, before the next; 0 for the last.
 	Wait time.Duration
 }

@@ -156,10 +156,10 @@ func (c *call) reportAttempt() {
 	c.reported = c.reported[:0]
 	for _, r := range c.options.reporters {
 		c.reported = append(c.reported, r.add(Attempt{
-			Start: a.started, Duration: a.took(), StatusCode: a.status, Err: a.err, Class: a.class,
+			Start: a.started, Duration: a.took(), StatusCode: a.status, Err: a.err, Class: a.class, Resends: a.resends(),
 		}))
 	}
-	c.observe(Event{Kind: EventAttempt, Duration: a.took()})
+	c.observe(Event{Kind: EventAttempt, Duration: a.took(), Resends: a.resends()})
 }
 
 // observe fills in what all events of a call have.

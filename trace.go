@@ -16,53 +16,103 @@ type traceFlags uint8
 const (
 	bodyFailed     traceFlags = 1 << iota // reading the request's body failed
 	neverConnected                        // a connection was asked for, and none was ever got
+	unsent                                // the server refused every stream on which the request was sent
 )
 
-// needsTrace reports whether the attempt must be traced to be judged rightly. A body that can fail always
-// must. The connection is traced only where trouble is likely, in a retry and after an error, so that a healthy
-// origin costs nothing: there a TLS handshake that is cut off counts as [Transient], which is the safe side,
-// the first time.
+// needsTrace reports whether the attempt must be traced to be judged rightly, or to be kept from being sent
+// without end. A body that can fail always must.
 func needsTrace(c *call) bool {
 	return tracesConnection(c) || !isReliable(c.attempt.request)
 }
 
+// tracesConnection leaves out the first attempt to an origin that is healthy, over HTTP/1 without TLS, so that
+// it costs nothing. There a connection that is cut off counts as [Transient], which is the safe side, and
+// net/http resends over idle connections only, of which there are few.
 func tracesConnection(c *call) bool {
-	return c.attempt.number > 1 || !c.origin.answered.Load()
+	return c.attempt.number > 1 || !c.origin.has(answered) || c.origin.mayResend()
 }
 
+// sendTraced sends again what the server surely has not acted on, where net/http was kept from doing so.
 func sendTraced(base http.RoundTripper, c *call) (*http.Response, traceFlags, error) {
-	t := &tracer{}
-	request := t.traced(c)
-	response, err := roundTrip(base, request)
+	for {
+		response, flags, err := sendTracedOnce(base, c)
+		wait, ok := resendAfter(err, c.attempt.sends)
+		if !ok || !replayable(c.attempt.request) {
+			return response, flags, err
+		}
+		sleep(c.attempt.request, wait)
+		if callerErr(c.attempt.request) != nil { // that of the attempt's context
+			return response, flags | unsent, err
+		}
+		again, cannot := cloneForRetry(c.attempt.request.Context(), c.attempt.request)
+		if cannot != nil {
+			return response, flags, err
+		}
+		c.attempt.request = again
+	}
+}
+
+func sendTracedOnce(base http.RoundTripper, c *call) (*http.Response, traceFlags, error) {
+	t := newTracer(c)
+	held := false // by a response, whose body is still to be read
+	defer func() {
+		if !held {
+			t.ctx.release(nil)
+		}
+	}()
+	response, err := t.guard.settle(roundTrip(base, t.request))
+	c.attempt.sends += t.sends()
+	held = response != nil
+	if needsContext(response) && t.ctx.isKnown() {
+		holdContext(response, t.ctx.release)
+	}
 	return response, t.flags(), err
 }
 
 // A tracer notes what no error type tells. Its hooks may run after RoundTrip has returned.
 type tracer struct {
-	asked atomic.Bool // for a connection,
-	got   atomic.Bool // and got one
-	body  tracedBody
+	request *http.Request // to send in the attempt's place
+	ctx     *lazyContext
+	guard   resendGuard
+	asked   atomic.Bool // for a connection,
+	got     atomic.Bool // and got one
+	body    tracedBody
 }
 
-// traced returns the request to send in the attempt's place.
-func (t *tracer) traced(c *call) *http.Request {
-	ctx := c.attempt.request.Context()
-	if tracesConnection(c) {
-		ctx = httptrace.WithClientTrace(ctx, t.hooks())
+func newTracer(c *call) *tracer {
+	t := &tracer{ctx: &lazyContext{Context: c.attempt.request.Context()}}
+	t.guard = resendGuard{ctx: t.ctx, http2: c.origin.has(http2Spoken), repeatable: true}
+	request := c.attempt.request
+	if !c.idempotent() && c.origin.mayResend() {
+		request, t.guard.repeatable = withoutGetBody(request), hasBody(request)
 	}
-	request := c.attempt.request.WithContext(ctx)
+	t.request = request.WithContext(httptrace.WithClientTrace(t.ctx, t.hooks()))
 	if !isReliable(request) {
 		t.body = tracedBody{onceBody: onceBody{ReadCloser: request.Body}, length: request.ContentLength}
-		request.Body = &t.body
+		t.request.Body = &t.body
 	}
-	return request
+	return t
 }
 
 func (t *tracer) hooks() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
-		GetConn: func(string) { t.asked.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { t.got.Store(true) },
+		GetConn: func(address string) {
+			t.asked.Store(true)
+			t.guard.getConn(address)
+		},
+		GotConn: func(got httptrace.GotConnInfo) {
+			t.got.Store(true)
+			t.guard.gotConn(got)
+		},
 	}
+}
+
+// sends is how often the request was sent. A base that calls no hooks sends it once.
+func (t *tracer) sends() int {
+	if !t.asked.Load() {
+		return 1
+	}
+	return t.guard.sent()
 }
 
 func (t *tracer) flags() traceFlags {

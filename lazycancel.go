@@ -1,0 +1,103 @@
+package steadyhttp
+
+import (
+	"context"
+	"sync"
+)
+
+// A lazyContext is a context that can be cancelled. Other than one of context.WithCancel it is not known to its
+// parent until somebody waits for it. So nothing is left of it where a base transport never does, and nothing has
+// to be released when the response is returned.
+type lazyContext struct {
+	context.Context // the parent
+
+	mu       sync.Mutex
+	done     chan struct{} // nil until somebody waits
+	err      error         // nil until it ends
+	children map[*func()]struct{}
+	forget   func() bool // of the parent; nil where it need not
+}
+
+// Done registers with the parent, which takes an allocation or two.
+func (c *lazyContext) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+		switch {
+		case c.err != nil:
+			close(c.done)
+		case c.Context.Done() != nil:
+			c.forget = context.AfterFunc(c.Context, func() { c.cancel(c.Context.Err()) })
+		}
+	}
+	return c.done
+}
+
+// Err is the parent's, unless this context ended first.
+func (c *lazyContext) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return c.err
+	}
+	return c.Context.Err()
+}
+
+// AfterFunc is what context.WithCancel asks for in a parent, so that it starts no goroutine.
+func (c *lazyContext) AfterFunc(f func()) (stop func() bool) {
+	c.Done()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		go f()
+		return func() bool { return false }
+	}
+	if c.children == nil {
+		c.children = make(map[*func()]struct{}, 1)
+	}
+	c.children[&f] = struct{}{}
+	return func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_, waits := c.children[&f]
+		delete(c.children, &f)
+		return waits
+	}
+}
+
+// cancel ends the context and, before it returns, those that were made of it.
+func (c *lazyContext) cancel(err error) {
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.err = err
+	if c.done != nil {
+		close(c.done)
+	}
+	children := c.children
+	c.children = nil
+	c.mu.Unlock()
+	for f := range children {
+		(*f)()
+	}
+}
+
+// isKnown reports whether the parent holds on to the context.
+func (c *lazyContext) isKnown() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.forget != nil
+}
+
+// release lets the parent forget it. It ends the context, as the functions of package context do.
+func (c *lazyContext) release(error) {
+	c.cancel(context.Canceled)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.forget != nil {
+		c.forget()
+	}
+}

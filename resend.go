@@ -1,0 +1,176 @@
+package steadyhttp
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync"
+	"time"
+)
+
+// net/http sends a request again by itself, below an attempt, when a connection fails it. Over HTTP/2 it does
+// so without end: RoundTripOpt counts to seven, but http.Transport.roundTrip begins that count anew for each
+// connection that it dials. It even does so for a POST after a RST_STREAM with PROTOCOL_ERROR
+// (http2canRetryError), which is no promise that the server has not acted (RFC 9113 §8.7). A resendGuard ends
+// that.
+//
+// Two things are left to net/http, since they are safe and quick: it may walk over connections of the pool
+// that have died, and dial one new connection.
+type resendGuard struct {
+	ctx        *lazyContext // of the attempt
+	http2      bool         // whether the origin spoke HTTP/2 last; TLS connections tell it themselves
+	repeatable bool         // whether the request may reach the server twice
+
+	mu      sync.Mutex
+	asked   int      // how often a connection was asked for
+	sends   int      // how often one was got to send the request
+	conn    net.Conn // the last one
+	fresh   bool     // whether that one was dialed for this attempt
+	stopped *resendError
+}
+
+const (
+	maxSends = 8            // of one attempt
+	maxAsks  = 2 * maxSends // http.Transport and its HTTP/2 pool each ask once for a connection
+)
+
+// A resendError ends an attempt that net/http would send once more.
+type resendError struct {
+	sends   int
+	refused bool // whether the server refused the stream: then it has not acted (RFC 9113 §8.7)
+}
+
+func (e *resendError) Error() string {
+	times := "once"
+	if e.sends != 1 {
+		times = fmt.Sprintf("%d times", e.sends)
+	}
+	if e.refused {
+		return fmt.Sprintf("the server refused the HTTP/2 stream (REFUSED_STREAM); the request was sent %s", times)
+	}
+	return fmt.Sprintf("the server dropped or reset every connection without a response; the request was sent %s", times)
+}
+
+func (e *resendError) class() Class {
+	if e.refused || e.sends == 0 {
+		return Unprocessed
+	}
+	return Transient
+}
+
+// getConn also finds the loop in which each connection fails before the request is sent on it.
+func (g *resendGuard) getConn(string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.asked++; g.asked > maxAsks {
+		g.stop(false)
+	}
+}
+
+// gotConn is called before the request is sent on a connection. What it cancels is not sent any more: HTTP/2
+// looks before it writes (clientStream.encodeAndWriteHeaders); HTTP/1 does not, so there the connection, which
+// no other request uses, is closed.
+func (g *resendGuard) gotConn(got httptrace.GotConnInfo) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	multiplexed := g.isHTTP2(got.Conn)
+	if g.conn != nil {
+		refused := multiplexed && got.Conn == g.conn // only REFUSED_STREAM leaves a connection usable
+		unsafe := multiplexed && !g.repeatable
+		if refused || unsafe || g.fresh || g.sends >= maxSends {
+			g.stop(refused)
+		}
+	}
+	if g.stopped == nil {
+		g.sends++
+		g.conn, g.fresh = got.Conn, !got.Reused
+		return
+	}
+	if !multiplexed && got.Conn != nil {
+		_ = got.Conn.Close()
+	}
+}
+
+func (g *resendGuard) isHTTP2(conn net.Conn) bool {
+	if secure, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
+		return secure.ConnectionState().NegotiatedProtocol == "h2"
+	}
+	return g.http2
+}
+
+// stop ends the attempt. g.mu is held.
+func (g *resendGuard) stop(refused bool) {
+	if g.stopped == nil {
+		g.stopped = &resendError{sends: g.sends, refused: refused}
+		g.ctx.cancel(context.Canceled)
+	}
+}
+
+// settle replaces the error of an attempt that the guard has ended: over HTTP/2 it is a mere cancel.
+func (g *resendGuard) settle(response *http.Response, err error) (*http.Response, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.stopped == nil {
+		return response, err
+	}
+	closeBody(response)
+	return nil, g.stopped
+}
+
+func (g *resendGuard) sent() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.sends
+}
+
+// withoutGetBody keeps net/http's HTTP/2 from sending a body twice. It then says why it would have: see
+// isUnsentOverHTTP2. Over HTTP/1 net/http resends a request that is not idempotent only if nothing was written,
+// and needs GetBody for that.
+func withoutGetBody(request *http.Request) *http.Request {
+	if !hasBody(request) || request.GetBody == nil {
+		return request
+	}
+	stripped := request.WithContext(request.Context())
+	stripped.GetBody = nil
+	return stripped
+}
+
+// resendAfter says after which wait a request is sent again within its attempt, and whether it is at all: at once
+// after a GOAWAY that did not count it in, and as net/http does it after a refused stream (RoundTripOpt).
+func resendAfter(err error, sends int) (wait time.Duration, ok bool) {
+	var ended *resendError
+	refused := errors.As(err, &ended) && ended.refused
+	switch {
+	case !refused && !isUnsentOverHTTP2(err):
+		return 0, false
+	case sends == 1:
+		return 0, true
+	default:
+		return time.Second << (sends - 2), sends < maxSends && (refused || !isGoAway(err))
+	}
+}
+
+// isUnsentOverHTTP2 reports whether net/http did not resend for want of GetBody what the server surely has not
+// acted on: it refused the stream, or went away before it (GOAWAY with a smaller stream ID, RFC 9113 §6.8). The
+// error has no type (http2shouldRetryRequest).
+func isUnsentOverHTTP2(err error) bool {
+	reason := resendReason(err)
+	return strings.Contains(reason, "; REFUSED_STREAM") || isGoAway(err)
+}
+
+func isGoAway(err error) bool { return strings.Contains(resendReason(err), "graceful shutdown GOAWAY") }
+
+// resendReason is why net/http would have sent the request again, or empty.
+func resendReason(err error) string {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if reason, found := strings.CutPrefix(err.Error(), "http2: Transport: cannot retry err ["); found {
+			return reason
+		}
+	}
+	return ""
+}

@@ -1,0 +1,261 @@
+package steadyhttp_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+// HTTP/2 frame types and error codes (RFC 9113 §6, §7).
+const (
+	frameHeaders, frameReset, frameSettings, frameGoAway = 1, 3, 4, 7
+
+	codeNo, codeProtocol, codeRefused = 0, 1, 7
+)
+
+// An http2Server counts requests, and does with each what react writes.
+type http2Server struct {
+	url      string
+	trust    *tls.Config
+	requests atomic.Int64
+	dials    atomic.Int64
+}
+
+// newHTTP2Server speaks just enough HTTP/2 over TLS to misbehave. react is called with each request's number,
+// from 1, and its stream; it returns false to hang up.
+func newHTTP2Server(t *testing.T, react func(w io.Writer, request int64, stream uint32) bool) *http2Server {
+	t.Helper()
+	template := httptest.NewUnstartedServer(nil)
+	template.EnableHTTP2 = true
+	template.StartTLS()
+	certificates := template.TLS.Certificates
+	trust := template.Client().Transport.(*http.Transport).TLSClientConfig
+	template.Close()
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: certificates, NextProtos: []string{"h2"}})
+	require.NoError(t, err)
+	s := &http2Server{url: "https://" + listener.Addr().String(), trust: trust}
+	var serving sync.WaitGroup
+	t.Cleanup(func() {
+		_ = listener.Close()
+		serving.Wait()
+	})
+	ctx := t.Context()
+	serving.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			s.dials.Add(1)
+			serving.Go(func() { s.serve(ctx, conn, react) })
+		}
+	})
+	return s
+}
+
+func (s *http2Server) serve(ctx context.Context, conn net.Conn, react func(io.Writer, int64, uint32) bool) {
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	defer conn.Close()
+	reader := bufio.NewReader(conn)
+	if _, err := io.CopyN(io.Discard, reader, int64(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))); err != nil {
+		return
+	}
+	_, _ = conn.Write(frame(frameSettings, 0, 0))
+	for {
+		var header [9]byte
+		if _, err := io.ReadFull(reader, header[:]); err != nil {
+			return
+		}
+		length := int64(header[0])<<16 | int64(header[1])<<8 | int64(header[2])
+		if _, err := io.CopyN(io.Discard, reader, length); err != nil {
+			return
+		}
+		if header[3] == frameHeaders && !react(conn, s.requests.Add(1), binary.BigEndian.Uint32(header[5:])) {
+			return
+		}
+	}
+}
+
+func frame(kind, flags byte, stream uint32, payload ...byte) []byte {
+	f := []byte{0, 0, byte(len(payload)), kind, flags, 0, 0, 0, 0}
+	binary.BigEndian.PutUint32(f[5:], stream)
+	return append(f, payload...)
+}
+
+func resetFrame(stream uint32, code byte) []byte { return frame(frameReset, 0, stream, 0, 0, 0, code) }
+
+func goAwayFrame(last uint32, code byte) []byte {
+	payload := binary.BigEndian.AppendUint32(nil, last)
+	return frame(frameGoAway, 0, 0, append(payload, 0, 0, 0, code)...)
+}
+
+// okFrame is a response of ":status: 200" (RFC 7541 §6.1, static table index 8), without a body.
+func okFrame(stream uint32) []byte { return frame(frameHeaders, 0x5, stream, 0x88) }
+
+// misbehaviors are ways of HTTP/2 servers to go away that make net/http resend without end.
+var misbehaviors = map[string]func(w io.Writer, stream uint32) bool{
+	"RST_STREAM with PROTOCOL_ERROR": func(w io.Writer, stream uint32) bool {
+		_, _ = w.Write(resetFrame(stream, codeProtocol))
+		return true
+	},
+	"GOAWAY that counts nothing in": func(w io.Writer, _ uint32) bool {
+		_, _ = w.Write(goAwayFrame(0, codeNo))
+		return true
+	},
+	"GOAWAY and the end": func(w io.Writer, _ uint32) bool {
+		_, _ = w.Write(goAwayFrame(0, codeNo))
+		return false
+	},
+	"nginx's 444": func(w io.Writer, stream uint32) bool {
+		_, _ = w.Write(append(resetFrame(stream, codeProtocol), goAwayFrame(stream, codeNo)...))
+		return false
+	},
+}
+
+func (s *http2Server) newBase() *http.Transport {
+	return &http.Transport{TLSClientConfig: s.trust.Clone(), ForceAttemptHTTP2: true}
+}
+
+func TestResend_OneAttemptReachesTheServerAtMostEightTimes(t *testing.T) {
+	t.Parallel()
+	for name, misbehave := range misbehaviors {
+		for _, c := range []struct {
+			method, content string
+			most            int64
+		}{{http.MethodGet, "", 8}, {http.MethodPut, "payload", 8}, {http.MethodPost, "", 1}, {http.MethodPost, "payload", 2}} {
+			for _, warm := range []int64{0, 1} {
+				t.Run(strings.Join([]string{name, c.method, c.content}, " "), func(t *testing.T) {
+					t.Parallel()
+					server := newHTTP2Server(t, func(w io.Writer, request int64, stream uint32) bool {
+						if request <= warm {
+							_, _ = w.Write(okFrame(stream))
+							return true
+						}
+						return misbehave(w, stream)
+					})
+					transport := newWireTransport(t, server.newBase(), steadyhttp.WithMaxAttempts(1))
+					for range warm {
+						sendWire(t, transport, newWireRequest(t, http.MethodGet, server.url, "")).assertResponse(t, 200, "")
+					}
+					call := sendWire(t, transport, newWireRequest(t, c.method, server.url, c.content))
+					require.Error(t, call.err)
+					sent := server.requests.Load() - warm
+					assert.LessOrEqual(t, sent, c.most)
+					if strings.Contains(name, "RST") || strings.Contains(name, "444") {
+						if c.method == http.MethodPost {
+							assert.EqualValues(t, 1, sent, "the server may have acted on it")
+						}
+					}
+					require.Len(t, call.Attempts, 1)
+					assert.EqualValues(t, sent-1, call.Attempts[0].Resends)
+					assert.LessOrEqual(t, server.dials.Load(), int64(9))
+				})
+			}
+		}
+	}
+}
+
+func TestResend_PostIsSentAgainAfterOneGoAwayThatDidNotCountItIn(t *testing.T) {
+	t.Parallel()
+	server := newHTTP2Server(t, func(w io.Writer, request int64, stream uint32) bool {
+		if request == 2 {
+			_, _ = w.Write(goAwayFrame(1, codeNo))
+			return true
+		}
+		_, _ = w.Write(okFrame(stream))
+		return true
+	})
+	transport := newWireTransport(t, server.newBase())
+	sendWire(t, transport, newWireRequest(t, http.MethodGet, server.url, "")).assertResponse(t, 200, "")
+	call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.url, "payload"))
+	call.assertResponse(t, 200, "")
+	call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Success)
+	assert.Equal(t, 1, call.Attempts[0].Resends)
+}
+
+func TestResend_AttemptTimeoutAmongRefusedStreamsIsUnprocessed(t *testing.T) {
+	t.Parallel()
+	for _, content := range []string{"", "payload"} {
+		server := newHTTP2Server(t, func(w io.Writer, request int64, stream uint32) bool {
+			answer := resetFrame(stream, codeRefused)
+			if request > 2 {
+				answer = okFrame(stream)
+			}
+			_, _ = w.Write(answer)
+			return true
+		})
+		transport := newWireTransport(t, server.newBase(), steadyhttp.WithAttemptTimeout(300*time.Millisecond), steadyhttp.WithBackoff(1, 1))
+		call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.url, content))
+		call.assertResponse(t, 200, "")
+		call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Success)
+	}
+}
+
+// Over HTTP/1 there are as many resends as idle connections.
+func TestResend_IdleConnectionsThatAreDroppedOneAfterTheOtherAreBounded(t *testing.T) {
+	t.Parallel()
+	const idle = 20
+	var dropping atomic.Bool
+	var dropped atomic.Int64
+	arrived := make(chan struct{}, idle)
+	release := make(chan struct{})
+	server := newWireServer(t, (*httptest.Server).Start, func(w http.ResponseWriter, r *http.Request) {
+		if dropping.Load() {
+			dropped.Add(1)
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				_ = conn.Close()
+			}
+			return
+		}
+		arrived <- struct{}{}
+		<-release
+	})
+	transport := newWireTransport(t, &http.Transport{MaxIdleConnsPerHost: idle}, steadyhttp.WithMaxAttempts(1))
+	var calls sync.WaitGroup
+	for range idle {
+		calls.Go(func() {
+			sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, "")).assertResponse(t, 200, "")
+		})
+	}
+	for range idle {
+		<-arrived
+	}
+	close(release)
+	calls.Wait()
+	dropping.Store(true)
+	call := sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, ""))
+	require.Error(t, call.err)
+	assert.LessOrEqual(t, dropped.Load(), int64(8))
+	assert.Equal(t, []steadyhttp.Class{steadyhttp.Transient}, []steadyhttp.Class{call.Attempts[0].Class})
+}
+
+func TestResend_CallersCancelEndsATracedAttempt(t *testing.T) {
+	t.Parallel()
+	http1 := newWireServer(t, (*httptest.Server).Start, silentHandler)
+	http2 := newHTTP2Server(t, func(io.Writer, int64, uint32) bool { return true })
+	for url, base := range map[string]*http.Transport{http1.URL: {}, http2.url: http2.newBase()} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		transport := newWireTransport(t, base)
+		mine := errors.New("mine")
+		time.AfterFunc(20*time.Millisecond, func() { cancel(mine) })
+		_, err := transport.RoundTrip(newWireRequest(t, http.MethodGet, url, "").WithContext(ctx))
+		assert.True(t, errors.Is(err, mine) || errors.Is(err, context.Canceled), "%v", err) // HTTP/2 may drop the cause
+	}
+}
