@@ -27,7 +27,7 @@ type Fault = fault.Fault
 // A Func is a [Step] of your own: a function that gets the request and returns what the client gets. See [fault.Func].
 type Func = fault.Func
 
-// The faults, in the order in which they stop a request.
+// The faults of networks and servers.
 const (
 	Refused        = fault.Refused        // the connection is refused: nobody listens
 	NoSuchHost     = fault.NoSuchHost     // DNS does not know the host
@@ -38,7 +38,7 @@ const (
 	EOF            = fault.EOF            // the connection is closed without a response
 	HalfHeader     = fault.HalfHeader     // half a response header, then the connection is closed
 	HeaderTimeout  = fault.HeaderTimeout  // http.Transport.ResponseHeaderTimeout ends; fails immediately
-	Hang           = fault.Hang           // nothing comes until the caller gives up
+	Hang           = fault.Hang           // no response until the caller gives up; needs a deadline
 	GoAway         = fault.GoAway         // HTTP/2's GOAWAY, then the end of the connection
 	RefusedStream  = fault.RefusedStream  // HTTP/2's REFUSED_STREAM: the request was not processed
 )

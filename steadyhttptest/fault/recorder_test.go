@@ -58,7 +58,7 @@ var handlers = map[string]http.HandlerFunc{
 	"status type":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); _, _ = io.WriteString(w, "<html>") },
 	"no content":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204); _, _ = io.WriteString(w, "text") },
 	"not modified":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(304); _, _ = w.Write([]byte("text")) },
-	"http.Error":    func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "sorry", 503) },
+	"http.Error":    func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "sorry", http.StatusServiceUnavailable) },
 	"http.Redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
 	"flush": func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Via", "a")
