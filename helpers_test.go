@@ -44,7 +44,7 @@ var (
 )
 
 // status answers with a code, and headers given as name, value, name, value.
-func status(code int, header ...string) steadyhttptest.Answer {
+func status(code int, header ...string) steadyhttptest.Response {
 	answer := steadyhttptest.Status(code)
 	for i := 0; i+1 < len(header); i += 2 {
 		answer = answer.Header(header[i], header[i+1])

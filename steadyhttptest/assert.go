@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// AssertAttempts fails the test unless so many attempts have arrived.
+// AssertAttempts fails the test unless this many attempts have arrived.
 func (s *script) AssertAttempts(t testing.TB, want int) {
 	t.Helper()
 	attempts := s.Attempts()
@@ -16,7 +16,7 @@ func (s *script) AssertAttempts(t testing.TB, want int) {
 	}
 }
 
-// AssertBody fails the test unless there were attempts, and each brought this body as a whole.
+// AssertBody fails the test unless there was an attempt and every attempt had exactly this body.
 func (s *script) AssertBody(t testing.TB, want string) {
 	t.Helper()
 	attempts := s.Attempts()
@@ -25,13 +25,13 @@ func (s *script) AssertBody(t testing.TB, want string) {
 	}
 	for i, a := range attempts {
 		if a.BodySize != int64(len(want)) || string(a.Body) != want[:min(len(want), bodyLimit)] {
-			t.Errorf("steadyhttptest: attempt %d brought body %.100q, want %.100q%s", i+1, a.Body, want, list(attempts))
+			t.Errorf("steadyhttptest: attempt %d had body %.100q, want %.100q%s", i+1, a.Body, want, list(attempts))
 		}
 	}
 }
 
-// AssertWait fails the test unless the time between an attempt and the next one is from least to most.
-// Attempt 1 is the first.
+// AssertWait fails the test unless the wait after an attempt was between least and most. The wait is the time between the
+// arrivals of this attempt and the next. The first attempt is 1.
 func (s *script) AssertWait(t testing.TB, attempt int, least, most time.Duration) {
 	t.Helper()
 	attempts, waits := s.Attempts(), s.Waits()
@@ -44,49 +44,50 @@ func (s *script) AssertWait(t testing.TB, attempt int, least, most time.Duration
 	}
 }
 
-// AssertClosed fails the test unless the body of every response has been closed: one that is not costs
-// its connection. Call it when the code under test is done with all of them.
+// AssertClosed fails the test unless the body of every response was closed. An open body keeps its connection from being
+// reused. Call AssertClosed when the code under test is done with all responses.
 func (t *Transport) AssertClosed(tb testing.TB) {
 	tb.Helper()
 	attempts := t.Attempts()
-	for i, left := range t.leftOpen() {
-		if left {
+	for i, open := range t.unclosed() {
+		if open {
 			tb.Errorf("steadyhttptest: the body of the response to attempt %d was not closed%s", i+1, list(attempts))
 		}
 	}
 }
 
-// leftOpen tells of each attempt whether its response's body is still to be closed.
-func (s *script) leftOpen() []bool {
+// unclosed returns, for each attempt, whether its response has a body that was not closed.
+func (s *script) unclosed() []bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	open := make([]bool, len(s.records))
 	for i, r := range s.records {
-		open[i] = r.open && r.Closed == 0
+		open[i] = r.hasBody && r.Closed == 0
 	}
 	return open
 }
 
-const listed = 20
+// listLimit bounds how many attempts a failure shows.
+const listLimit = 20
 
-// list shows the attempts, a line for each.
+// list describes the attempts, one a line.
 func list(attempts []Attempt) string {
 	var text strings.Builder
-	for i, a := range attempts[:min(len(attempts), listed)] {
+	for i, a := range attempts[:min(len(attempts), listLimit)] {
 		fmt.Fprintf(&text, "\n\t%d. ", i+1)
 		if i > 0 {
 			fmt.Fprintf(&text, "after %v: ", a.Time.Sub(attempts[i-1].Time))
 		}
 		text.WriteString(a.String())
 	}
-	if more := len(attempts) - listed; more > 0 {
+	if more := len(attempts) - listLimit; more > 0 {
 		fmt.Fprintf(&text, "\n\tand %d more", more)
 	}
 	return text.String()
 }
 
-// String tells the attempt in one line, such as "PUT https://api.example.com/things (7 bytes): 503". It
-// shows the whole URL.
+// String describes the attempt in one line, such as "PUT https://api.example.com/things (7 bytes): 503". It shows the
+// whole URL, secrets included.
 func (a Attempt) String() string {
 	what := "a connection"
 	if a.Method != "" {

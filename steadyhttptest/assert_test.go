@@ -12,22 +12,10 @@ import (
 	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
 
-// sentTwice is a Transport that got two attempts 2 s apart, and whose first response is still open.
-func sentTwice(t *testing.T) *steadyhttptest.Transport {
-	t.Helper()
-	base := steadyhttptest.NewTransport(steadyhttptest.Status(503), steadyhttptest.Reset)
-	_, err := base.RoundTrip(put(t, "payload"))
-	require.NoError(t, err)
-	time.Sleep(2 * time.Second)
-	_, err = base.RoundTrip(get(t))
-	require.Error(t, err)
-	return base
-}
-
-func TestAssertionsThatHoldSayNothing(t *testing.T) {
+func TestAssert_SuccessReportsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		base := sentTwice(t)
+		base := transportAfterTwoAttempts(t)
 		base.AssertAttempts(t, 2)
 		base.AssertWait(t, 1, 2*time.Second, 2*time.Second)
 		base.AssertWait(t, 1, 0, time.Hour)
@@ -45,43 +33,43 @@ func TestAssertionsThatHoldSayNothing(t *testing.T) {
 	})
 }
 
-func TestAssertionsThatFailShowTheAttempts(t *testing.T) {
+func TestAssert_FailureShowsTheAttempts(t *testing.T) {
 	t.Parallel()
 	const attempts = "\n\t1. PUT https://api.example.com/things (7 bytes): 503\n\t2. after 2s: GET https://api.example.com/things: reset"
-	for want, check := range map[string]func(*steadyhttptest.Transport, *failing){
-		"got 2 attempts, want 1" + attempts: func(base *steadyhttptest.Transport, t *failing) { base.AssertAttempts(t, 1) },
-		"got 2 attempts, want 3" + attempts: func(base *steadyhttptest.Transport, t *failing) { base.AssertAttempts(t, 3) },
-		`attempt 2 brought body "", want "payload"` + attempts: func(base *steadyhttptest.Transport, t *failing) {
+	for want, check := range map[string]func(*steadyhttptest.Transport, *recordingTB){
+		"got 2 attempts, want 1" + attempts: func(base *steadyhttptest.Transport, t *recordingTB) { base.AssertAttempts(t, 1) },
+		"got 2 attempts, want 3" + attempts: func(base *steadyhttptest.Transport, t *recordingTB) { base.AssertAttempts(t, 3) },
+		`attempt 2 had body "", want "payload"` + attempts: func(base *steadyhttptest.Transport, t *recordingTB) {
 			base.AssertBody(t, "payload")
 		},
-		"the wait after attempt 1 was 2s, want 2.000000001s to 3s" + attempts: func(base *steadyhttptest.Transport, t *failing) {
+		"the wait after attempt 1 was 2s, want 2.000000001s to 3s" + attempts: func(base *steadyhttptest.Transport, t *recordingTB) {
 			base.AssertWait(t, 1, 2*time.Second+1, 3*time.Second)
 		},
-		"the wait after attempt 1 was 2s, want 1s to 1.999999999s" + attempts: func(base *steadyhttptest.Transport, t *failing) {
+		"the wait after attempt 1 was 2s, want 1s to 1.999999999s" + attempts: func(base *steadyhttptest.Transport, t *recordingTB) {
 			base.AssertWait(t, 1, time.Second, 2*time.Second-1)
 		},
-		"no attempt came after attempt 2, want one after 1s to 2s" + attempts: func(base *steadyhttptest.Transport, t *failing) {
+		"no attempt came after attempt 2, want one after 1s to 2s" + attempts: func(base *steadyhttptest.Transport, t *recordingTB) {
 			base.AssertWait(t, 2, time.Second, 2*time.Second)
 		},
-		"no attempt came after attempt 0, want one after 1s to 2s" + attempts: func(base *steadyhttptest.Transport, t *failing) {
+		"no attempt came after attempt 0, want one after 1s to 2s" + attempts: func(base *steadyhttptest.Transport, t *recordingTB) {
 			base.AssertWait(t, 0, time.Second, 2*time.Second)
 		},
-		"the body of the response to attempt 1 was not closed" + attempts: func(base *steadyhttptest.Transport, t *failing) {
+		"the body of the response to attempt 1 was not closed" + attempts: func(base *steadyhttptest.Transport, t *recordingTB) {
 			base.AssertClosed(t)
 		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			test := &failing{}
-			check(sentTwice(t), test)
+			test := &recordingTB{}
+			check(transportAfterTwoAttempts(t), test)
 			assert.Equal(t, []string{"steadyhttptest: " + want}, test.failures())
 		})
 	}
 }
 
-func TestFailuresStayShort(t *testing.T) {
+func TestAssert_FailuresStayShort(t *testing.T) {
 	t.Parallel()
 	base := steadyhttptest.NewTransport()
-	test := &failing{}
+	test := &recordingTB{}
 	for range 25 {
 		exchange(t, base, put(t, strings.Repeat("payload", 100)))
 	}
@@ -95,16 +83,16 @@ func TestFailuresStayShort(t *testing.T) {
 	assert.Less(t, len(test.failures()[1]), 400)
 }
 
-func TestBodyThatNobodyBroughtIsMissed(t *testing.T) {
+func TestAssert_BodyNeedsAnAttempt(t *testing.T) {
 	t.Parallel()
-	test := &failing{}
+	test := &recordingTB{}
 	steadyhttptest.NewTransport().AssertBody(test, "payload")
 	assert.Equal(t, []string{`steadyhttptest: got no attempt, want body "payload"`}, test.failures())
 }
 
-func TestBodiesAreComparedBeyondWhatIsRemembered(t *testing.T) {
+func TestAssert_BodyIsComparedBeyondTheRecordedPart(t *testing.T) {
 	t.Parallel()
-	test := &failing{}
+	test := &recordingTB{}
 	base := steadyhttptest.NewTransport()
 	exchange(t, base, put(t, strings.Repeat("x", 2<<20)))
 	base.AssertBody(test, strings.Repeat("x", 2<<20-1))
@@ -113,7 +101,7 @@ func TestBodiesAreComparedBeyondWhatIsRemembered(t *testing.T) {
 	assert.Len(t, test.failures(), 2, "all that is remembered")
 }
 
-func TestAttemptTellsItselfInALine(t *testing.T) {
+func TestAttempt_StringIsOneLine(t *testing.T) {
 	t.Parallel()
 	for want, attempt := range map[string]steadyhttptest.Attempt{
 		"a connection":               {},
@@ -126,24 +114,24 @@ func TestAttemptTellsItselfInALine(t *testing.T) {
 	}
 }
 
-func TestStepThatMakesNoSenseIsShown(t *testing.T) {
+func TestAssert_ShowsAnInvalidStep(t *testing.T) {
 	t.Parallel()
 	base := steadyhttptest.NewTransport(nil)
 	_, err := base.RoundTrip(get(t))
 	require.Error(t, err)
-	test := &failing{}
+	test := &recordingTB{}
 	base.AssertAttempts(test, 0)
 	assert.Contains(t, test.failures()[0], "invalid: nil Step")
 }
 
-func TestServersAreAssertedOnLikeTransports(t *testing.T) {
+func TestAssert_WorksOnServersToo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := steadyhttptest.NewPipeServer(steadyhttptest.Refused)
 		defer server.Close()
 		_, err := server.Client().Get(server.URL)
 		require.Error(t, err)
-		test := &failing{}
+		test := &recordingTB{}
 		server.AssertAttempts(test, 0)
 		assert.Equal(t, []string{"steadyhttptest: got 1 attempt, want 0\n\t1. a connection: refused"}, test.failures())
 	})

@@ -6,23 +6,24 @@ import (
 	"net"
 	"net/http"
 	"strings"
+
+	"github.com/steadyhttp/steadyhttp/steadyhttptest/internal/step"
 )
 
-// A conn is the server's side of a connection, and does to it what only a connection can suffer. The
-// HTTP that is spoken on it is net/http's.
+// A conn is the server's side of a connection. net/http speaks HTTP on it; the conn adds what only a connection can do.
 type conn struct {
-	net.Conn          // what HTTP is read from and written to: TLS, or
-	raw      net.Conn // what is beneath it
+	net.Conn          // what HTTP is read from and written to: TLS, or raw itself
+	raw      net.Conn // what is below TLS
 	server   *Server
-	opened   bool // whether anything was read
+	opened   bool // something was read
 	http2    bool
 	frames   *framer // of HTTP/2
 }
 
-func newConn(server *Server, under net.Conn) *conn {
-	c := &conn{Conn: under, raw: under, server: server}
+func newConn(server *Server, raw net.Conn) *conn {
+	c := &conn{Conn: raw, raw: raw, server: server}
 	if server.authority != nil {
-		c.Conn = tls.Server(under, server.tlsConfig())
+		c.Conn = tls.Server(raw, server.tlsConfig())
 	}
 	c.frames = newFramer(c.Conn)
 	return c
@@ -37,8 +38,7 @@ func (c *conn) inContext(ctx context.Context) context.Context {
 
 func connOf(r *http.Request) *conn { return r.Context().Value(connKey{}).(*conn) }
 
-// Read strikes on the first bytes that come, if the script says so. HTTP/2 is known by its preface
-// (RFC 9113 §3.4).
+// Read resets the connection at the first bytes, if the script says so. It knows HTTP/2 by its preface (RFC 9113 §3.4).
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n == 0 || c.opened {
@@ -46,8 +46,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	c.opened = true
 	c.http2 = strings.HasPrefix(string(p[:n]), "PRI")
-	if c.server.strikes(opening) {
-		c.reset()
+	if c.server.failsAt(step.AtFirstByte) {
+		c.Reset()
 		return 0, net.ErrClosed
 	}
 	return n, err
@@ -60,8 +60,8 @@ func (c *conn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// reset drops the connection with a TCP RST.
-func (c *conn) reset() {
+// Reset fulfils step.Conn.
+func (c *conn) Reset() {
 	switch raw := c.raw.(type) {
 	case *net.TCPConn:
 		_ = raw.SetLinger(0)
@@ -71,35 +71,37 @@ func (c *conn) reset() {
 	_ = c.raw.Close()
 }
 
-// say sends bytes past net/http.
-func (c *conn) say(text string) { _, _ = c.Conn.Write([]byte(text)) }
+// Send fulfils step.Conn.
+func (c *conn) Send(text string) { _, _ = c.Conn.Write([]byte(text)) }
 
-func (c *conn) sayHalf(ctx context.Context) {
+// SendHalfHeader fulfils step.Conn.
+func (c *conn) SendHalfHeader(ctx context.Context) {
 	if c.http2 {
-		c.frames.put(ctx, halfHeadersFrame())
+		c.frames.send(ctx, halfHeadersFrame())
 		return
 	}
-	c.say(halfHeader)
+	c.Send(step.HalfHeader)
 }
 
-func (c *conn) goAway(ctx context.Context) {
+// GoAway fulfils step.Conn.
+func (c *conn) GoAway(ctx context.Context) {
 	if c.http2 {
-		c.frames.put(ctx, goAwayFrame())
+		c.frames.send(ctx, goAwayFrame())
 	}
 }
 
-// retire has the client use another connection once this exchange is over.
-func (c *conn) retire(w http.ResponseWriter, r *http.Request) {
+// closeAfterResponse makes the client use another connection for its next request.
+func (c *conn) closeAfterResponse(w http.ResponseWriter, r *http.Request) {
 	if !c.http2 {
 		w.Header().Set("Connection", "close")
 	}
-	c.goAway(r.Context())
+	c.GoAway(r.Context())
 }
 
-// refuseStream does not return.
-func (c *conn) refuseStream(r *http.Request) {
+// RefuseStream fulfils step.Conn.
+func (c *conn) RefuseStream(r *http.Request) {
 	if !c.http2 {
-		hangUp(r)
+		c.HangUp(r)
 	}
 	select {
 	case c.frames.refused <- struct{}{}:
@@ -108,11 +110,10 @@ func (c *conn) refuseStream(r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-// hangUp closes the connection, and does not return. It waits for the client to do the same: to close
-// what is not yet read would reset it.
-func hangUp(r *http.Request) {
-	c := connOf(r)
-	for _, layer := range []net.Conn{c.Conn, c.raw} { // TLS says goodbye first
+// HangUp fulfils step.Conn. It waits until the client has closed its side too: if we closed before everything was read,
+// TCP would reset the connection.
+func (c *conn) HangUp(r *http.Request) {
+	for _, layer := range []net.Conn{c.Conn, c.raw} { // TLS sends its close_notify first
 		if half, ok := layer.(interface{ CloseWrite() error }); ok {
 			_ = half.CloseWrite()
 		}

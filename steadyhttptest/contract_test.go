@@ -21,7 +21,7 @@ import (
 	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
 
-func TestSteadyhttpKeepsTheContract(t *testing.T) {
+func TestContract_SteadyhttpKeepsIt(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string][]steadyhttp.Option{
 		"by default": nil,
@@ -45,7 +45,7 @@ func TestSteadyhttpKeepsTheContract(t *testing.T) {
 	}
 }
 
-// A wrapper is the plainest there is.
+// A wrapper only forwards.
 type wrapper struct{ base http.RoundTripper }
 
 func (w wrapper) RoundTrip(r *http.Request) (*http.Response, error) { return w.base.RoundTrip(r) }
@@ -56,7 +56,7 @@ func (w wrapper) CloseIdleConnections() {
 	}
 }
 
-func TestOthersKeepTheContract(t *testing.T) {
+func TestContract_PassesCorrectWrappers(t *testing.T) {
 	t.Parallel()
 	for name, wrap := range map[string]func(http.RoundTripper) http.RoundTripper{
 		"a plain wrapper":         func(base http.RoundTripper) http.RoundTripper { return wrapper{base} },
@@ -73,11 +73,11 @@ func TestOthersKeepTheContract(t *testing.T) {
 			return chaos
 		},
 		"one that sends a second request when the first is late": func(base http.RoundTripper) http.RoundTripper {
-			return changed{wrapper{base}, func(r *http.Request) (*http.Response, error) { return hedged(base, r) }}
+			return funcWrapper{wrapper{base}, func(r *http.Request) (*http.Response, error) { return hedged(base, r) }}
 		},
-		"an answer of its own": func(base http.RoundTripper) http.RoundTripper {
+		"a response of its own": func(base http.RoundTripper) http.RoundTripper {
 			var calls atomic.Int64
-			return changed{wrapper{base}, func(r *http.Request) (*http.Response, error) {
+			return funcWrapper{wrapper{base}, func(r *http.Request) (*http.Response, error) {
 				if calls.Add(1) > 20 {
 					return steadyhttptest.Status(503).Body("come back later").RoundTrip(r)
 				}
@@ -85,7 +85,7 @@ func TestOthersKeepTheContract(t *testing.T) {
 			}}
 		},
 		"a header on a copy": func(base http.RoundTripper) http.RoundTripper {
-			return changed{wrapper{base}, func(r *http.Request) (*http.Response, error) {
+			return funcWrapper{wrapper{base}, func(r *http.Request) (*http.Response, error) {
 				r = r.Clone(r.Context())
 				r.Header.Set("Tenant", "a")
 				return base.RoundTrip(r)
@@ -99,7 +99,7 @@ func TestOthersKeepTheContract(t *testing.T) {
 	}
 }
 
-// hedged returns before the later one of its requests does.
+// hedged sends a second request if the first one is late, and returns the first outcome.
 func hedged(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 	if r.Method != http.MethodPut || r.Body != nil && r.GetBody == nil {
 		return base.RoundTrip(r)
@@ -133,35 +133,35 @@ func hedged(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 	return first.response, first.err
 }
 
-// A changed wrapper sends in a way of its own.
-type changed struct {
+// A funcWrapper sends by a function.
+type funcWrapper struct {
 	wrapper
 	send func(*http.Request) (*http.Response, error)
 }
 
-func (c changed) RoundTrip(r *http.Request) (*http.Response, error) { return c.send(r) }
+func (w funcWrapper) RoundTrip(r *http.Request) (*http.Response, error) { return w.send(r) }
 
-// sending makes a wrapper of how it sends.
-func sending(send func(base http.RoundTripper, r *http.Request) (*http.Response, error)) func(http.RoundTripper) http.RoundTripper {
+// wrapSend makes a wrapper of a function that sends.
+func wrapSend(send func(base http.RoundTripper, r *http.Request) (*http.Response, error)) func(http.RoundTripper) http.RoundTripper {
 	return func(base http.RoundTripper) http.RoundTripper {
-		return changed{wrapper{base}, func(r *http.Request) (*http.Response, error) { return send(base, r) }}
+		return funcWrapper{wrapper{base}, func(r *http.Request) (*http.Response, error) { return send(base, r) }}
 	}
 }
 
-// The faults that wrappers are known for, and what is found of each. There may be more to find.
-var faultyWrappers = map[string]struct {
+// brokenWrappers have the common mistakes of wrappers. CheckRoundTripper must report what is in found; it may report more.
+var brokenWrappers = map[string]struct {
 	wrap  func(http.RoundTripper) http.RoundTripper
 	found string
 }{
 	"sets a header on the caller's request": {
-		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+		wrap: wrapSend(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 			r.Header.Set("Authorization", "token")
 			return base.RoundTrip(r)
 		}),
 		found: "request is not modified: steadyhttptest: with a body, 200: the request's Header was map[Accept:[text/plain] X-Test:[a b]], and now is map[Accept:[text/plain] Authorization:[token] X-Test:[a b]]",
 	},
 	"sets a header on the caller's request, and takes it away again": {
-		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+		wrap: wrapSend(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 			r.Header.Set("Authorization", "token")
 			defer r.Header.Del("Authorization")
 			return base.RoundTrip(r)
@@ -169,14 +169,14 @@ var faultyWrappers = map[string]struct {
 		found: "request is not modified: steadyhttptest: with a body, 200: the request's Header was modified while it was sent",
 	},
 	"rewrites the caller's URL": {
-		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+		wrap: wrapSend(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 			r.URL.Host = "mirror.example.com"
 			return base.RoundTrip(r)
 		}),
 		found: "request is not modified: steadyhttptest: with a body, 200: the request's URL was https://user:password@api.example.com/",
 	},
 	"puts a body of its own into the caller's request": {
-		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+		wrap: wrapSend(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 			if r.Body != nil {
 				content, _ := io.ReadAll(r.Body)
 				_ = r.Body.Close()
@@ -187,14 +187,14 @@ var faultyWrappers = map[string]struct {
 		found: "request is not modified: steadyhttptest: with a body, 200: the request's Body was ",
 	},
 	"gives the caller's request another context": {
-		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+		wrap: wrapSend(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 			*r = *r.WithContext(context.WithValue(r.Context(), requestKey{}, "id"))
 			return base.RoundTrip(r)
 		}),
 		found: "request is not modified: steadyhttptest: with a body, 200: the request has another context",
 	},
 	"makes the caller's body replayable in place": {
-		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+		wrap: wrapSend(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 			if r.Body != nil && r.GetBody == nil {
 				r.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("never") }
 			}
@@ -205,7 +205,7 @@ var faultyWrappers = map[string]struct {
 	"leaves the body open when it rejects": {
 		wrap: func(base http.RoundTripper) http.RoundTripper {
 			var calls atomic.Int64
-			return changed{wrapper{base}, func(r *http.Request) (*http.Response, error) {
+			return funcWrapper{wrapper{base}, func(r *http.Request) (*http.Response, error) {
 				if calls.Add(1) > 20 {
 					return nil, errors.New("circuit open")
 				}
@@ -215,7 +215,7 @@ var faultyWrappers = map[string]struct {
 		found: "request body is closed once: steadyhttptest: with a body, 503 for 30 calls: the request's body was closed 0 times, want once",
 	},
 	"closes the body once more": {
-		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+		wrap: wrapSend(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 			if r.Body != nil {
 				defer func() { _ = r.Body.Close() }()
 			}
@@ -223,17 +223,17 @@ var faultyWrappers = map[string]struct {
 		}),
 		found: "request body is closed once: steadyhttptest: with a body, 200: the request's body was closed 2 times, want once",
 	},
-	"leaves open the body that it made for a resend": {
-		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+	"leaves open the body that it made for a retry": {
+		wrap: wrapSend(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 			if r.GetBody != nil {
-				_, _ = r.GetBody() // for a resend that may never come
+				_, _ = r.GetBody() // for a retry that may never come
 			}
 			return base.RoundTrip(r)
 		}),
 		found: "request body is closed once: steadyhttptest: with a body, 200: body 1 from GetBody was closed 0 times, want once",
 	},
-	"resends the body that was read": {
-		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+	"retries with the body that was read": {
+		wrap: wrapSend(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 			response, err := base.RoundTrip(r)
 			if err == nil && response.StatusCode == 503 {
 				_ = response.Body.Close()
@@ -246,12 +246,12 @@ var faultyWrappers = map[string]struct {
 	"is a client": {
 		wrap: func(base http.RoundTripper) http.RoundTripper {
 			client := &http.Client{Transport: base}
-			return changed{wrapper{base}, func(r *http.Request) (*http.Response, error) { return client.Do(r) }}
+			return funcWrapper{wrapper{base}, func(r *http.Request) (*http.Response, error) { return client.Do(r) }}
 		},
 		found: "redirect is not followed: steadyhttptest: with a body, 302: attempt 2 went to https://user:password@api.example.com/elsewhere, which is for the client to decide",
 	},
 	"returns the response beside an error": {
-		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+		wrap: wrapSend(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 			response, err := base.RoundTrip(r)
 			if err == nil && response.StatusCode >= 500 {
 				return response, errors.New("server error")
@@ -261,7 +261,7 @@ var faultyWrappers = map[string]struct {
 		found: `either response or error: steadyhttptest: with a body, 503: got both a response and the error "server error"`,
 	},
 	"returns nothing when it gives up": {
-		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+		wrap: wrapSend(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 			response, err := base.RoundTrip(r)
 			if err != nil {
 				return nil, nil
@@ -271,7 +271,7 @@ var faultyWrappers = map[string]struct {
 		found: "either response or error: steadyhttptest: with a body, refused connection: got neither a response nor an error",
 	},
 	"cancels its timeout on return": {
-		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+		wrap: wrapSend(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 			ctx, cancel := context.WithTimeout(r.Context(), time.Minute)
 			defer cancel()
 			return base.RoundTrip(r.WithContext(ctx))
@@ -279,7 +279,7 @@ var faultyWrappers = map[string]struct {
 		found: `response can be read: steadyhttptest: with a body, 200: the response's body is "" and context canceled, want "OK"`,
 	},
 	"reads the body of an error for its log": {
-		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+		wrap: wrapSend(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 			response, err := base.RoundTrip(r)
 			if err == nil && response.StatusCode >= 400 {
 				_, _ = io.ReadAll(response.Body)
@@ -289,7 +289,7 @@ var faultyWrappers = map[string]struct {
 		found: `response can be read: steadyhttptest: with a body, 404: the response's body is "" and <nil>, want "Not Found"`,
 	},
 	"takes the body away": {
-		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+		wrap: wrapSend(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 			response, err := base.RoundTrip(r)
 			if err == nil && response.StatusCode != 101 {
 				_ = response.Body.Close()
@@ -300,7 +300,7 @@ var faultyWrappers = map[string]struct {
 		found: "response can be read: steadyhttptest: with a body, 200: the response's body is nil",
 	},
 	"leaves open the response that it retries": {
-		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+		wrap: wrapSend(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 			response, err := base.RoundTrip(r)
 			if err == nil && response.StatusCode == 503 && r.GetBody != nil {
 				r = r.Clone(r.Context())
@@ -309,22 +309,22 @@ var faultyWrappers = map[string]struct {
 			}
 			return response, err
 		}),
-		found: "no response is left open: steadyhttptest: with a body, 503: 1 response left open beside what was returned" +
+		found: "no response is left open: steadyhttptest: with a body, 503: 1 response left open besides the returned one" +
 			"\n\t1. PUT https://user:password@api.example.com/things?query=1#fragment (18 bytes): 503" +
 			"\n\t2. after 0s: PUT https://user:password@api.example.com/things?query=1#fragment (18 bytes): 503",
 	},
 	"does not pass on Close": {
-		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+		wrap: wrapSend(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 			response, err := base.RoundTrip(r)
 			if err == nil {
 				response.Body = io.NopCloser(response.Body)
 			}
 			return response, err
 		}),
-		found: "no response is left open: steadyhttptest: with a body, 200: to close the response's body did not close that of the base",
+		found: "no response is left open: steadyhttptest: with a body, 200: closing the response's body did not close the base's",
 	},
 	"counts the bytes of a 101": {
-		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+		wrap: wrapSend(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 			response, err := base.RoundTrip(r)
 			if err == nil {
 				response.Body = struct {
@@ -337,7 +337,7 @@ var faultyWrappers = map[string]struct {
 		found: "body of a 101 can be written to: steadyhttptest: the body of a 101 is a struct { io.Reader; io.Closer }, and no io.Writer",
 	},
 	"refuses a 101": {
-		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+		wrap: wrapSend(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 			response, err := base.RoundTrip(r)
 			if err == nil && response.StatusCode < 200 {
 				_ = response.Body.Close()
@@ -348,7 +348,7 @@ var faultyWrappers = map[string]struct {
 		found: "body of a 101 can be written to: steadyhttptest: got no response to an upgrade, but the error unexpected status",
 	},
 	"loses what is written to a 101": {
-		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+		wrap: wrapSend(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 			response, err := base.RoundTrip(r)
 			if err == nil {
 				response.Body = struct {
@@ -358,10 +358,10 @@ var faultyWrappers = map[string]struct {
 			}
 			return response, err
 		}),
-		found: `body of a 101 can be written to: steadyhttptest: what was written to the body of a 101, "hello", was read as ""; the error was <nil>`,
+		found: `body of a 101 can be written to: steadyhttptest: wrote "hello" to the body of a 101 and read "" back; the error was <nil>`,
 	},
 	"does not close a 101": {
-		wrap: sending(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
+		wrap: wrapSend(func(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 			response, err := base.RoundTrip(r)
 			if err == nil && response.StatusCode == 101 {
 				body := response.Body.(io.ReadWriter)
@@ -372,48 +372,48 @@ var faultyWrappers = map[string]struct {
 			}
 			return response, err
 		}),
-		found: "body of a 101 can be written to: steadyhttptest: to close the body of a 101 did not close that of the base",
+		found: "body of a 101 can be written to: steadyhttptest: closing the body of a 101 did not close the base's",
 	},
 	"has no CloseIdleConnections": {
 		wrap:  func(base http.RoundTripper) http.RoundTripper { return struct{ http.RoundTripper }{base} },
-		found: "CloseIdleConnections is forwarded: steadyhttptest: there is no method CloseIdleConnections, so http.Client's does nothing",
+		found: "CloseIdleConnections is forwarded: steadyhttptest: the wrapper has no method CloseIdleConnections, so http.Client's does nothing",
 	},
 	"closes nobody's idle connections": {
-		wrap:  func(base http.RoundTripper) http.RoundTripper { return idle{wrapper{base}, func() {}} },
-		found: "CloseIdleConnections is forwarded: steadyhttptest: CloseIdleConnections of the base was called 0 times, want once",
+		wrap:  func(base http.RoundTripper) http.RoundTripper { return idleWrapper{wrapper{base}, func() {}} },
+		found: "CloseIdleConnections is forwarded: steadyhttptest: the base's CloseIdleConnections was called 0 times, want once",
 	},
 	"takes every base for one with idle connections": {
 		wrap: func(base http.RoundTripper) http.RoundTripper {
-			return idle{wrapper{base}, func() { base.(interface{ CloseIdleConnections() }).CloseIdleConnections() }}
+			return idleWrapper{wrapper{base}, func() { base.(interface{ CloseIdleConnections() }).CloseIdleConnections() }}
 		},
-		found: "CloseIdleConnections is forwarded: steadyhttptest: CloseIdleConnections panics over a base that has none: interface conversion: ",
+		found: "CloseIdleConnections is forwarded: steadyhttptest: CloseIdleConnections panics if the base has none: interface conversion: ",
 	},
-	"never answers": {
-		wrap: sending(func(_ http.RoundTripper, r *http.Request) (*http.Response, error) {
+	"never responds": {
+		wrap: wrapSend(func(_ http.RoundTripper, r *http.Request) (*http.Response, error) {
 			if r.Body != nil {
 				_ = r.Body.Close()
 			}
 			return nil, errors.New("not today")
 		}),
-		found: "calls at the same time do not mix: steadyhttptest: no call got a 200, though two of three were answered so",
+		found: "concurrent calls do not mix: steadyhttptest: no call got a 200, although the base gives one to two calls of three",
 	},
-	"shares one response among those who ask at the same time": {
-		wrap:  func(base http.RoundTripper) http.RoundTripper { return &sharing{wrapper: wrapper{base}} },
-		found: "calls at the same time do not mix: steadyhttptest: call ",
+	"shares one response among concurrent calls": {
+		wrap:  func(base http.RoundTripper) http.RoundTripper { return &coalescingWrapper{wrapper: wrapper{base}} },
+		found: "concurrent calls do not mix: steadyhttptest: call ",
 	},
 }
 
 type requestKey struct{}
 
-type idle struct {
+type idleWrapper struct {
 	wrapper
 	close func()
 }
 
-func (i idle) CloseIdleConnections() { i.close() }
+func (i idleWrapper) CloseIdleConnections() { i.close() }
 
-// sharing asks once for all who come while it asks.
-type sharing struct {
+// A coalescingWrapper sends one request for all calls that come during it, and shares the response.
+type coalescingWrapper struct {
 	wrapper
 	mu      sync.Mutex
 	waiting chan struct{}
@@ -423,7 +423,7 @@ type sharing struct {
 	err     error
 }
 
-func (s *sharing) RoundTrip(r *http.Request) (*http.Response, error) {
+func (s *coalescingWrapper) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.mu.Lock()
 	if waiting := s.waiting; waiting != nil {
 		s.mu.Unlock()
@@ -448,26 +448,26 @@ func (s *sharing) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.made()
 }
 
-func (s *sharing) copy() (*http.Response, error) {
+func (s *coalescingWrapper) copy() (*http.Response, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.made()
 }
 
-func (s *sharing) made() (*http.Response, error) {
+func (s *coalescingWrapper) made() (*http.Response, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
 	return &http.Response{StatusCode: s.status, Header: s.header, Body: io.NopCloser(bytes.NewReader(s.content))}, nil
 }
 
-func TestFaultsOfWrappersAreFound(t *testing.T) {
+func TestContract_FindsTheMistakesOfWrappers(t *testing.T) {
 	t.Parallel()
-	for name, faulty := range faultyWrappers {
+	for name, faulty := range brokenWrappers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(*testing.T) {
-				test := &failing{}
+				test := &recordingTB{}
 				steadyhttptest.CheckRoundTripper(test, faulty.wrap)
 				found := false
 				for _, failure := range test.failures() {
@@ -480,20 +480,20 @@ func TestFaultsOfWrappersAreFound(t *testing.T) {
 	}
 }
 
-func TestWrapperWithoutFaultsFailsNothing(t *testing.T) {
+func TestContract_ReportsNothingOfACorrectWrapper(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(*testing.T) {
-		test := &failing{}
+		test := &recordingTB{}
 		steadyhttptest.CheckRoundTripper(test, func(base http.RoundTripper) http.RoundTripper { return wrapper{base} })
 		assert.Empty(t, test.failures())
 	})
 }
 
-func TestRedirectThatIsFollowedIsNoBodyThatIsLost(t *testing.T) {
+func TestContract_FollowedRedirectIsNotTakenForALostBody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(*testing.T) {
-		test := &failing{}
-		steadyhttptest.CheckRoundTripper(test, faultyWrappers["is a client"].wrap)
+		test := &recordingTB{}
+		steadyhttptest.CheckRoundTripper(test, brokenWrappers["is a client"].wrap)
 		assert.NotContains(t, strings.Join(test.failures(), "\n"), "every attempt has the whole body")
 	})
 }

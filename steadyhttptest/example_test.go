@@ -14,17 +14,17 @@ import (
 	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
 
-// shortWaits keeps the examples short. Tests run in a synctest bubble instead, where waits take no time.
+// shortWaits keeps the examples fast. A test runs in a synctest bubble instead, where waits take no time.
 var shortWaits = steadyhttp.WithBackoff(time.Millisecond, 2*time.Millisecond)
 
-// A printer is a test that prints its failures.
+// A printer is a testing.TB that prints its failures.
 type printer struct{ testing.TB }
 
 func (printer) Helper() {}
 
 func (printer) Errorf(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 
-// The connection breaks, the server is overloaded, and then there is an answer.
+// The connection breaks, then the server is overloaded, then it responds.
 func ExampleTransport() {
 	base := steadyhttptest.NewTransport(
 		steadyhttptest.Reset,
@@ -55,7 +55,7 @@ func ExampleTransport() {
 	// GET https://api.example.com/greeting: 200
 }
 
-// An assertion that fails shows what arrived. Here t prints, so that the example has something to show.
+// A failed assertion shows the attempts. Here t prints its failures.
 func ExampleTransport_AssertAttempts() {
 	t := printer{}
 	base := steadyhttptest.NewTransport(steadyhttptest.Status(500))
@@ -76,7 +76,7 @@ func ExampleTransport_AssertAttempts() {
 	// 	1. POST https://shop.example.com/orders (7 bytes): 500
 }
 
-// A script that ends fails the test when it is asked for more. Here t prints.
+// An attempt after the end of the script fails the test. Here t prints its failures.
 func ExampleEnd() {
 	t := printer{}
 	base := steadyhttptest.NewTransport(steadyhttptest.Status(404), steadyhttptest.End(t))
@@ -92,11 +92,11 @@ func ExampleEnd() {
 	}
 	// Output:
 	// 404 Not Found
-	// steadyhttptest: the script has ended, and there came GET https://api.example.com/things
+	// steadyhttptest: the script has ended, but an attempt came: GET https://api.example.com/things
 	// Get "https://api.example.com/things": steadyhttptest: the script has ended
 }
 
-// A fault is the error that net/http returns for it, so code that looks closely finds what it looks for.
+// A fault is the error that net/http returns for it, so code that inspects the error works.
 func ExampleFault() {
 	client := &http.Client{Transport: steadyhttptest.Refused}
 	_, err := client.Get("https://api.example.com")
@@ -107,11 +107,11 @@ func ExampleFault() {
 	// refused: true
 }
 
-// All faults in turn: does the code under test survive each of them once?
+// Does the code under test survive each fault once?
 func ExampleFaults() {
 	for _, fault := range steadyhttptest.Faults() {
 		if fault == steadyhttptest.Hang {
-			continue // for as long as the caller lets it
+			continue // it needs a deadline
 		}
 		base := steadyhttptest.NewTransport(fault, steadyhttptest.Status(200))
 		client, err := steadyhttp.Wrap(&http.Client{Transport: base}, shortWaits)
@@ -121,17 +121,17 @@ func ExampleFaults() {
 		}
 		response, err := client.Get("https://api.example.com")
 		if err != nil {
-			fmt.Println(fault, "is for the caller to know")
+			fmt.Println(fault, "is not retried")
 			continue
 		}
 		response.Body.Close()
 	}
 	// Output:
-	// no such host is for the caller to know
-	// bad certificate is for the caller to know
+	// no such host is not retried
+	// bad certificate is not retried
 }
 
-// The faults happen on real connections: over HTTP/2, the server goes away in the middle of a call.
+// The faults happen on real connections. Here the server goes away during an HTTP/2 call.
 func ExampleServer() {
 	server := steadyhttptest.NewTLSServer(
 		steadyhttptest.Refused,
@@ -156,8 +156,8 @@ func ExampleServer() {
 	// HTTP/2.0 hello <nil> after 3 attempts
 }
 
-// A server in memory needs no port, and its client sends everything to it, whatever the host. In a
-// synctest bubble its time is virtual.
+// A server in memory needs no port. Its client sends every request to it, whatever the host. It also works in a synctest
+// bubble.
 func ExampleNewPipeServer() {
 	server := steadyhttptest.NewPipeServer(steadyhttptest.Status(200).Body("half of it").Truncated())
 	defer server.Close()
@@ -175,62 +175,25 @@ func ExampleNewPipeServer() {
 	// GET http://api.example.com/things: 200, truncated
 }
 
-// A third of the reads fail, until chaos is stopped.
-func ExampleInjector() {
-	chaos := &steadyhttptest.Injector{Base: steadyhttptest.Status(200)} // in staging, an *http.Transport
-	client := &http.Client{Transport: chaos}
-	count := func() (faults int) {
-		for range 300 {
-			response, err := client.Get("https://api.example.com")
-			if err != nil || response.StatusCode != 200 {
-				faults++
-			}
-			if err == nil {
-				response.Body.Close()
-			}
-		}
-		return faults
-	}
+// A tagTransport sets a header on every request. Its mistake: it modifies the caller's request.
+type tagTransport struct{ base http.RoundTripper }
 
-	fmt.Println("off:", count())
-	err := chaos.Start(steadyhttptest.Injection{
-		Rate:  1.0 / 3,
-		Match: func(r *http.Request) bool { return r.Method == http.MethodGet },
-		Steps: []steadyhttptest.Step{steadyhttptest.Status(503), steadyhttptest.Reset},
-	})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	faults := count()
-	fmt.Println("on:", faults > 80 && faults < 120)
-	chaos.Stop()
-	fmt.Println("off:", count())
-	// Output:
-	// off: 0
-	// on: true
-	// off: 0
-}
-
-// A tagger puts a header on every request, and on the caller's own at that.
-type tagger struct{ base http.RoundTripper }
-
-func (g tagger) RoundTrip(r *http.Request) (*http.Response, error) {
+func (g tagTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	r.Header.Set("Tag", "blue")
 	return g.base.RoundTrip(r)
 }
 
-func (g tagger) CloseIdleConnections() {
+func (g tagTransport) CloseIdleConnections() {
 	if closer, ok := g.base.(interface{ CloseIdleConnections() }); ok {
 		closer.CloseIdleConnections()
 	}
 }
 
-// In a test it is called with the test's own t. Here t prints.
+// A test passes its own t. Here t prints its failures.
 func ExampleCheckRoundTripper() {
 	t := printer{}
 	steadyhttptest.CheckRoundTripper(t, func(base http.RoundTripper) http.RoundTripper {
-		return tagger{base}
+		return tagTransport{base}
 	})
 	// Output:
 	// request is not modified: steadyhttptest: with a body, 200: the request's Header was map[Accept:[text/plain] X-Test:[a b]], and now is map[Accept:[text/plain] Tag:[blue] X-Test:[a b]]

@@ -22,27 +22,27 @@ import (
 	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
 
-// What the caller is told of a fault, by a Transport and over a connection. Addresses are left out.
-type told struct {
-	transport, http1, http2 string // "" is the same as before
+// A faultOutcome is the error that a fault causes, by a Transport and over a connection. Addresses are left out.
+type faultOutcome struct {
+	transport, http1, http2 string // "" means the same as the one before
 	class                   steadyhttp.Class
 	is                      func(error) bool
 }
 
 const (
-	toldReset = "read tcp ADDRESS: read: connection reset by peer"
-	toldEOF   = "unexpected EOF"
-	anything  = "…"
+	resetError = "read tcp ADDRESS: read: connection reset by peer"
+	eofError   = "unexpected EOF"
+	anyError   = "…"
 )
 
-var faults = map[steadyhttptest.Fault]told{
+var faults = map[steadyhttptest.Fault]faultOutcome{
 	steadyhttptest.Refused: {
 		transport: "dial tcp ADDRESS: connect: connection refused",
 		class:     steadyhttp.Unprocessed, is: wraps(syscall.ECONNREFUSED),
 	},
 	steadyhttptest.NoSuchHost: {
 		transport: "dial tcp: lookup ADDRESS: no such host",
-		class:     steadyhttp.Permanent, is: func(err error) bool { name := as[*net.DNSError](err); return name != nil && name.IsNotFound },
+		class:     steadyhttp.Permanent, is: func(err error) bool { name := errorAs[*net.DNSError](err); return name != nil && name.IsNotFound },
 	},
 	steadyhttptest.DialTimeout: {
 		transport: "dial tcp ADDRESS: i/o timeout",
@@ -51,29 +51,29 @@ var faults = map[steadyhttptest.Fault]told{
 	steadyhttptest.BadCertificate: {
 		transport: "tls: failed to verify certificate: x509: certificate signed by unknown authority",
 		class:     steadyhttp.Permanent, is: func(err error) bool {
-			refused := as[*tls.CertificateVerificationError](err)
-			return refused != nil && len(refused.UnverifiedCertificates) > 0 && as[x509.UnknownAuthorityError](err).Cert != nil
+			refused := errorAs[*tls.CertificateVerificationError](err)
+			return refused != nil && len(refused.UnverifiedCertificates) > 0 && errorAs[x509.UnknownAuthorityError](err).Cert != nil
 		},
 	},
 	steadyhttptest.ResetUnread: {
-		transport: toldReset, http2: anything, // it depends on how much was written
+		transport: resetError, http2: anyError, // it depends on how much was written
 		class: steadyhttp.Transient, is: wraps(syscall.ECONNRESET),
 	},
 	steadyhttptest.Reset: {
-		transport: toldReset,
+		transport: resetError,
 		class:     steadyhttp.Transient, is: wraps(syscall.ECONNRESET),
 	},
 	steadyhttptest.EOF: {
-		transport: "EOF", http2: toldEOF,
+		transport: "EOF", http2: eofError,
 		class: steadyhttp.Transient, is: func(err error) bool { return err == io.EOF || err == io.ErrUnexpectedEOF },
 	},
 	steadyhttptest.HalfHeader: {
-		transport: `net/http: HTTP/1.x transport connection broken: malformed MIME header: missing colon: "Content-Le"`, http2: toldEOF,
-		class: steadyhttp.Transient, is: func(err error) bool { return err == io.ErrUnexpectedEOF || as[textproto.ProtocolError](err) != "" },
+		transport: `net/http: HTTP/1.x transport connection broken: malformed MIME header: missing colon: "Content-Le"`, http2: eofError,
+		class: steadyhttp.Transient, is: func(err error) bool { return err == io.ErrUnexpectedEOF || errorAs[textproto.ProtocolError](err) != "" },
 	},
 	steadyhttptest.HeaderTimeout: {
 		transport: "net/http: timeout awaiting response headers", http2: "http2: timeout awaiting response headers",
-		class: steadyhttp.Transient, is: func(err error) bool { return as[net.Error](err).Timeout() },
+		class: steadyhttp.Transient, is: func(err error) bool { return errorAs[net.Error](err).Timeout() },
 	},
 	steadyhttptest.Hang: {
 		transport: "context deadline exceeded",
@@ -87,11 +87,11 @@ var faults = map[steadyhttptest.Fault]told{
 	steadyhttptest.RefusedStream: {
 		transport: "stream error: stream ID 1; REFUSED_STREAM; received from peer",
 		http1:     "EOF", http2: "stream error: stream ID 15; REFUSED_STREAM; received from peer", // the eighth
-		class: steadyhttp.Unprocessed, is: func(err error) bool { return err == io.EOF || as[streamError](err).Code == 7 },
+		class: steadyhttp.Unprocessed, is: func(err error) bool { return err == io.EOF || errorAs[streamError](err).Code == 7 },
 	},
 }
 
-// A streamError has the fields of net/http's, by which that lets itself be found.
+// A streamError has the fields of net/http's own, so errors.As can fill it.
 type streamError struct {
 	StreamID, Code uint32
 	Cause          error
@@ -99,28 +99,15 @@ type streamError struct {
 
 func (streamError) Error() string { return "" }
 
-func wraps(target error) func(error) bool {
-	return func(err error) bool { return errors.Is(err, target) }
-}
-
-func as[E any](err error) (found E) {
-	errors.As(err, &found)
-	return found
-}
-
-func timesOut(err error) bool {
-	return as[net.Error](err) != nil && as[net.Error](err).Timeout() && errors.Is(err, context.DeadlineExceeded)
-}
-
 var addresses = regexp.MustCompile(`tcp \S*(\d|pipe):|lookup \S+:`)
 
-func withoutAddress(err error) string {
+func withoutAddresses(err error) string {
 	return addresses.ReplaceAllStringFunc(err.Error(), func(found string) string {
 		return map[bool]string{true: "tcp ADDRESS:", false: "lookup ADDRESS:"}[found[0] == 't']
 	})
 }
 
-func TestThereIsAClaimAboutEveryFault(t *testing.T) {
+func TestFault_EveryFaultHasATest(t *testing.T) {
 	t.Parallel()
 	for _, fault := range steadyhttptest.Faults() {
 		assert.Contains(t, faults, fault)
@@ -129,14 +116,14 @@ func TestThereIsAClaimAboutEveryFault(t *testing.T) {
 	assert.Len(t, steadyhttptest.Faults(), len(faults))
 }
 
-func TestTransportFailsAsNetHTTPDoes(t *testing.T) {
+func TestTransport_FailsAsNetHTTPDoes(t *testing.T) {
 	t.Parallel()
 	for fault, want := range faults {
 		t.Run(fault.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				err := fails(t, steadyhttptest.NewTransport(fault), "http://127.0.0.1/things")
-				assert.Equal(t, want.transport, withoutAddress(err))
+				assert.Equal(t, want.transport, withoutAddresses(err))
 				assert.Equal(t, want.class, steadyhttp.Classify(nil, nil, err))
 				assert.True(t, want.is(err), "%#v", err)
 			})
@@ -144,7 +131,7 @@ func TestTransportFailsAsNetHTTPDoes(t *testing.T) {
 	}
 }
 
-// fails sends a request without a body, which net/http may send again, and returns what came of it.
+// fails sends a request without a body, which net/http may retry, and returns the error.
 func fails(t *testing.T, base http.RoundTripper, url string) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -155,59 +142,54 @@ func fails(t *testing.T, base http.RoundTripper, url string) error {
 	return err
 }
 
-// The pipe servers do it in virtual time, and so exactly.
-func TestServerMakesNetHTTPFailLikeTheTransport(t *testing.T) {
+// The pipe servers use virtual time, so the outcome is exact.
+func TestServer_MakesNetHTTPFailLikeTheTransport(t *testing.T) {
 	t.Parallel()
 	for fault, want := range faults {
 		t.Run(fault.String(), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { assertServed(t, wirings["HTTP1 on a pipe"], fault, want.overHTTP1(fault), want) })
 			synctest.Test(t, func(t *testing.T) {
-				assertServed(t, wirings["HTTP2 on a pipe"], fault, or(want.http2, want.transport), want)
+				assertServed(t, serverKinds["HTTP1 on a pipe"], fault, want.overHTTP1(fault), want)
+			})
+			synctest.Test(t, func(t *testing.T) {
+				assertServed(t, serverKinds["HTTP2 on a pipe"], fault, or(want.http2, want.transport), want)
 			})
 		})
 	}
 }
 
-// overHTTP1 knows that there is no TLS.
-func (w told) overHTTP1(fault steadyhttptest.Fault) string {
+// overHTTP1 is without TLS, so there is no bad certificate.
+func (o faultOutcome) overHTTP1(fault steadyhttptest.Fault) string {
 	if fault == steadyhttptest.BadCertificate {
-		return toldReset
+		return resetError
 	}
-	return or(w.http1, w.transport)
+	return or(o.http1, o.transport)
 }
 
-func or(text, otherwise string) string {
-	if text == "" {
-		return otherwise
-	}
-	return text
-}
-
-func assertServed(t *testing.T, w wiring, fault steadyhttptest.Fault, text string, want told) {
+func assertServed(t *testing.T, kind serverKind, fault steadyhttptest.Fault, text string, want faultOutcome) {
 	t.Helper()
-	server := w.serve(t, fault)
+	server := kind.serve(t, fault)
 	base := server.Client().Transport.(*http.Transport)
 	if fault == steadyhttptest.HeaderTimeout {
 		base.ResponseHeaderTimeout = time.Minute
 	}
 	err := fails(t, base, server.URL)
-	if text != anything {
-		assert.Equal(t, text, withoutAddress(err))
-		assert.True(t, text == toldReset || want.is(err), "%#v", err)
+	if text != anyError {
+		assert.Equal(t, text, withoutAddresses(err))
+		assert.True(t, text == resetError || want.is(err), "%#v", err)
 	}
-	if text == want.transport || w.http2 {
+	if text == want.transport || kind.http2 {
 		assert.Equal(t, want.class, steadyhttp.Classify(nil, nil, err))
 	}
-	server.AssertAttempts(t, map[bool]int{true: 8, false: 1}[w.http2 && fault == steadyhttptest.RefusedStream])
+	server.AssertAttempts(t, map[bool]int{true: 8, false: 1}[kind.http2 && fault == steadyhttptest.RefusedStream])
 }
 
-// On a socket, what a reset looks like is a matter of luck; that it is one, or an end, is not.
-func TestServerFailsOnSocketsToo(t *testing.T) {
+// On a socket, the exact error of a reset depends on timing. Its class does not.
+func TestServer_FailsOnSocketsToo(t *testing.T) {
 	t.Parallel()
 	for fault, want := range faults {
 		if fault == steadyhttptest.Hang || fault == steadyhttptest.HeaderTimeout || fault == steadyhttptest.RefusedStream {
-			continue // they take time, or would; the next test has them
+			continue // they take time; other tests have them
 		}
 		t.Run(fault.String(), func(t *testing.T) {
 			t.Parallel()
@@ -226,11 +208,11 @@ func TestServerFailsOnSocketsToo(t *testing.T) {
 	}
 }
 
-func TestServerHangsUntilTheClientIsGone(t *testing.T) {
+func TestServer_HangsUntilTheClientGivesUp(t *testing.T) {
 	t.Parallel()
-	onEachWire(t, func(t *testing.T, w wiring) {
+	forEachServerKind(t, func(t *testing.T, kind serverKind) {
 		for _, fault := range []steadyhttptest.Fault{steadyhttptest.Hang, steadyhttptest.HeaderTimeout} {
-			server := w.serve(t, fault)
+			server := kind.serve(t, fault)
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error)
 			go func() {
@@ -243,20 +225,20 @@ func TestServerHangsUntilTheClientIsGone(t *testing.T) {
 	})
 }
 
-func TestRefusedStreamIsSentAgainByNetHTTP(t *testing.T) {
+func TestServer_RefusedStreamIsRetriedByNetHTTP(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := wirings["HTTP2 on a pipe"].serve(t, steadyhttptest.RefusedStream, steadyhttptest.RefusedStream, steadyhttptest.Status(200))
+		server := serverKinds["HTTP2 on a pipe"].serve(t, steadyhttptest.RefusedStream, steadyhttptest.RefusedStream, steadyhttptest.Status(200))
 		code, _ := exchange(t, server.Client().Transport, request(t, t.Context(), http.MethodPost, server.URL, "payload"))
 		assert.Equal(t, 200, code)
 		server.AssertAttempts(t, 3)
 	})
 }
 
-func TestRefusedStreamOfABodyThatCannotBeSentAgainIsToldTheSameWay(t *testing.T) {
+func TestFault_RefusedStreamWithoutGetBodyIsNetHTTPsError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := wirings["HTTP2 on a pipe"].serve(t, steadyhttptest.RefusedStream)
+		server := serverKinds["HTTP2 on a pipe"].serve(t, steadyhttptest.RefusedStream)
 		var texts []string
 		for _, base := range []http.RoundTripper{server.Client().Transport, steadyhttptest.NewTransport(steadyhttptest.RefusedStream)} {
 			r := request(t, t.Context(), http.MethodPut, server.URL, "payload")
@@ -270,34 +252,34 @@ func TestRefusedStreamOfABodyThatCannotBeSentAgainIsToldTheSameWay(t *testing.T)
 	})
 }
 
-func TestStreamErrorFillsOnlyItsLike(t *testing.T) {
+func TestFault_StreamErrorFillsOnlyStructsWithItsFields(t *testing.T) {
 	t.Parallel()
 	_, err := steadyhttptest.NewTransport(steadyhttptest.RefusedStream).RoundTrip(get(t))
-	assert.Equal(t, streamError{StreamID: 1, Code: 7, Cause: errors.New("received from peer")}, as[streamError](err))
-	assert.Zero(t, as[renamed](err))
-	assert.Zero(t, as[retyped](err))
-	assert.Zero(t, as[shorter](err))
-	assert.Zero(t, as[*net.OpError](err))
+	assert.Equal(t, streamError{StreamID: 1, Code: 7, Cause: errors.New("received from peer")}, errorAs[streamError](err))
+	assert.Zero(t, errorAs[otherNames](err))
+	assert.Zero(t, errorAs[otherTypes](err))
+	assert.Zero(t, errorAs[fewerFields](err))
+	assert.Zero(t, errorAs[*net.OpError](err))
 }
 
-type renamed struct {
+type otherNames struct {
 	ID, Code uint32
 	Cause    error
 }
 
-type retyped struct {
+type otherTypes struct {
 	StreamID []int
 	Code     uint32
 	Cause    error
 }
 
-type shorter struct{ StreamID, Code uint32 }
+type fewerFields struct{ StreamID, Code uint32 }
 
-func (renamed) Error() string { return "" }
-func (retyped) Error() string { return "" }
-func (shorter) Error() string { return "" }
+func (otherNames) Error() string  { return "" }
+func (otherTypes) Error() string  { return "" }
+func (fewerFields) Error() string { return "" }
 
-func TestErrorsNameTheAddress(t *testing.T) {
+func TestFault_ErrorsNameTheAddress(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
 		"http://api.example.com/":       "dial tcp api.example.com:80: connect: connection refused",
@@ -307,6 +289,6 @@ func TestErrorsNameTheAddress(t *testing.T) {
 	} {
 		_, err := steadyhttptest.Refused.RoundTrip(request(t, t.Context(), http.MethodGet, url, ""))
 		assert.EqualError(t, err, want)
-		assert.Equal(t, "tcp", as[*net.OpError](err).Addr.Network())
+		assert.Equal(t, "tcp", errorAs[*net.OpError](err).Addr.Network())
 	}
 }

@@ -5,18 +5,14 @@ import (
 	"encoding/binary"
 	"io"
 	"sync"
+
+	"github.com/steadyhttp/steadyhttp/steadyhttptest/internal/network"
 )
 
-// HTTP/2's frames and codes (RFC 9113 §6, §7), as far as the faults need them.
-const (
-	frameHeaders, frameReset, frameGoAway = 1, 3, 7
+// The types of HTTP/2's frames (RFC 9113 §6) that the faults need.
+const frameHeaders, frameReset, frameGoAway = 1, 3, 7
 
-	noError, internalError, refusedStream = 0, 2, 7
-
-	lastStream = 1<<31 - 1 // the largest number that a stream can have
-)
-
-// frame returns a frame as it is on the wire.
+// frame returns a frame in its wire format.
 func frame(kind byte, stream uint32, payload ...uint32) []byte {
 	const word = 4
 	wire := []byte{0, 0, byte(word * len(payload)), kind, 0}
@@ -27,11 +23,10 @@ func frame(kind byte, stream uint32, payload ...uint32) []byte {
 	return wire
 }
 
-// goAwayFrame says that the connection takes no more streams, and leaves open which of those it has were
-// processed.
-func goAwayFrame() []byte { return frame(frameGoAway, 0, lastStream, noError) }
+// goAwayFrame says that the connection takes no more streams. It leaves open which of its streams were processed.
+func goAwayFrame() []byte { return frame(frameGoAway, 0, network.LastStream, network.NoError) }
 
-// halfHeadersFrame announces more than it has.
+// halfHeadersFrame announces one byte more than it has.
 func halfHeadersFrame() []byte {
 	half := frame(frameHeaders, 1, 0)
 	half[2]++
@@ -41,14 +36,13 @@ func halfHeadersFrame() []byte {
 // frameHeader is the length of what precedes a frame's payload (RFC 9113 §4.1).
 const frameHeader = 9
 
-// A framer passes on the frames of net/http's HTTP/2 server, each as a whole, so that others can be put
-// between them.
+// A framer passes on the frames of net/http's HTTP/2 server, each as a whole, so that our own frames can go between them.
 type framer struct {
 	mu      sync.Mutex
 	out     io.Writer
 	pending []byte
-	began   chan struct{} // closed once a frame is out: SETTINGS must be the first (RFC 9113 §3.4)
-	refused chan struct{} // one for each stream that is to be refused
+	began   chan struct{} // closed once the first frame was sent, which must be SETTINGS (RFC 9113 §3.4)
+	refused chan struct{} // holds one value for each stream to refuse
 }
 
 func newFramer(out io.Writer) *framer {
@@ -78,7 +72,7 @@ func (f *framer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// frameSize returns the length of the first frame, if all of it is there.
+// frameSize returns the length of the first frame, and whether all of it is there.
 func frameSize(wire []byte) (int, bool) {
 	if len(wire) < frameHeader {
 		return 0, false
@@ -87,20 +81,20 @@ func frameSize(wire []byte) (int, bool) {
 	return size, len(wire) >= size
 }
 
-// refuse makes the reset by which net/http ends a stream whose handler panicked a REFUSED_STREAM.
+// refuse turns a reset into a REFUSED_STREAM. net/http resets a stream whose handler panicked.
 func (f *framer) refuse(frame []byte) {
 	code := frame[frameHeader:]
-	if frame[3] != frameReset || binary.BigEndian.Uint32(code) != internalError {
+	if frame[3] != frameReset || binary.BigEndian.Uint32(code) != network.InternalError {
 		return
 	}
 	select {
 	case <-f.refused:
-		binary.BigEndian.PutUint32(code, refusedStream)
+		binary.BigEndian.PutUint32(code, network.RefusedStream)
 	default:
 	}
 }
 
-// begin is called with the lock held.
+// begin is called with f.mu held.
 func (f *framer) begin(written int) {
 	select {
 	case <-f.began:
@@ -111,8 +105,8 @@ func (f *framer) begin(written int) {
 	}
 }
 
-// put sends a frame of our own.
-func (f *framer) put(ctx context.Context, frame []byte) {
+// send sends a frame of our own.
+func (f *framer) send(ctx context.Context, frame []byte) {
 	select {
 	case <-f.began:
 	case <-ctx.Done():
@@ -122,6 +116,6 @@ func (f *framer) put(ctx context.Context, frame []byte) {
 	defer f.mu.Unlock()
 	_, _ = f.out.Write(frame)
 	if _, whole := frameSize(frame); !whole {
-		f.out = io.Discard // what followed would be taken for the rest of it
+		f.out = io.Discard // the client would take what follows for the rest of it
 	}
 }

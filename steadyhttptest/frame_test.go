@@ -9,14 +9,16 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp/steadyhttptest/internal/network"
 )
 
 var (
 	settings   = []byte{0, 0, 0, 4, 0, 0, 0, 0, 0}
-	resetFrame = frame(frameReset, 3, internalError)
+	resetFrame = frame(frameReset, 3, network.InternalError)
 )
 
-func TestFramesAreOnTheWireAsTheRFCHasThem(t *testing.T) {
+func TestFramer_FramesHaveTheWireFormat(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, []byte{0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0}, goAwayFrame())
 	assert.Equal(t, []byte{0, 0, 4, 3, 0, 0, 0, 0, 3, 0, 0, 0, 2}, resetFrame)
@@ -25,7 +27,7 @@ func TestFramesAreOnTheWireAsTheRFCHasThem(t *testing.T) {
 	assert.False(t, complete, "it announces more than it has")
 }
 
-func TestFramesArePassedOnAsWholes(t *testing.T) {
+func TestFramer_PassesOnWholeFrames(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	f := newFramer(&out)
@@ -39,7 +41,7 @@ func TestFramesArePassedOnAsWholes(t *testing.T) {
 	assert.Equal(t, stream, out.Bytes())
 }
 
-func TestOnlyAsManyStreamsAreRefusedAsAsked(t *testing.T) {
+func TestFramer_RefusesAsManyStreamsAsAsked(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	f := newFramer(&out)
@@ -50,24 +52,24 @@ func TestOnlyAsManyStreamsAreRefusedAsAsked(t *testing.T) {
 		require.NoError(t, err)
 	}
 	want := append(bytes.Clone(settings), canceled...)
-	want = append(want, frame(frameReset, 3, refusedStream)...)
+	want = append(want, frame(frameReset, 3, network.RefusedStream)...)
 	assert.Equal(t, append(want, resetFrame...), out.Bytes())
 }
 
 // A client refuses a connection whose first frame is not SETTINGS.
-func TestNoFrameOfOursIsTheFirst(t *testing.T) {
+func TestFramer_NeverSendsItsOwnFrameFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		f := newFramer(&out)
 		time.AfterFunc(time.Second, func() { _, _ = f.Write(settings) })
-		f.put(t.Context(), goAwayFrame())
+		f.send(t.Context(), goAwayFrame())
 		assert.Equal(t, append(bytes.Clone(settings), goAwayFrame()...), out.Bytes())
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		out.Reset()
-		newFramer(&out).put(ctx, goAwayFrame())
+		newFramer(&out).send(ctx, goAwayFrame())
 		assert.Empty(t, out.Bytes(), "the connection is gone")
 	})
 }

@@ -2,13 +2,15 @@ package steadyhttptest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -36,7 +38,7 @@ func put(t testing.TB, content string) *http.Request {
 	return request(t, context.Background(), http.MethodPut, target, content)
 }
 
-// read returns the status and the body of a response, and closes it.
+// read reads and closes a response, and returns its status and body.
 func read(t testing.TB, response *http.Response, err error) (int, string) {
 	t.Helper()
 	require.NoError(t, err)
@@ -46,84 +48,93 @@ func read(t testing.TB, response *http.Response, err error) (int, string) {
 	return response.StatusCode, string(content)
 }
 
-// A watched body counts how often it is closed.
-type watched struct {
+// exchange sends a request, reads and closes the response, and returns its status and body.
+func exchange(t testing.TB, base http.RoundTripper, r *http.Request) (int, string) {
+	t.Helper()
+	response, err := base.RoundTrip(r)
+	return read(t, response, err)
+}
+
+// A countingBody counts how often it is closed.
+type countingBody struct {
 	io.Reader
 	mu     sync.Mutex
 	closed int
 }
 
-func (w *watched) Close() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.closed++
+func (b *countingBody) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed++
 	return nil
 }
 
-func (w *watched) closes() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.closed
+func (b *countingBody) closes() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.closed
 }
 
-// A failing is a test that can fail without failing this one.
-type failing struct {
+// A recordingTB is a testing.TB that records its failures, so that it can fail without failing this test.
+type recordingTB struct {
 	testing.TB
-	mu   sync.Mutex
-	told []string
+	mu       sync.Mutex
+	messages []string
 }
 
-func (f *failing) Helper() {}
+func (r *recordingTB) Helper() {}
 
-func (f *failing) Errorf(format string, args ...any) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.told = append(f.told, fmt.Sprintf(format, args...))
+func (r *recordingTB) Errorf(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.messages = append(r.messages, fmt.Sprintf(format, args...))
 }
 
-func (f *failing) failures() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.told
+func (r *recordingTB) failures() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.messages
 }
 
-// A wiring is a kind of server, and what it needs around it.
-type wiring struct {
-	start func(...steadyhttptest.Step) *steadyhttptest.Server
-	http2 bool
-	run   func(*testing.T, func(*testing.T))
+func closeBodyTwice(r *http.Request) (*http.Response, error) {
+	_ = r.Body.Close()
+	_ = r.Body.Close()
+	return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
 }
 
-func real(t *testing.T, test func(*testing.T)) { test(t) }
-
-var wirings = map[string]wiring{
-	"HTTP1 on loopback": {steadyhttptest.NewServer, false, real},
-	"HTTP2 on loopback": {steadyhttptest.NewTLSServer, true, real},
-	"HTTP1 on a pipe":   {steadyhttptest.NewPipeServer, false, synctest.Test},
-	"HTTP2 on a pipe":   {steadyhttptest.NewTLSPipeServer, true, synctest.Test},
+// ignoreBody leaves the body unread.
+func ignoreBody(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: 200, Body: &countingBody{Reader: strings.NewReader("")}}, nil
 }
 
-// onEachWire runs a test with every kind of server.
-func onEachWire(t *testing.T, test func(t *testing.T, w wiring)) {
-	for name, w := range wirings {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w.run(t, func(t *testing.T) { test(t, w) })
-		})
+func wraps(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
+func errorAs[E any](err error) (found E) {
+	errors.As(err, &found)
+	return found
+}
+
+func timesOut(err error) bool {
+	return errorAs[net.Error](err) != nil && errorAs[net.Error](err).Timeout() && errors.Is(err, context.DeadlineExceeded)
+}
+
+func or(text, otherwise string) string {
+	if text == "" {
+		return otherwise
 	}
+	return text
 }
 
-// serve starts a server that is closed with the test.
-func (w wiring) serve(t *testing.T, steps ...steadyhttptest.Step) *steadyhttptest.Server {
+// transportAfterTwoAttempts returns a Transport with two attempts, 2 s apart. The first response is still open.
+func transportAfterTwoAttempts(t *testing.T) *steadyhttptest.Transport {
 	t.Helper()
-	server := w.start(steps...)
-	t.Cleanup(server.Close)
-	return server
-}
-
-// exchange sends a request, and returns the status and the body that come back.
-func exchange(t testing.TB, base http.RoundTripper, r *http.Request) (int, string) {
-	t.Helper()
-	response, err := base.RoundTrip(r)
-	return read(t, response, err)
+	base := steadyhttptest.NewTransport(steadyhttptest.Status(503), steadyhttptest.Reset)
+	_, err := base.RoundTrip(put(t, "payload"))
+	require.NoError(t, err)
+	time.Sleep(2 * time.Second)
+	_, err = base.RoundTrip(get(t))
+	require.Error(t, err)
+	return base
 }

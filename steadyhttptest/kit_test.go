@@ -1,35 +1,45 @@
-package steadyhttptest
+package steadyhttptest_test
 
 import (
-	"go/parser"
-	"go/token"
-	"path/filepath"
-	"strconv"
+	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp/steadyhttptest"
+	"github.com/steadyhttp/steadyhttp/steadyhttptest/fault"
 )
 
-// The tests of package steadyhttp, also those within it, use the kit: it must not import what they test.
-func TestKitNeedsNothingButTheStandardLibrary(t *testing.T) {
+// The tests of package steadyhttp use the kit, also those inside the package: the kit must not import it.
+func TestKit_DependsOnNothingButTheStandardLibrary(t *testing.T) {
 	t.Parallel()
-	names, err := filepath.Glob("*.go")
+	listed, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
 	require.NoError(t, err)
-	files := 0
-	for _, name := range names {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		files++
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
-		require.NoError(t, err)
-		for _, imported := range file.Imports {
-			path, err := strconv.Unquote(imported.Path.Value)
-			require.NoError(t, err)
-			assert.NotContains(t, path, ".", "%s imports %s", name, path)
-		}
+	packages := strings.Fields(string(listed))
+	const kit = "github.com/steadyhttp/steadyhttp/steadyhttptest"
+	assert.Contains(t, packages, kit)
+	for _, path := range packages {
+		assert.True(t, path == kit || strings.HasPrefix(path, kit+"/"), path)
 	}
-	assert.Greater(t, files, 10)
+}
+
+func TestKit_HasTheNamesOfPackageFault(t *testing.T) {
+	t.Parallel()
+	var (
+		_ fault.Step      = steadyhttptest.End(t)
+		_ fault.Response  = steadyhttptest.Response{}
+		_ fault.Func      = steadyhttptest.Func(nil)
+		_ fault.Injection = steadyhttptest.Injection{}
+		_ *fault.Injector = &steadyhttptest.Injector{}
+	)
+	assert.Equal(t, fault.Faults(), []steadyhttptest.Fault{
+		steadyhttptest.Refused, steadyhttptest.NoSuchHost, steadyhttptest.DialTimeout, steadyhttptest.BadCertificate,
+		steadyhttptest.ResetUnread, steadyhttptest.Reset, steadyhttptest.EOF, steadyhttptest.HalfHeader,
+		steadyhttptest.HeaderTimeout, steadyhttptest.Hang, steadyhttptest.GoAway, steadyhttptest.RefusedStream,
+	})
+	assert.Equal(t, fault.FaultHeader, steadyhttptest.FaultHeader)
+	assert.Equal(t, fault.BadRetryAfter, steadyhttptest.BadRetryAfter)
+	assert.Equal(t, fault.HugeRetryAfter, steadyhttptest.HugeRetryAfter)
 }

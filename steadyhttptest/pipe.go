@@ -7,10 +7,12 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/steadyhttp/steadyhttp/steadyhttptest/internal/network"
 )
 
-// A pipe is an end of a connection in memory. Unlike net.Pipe's it has room for what the other end has
-// not yet read, as a socket has: with TLS or HTTP/2 both ends may come to write at the same time.
+// A pipe is one end of a connection in memory. Like a socket, and unlike net.Pipe, it buffers what the other end has not
+// read yet: with TLS or HTTP/2 both ends may write at the same time.
 type pipe struct {
 	in, out *stream
 }
@@ -23,22 +25,23 @@ func newPipe() (near, far *pipe) {
 func (p *pipe) Read(b []byte) (int, error)  { return p.in.read(b) }
 func (p *pipe) Write(b []byte) (int, error) { return p.out.write(b) }
 
-func (p *pipe) LocalAddr() net.Addr  { return address("pipe") }
-func (p *pipe) RemoteAddr() net.Addr { return address("pipe") }
+func (p *pipe) LocalAddr() net.Addr  { return network.Address("pipe") }
+func (p *pipe) RemoteAddr() net.Addr { return network.Address("pipe") }
 
-// Close leaves the other end what it has not yet read.
+// Close closes both directions. The other end can still read what was written.
 func (p *pipe) Close() error {
 	p.in.change(func(s *stream) { s.abandoned = true })
 	return p.CloseWrite()
 }
 
+// CloseWrite closes one direction, as that of a TCP connection.
 func (p *pipe) CloseWrite() error {
 	p.out.change(func(s *stream) { s.ended = true })
 	return nil
 }
 
-// reset is what a TCP RST does to both directions. The other end is told first: our own reader may close the
-// connection when it hears of it, and the other would take that for an orderly end.
+// reset breaks both directions, as a TCP RST does. The other end's direction goes first: our own reader may close the
+// connection once its direction breaks, and the other end would take that for a close in good order.
 func (p *pipe) reset() {
 	p.out.change(func(s *stream) { s.reset = true })
 	p.in.change(func(s *stream) { s.reset = true })
@@ -71,8 +74,8 @@ type stream struct {
 	writer    deadline
 }
 
-// room is how much may be unread.
-const room = 64 << 10
+// bufferSize is how much may be unread.
+const bufferSize = 64 << 10
 
 func newStream() *stream {
 	s := &stream{}
@@ -120,11 +123,11 @@ func (s *stream) write(b []byte) (int, error) {
 		case s.ended:
 			return written, net.ErrClosed
 		case s.abandoned:
-			return written, networkError("write", "pipe", os.NewSyscallError("write", syscall.EPIPE))
+			return written, network.SystemError("write", "pipe", "write", syscall.EPIPE)
 		case s.writer.passed():
 			return written, os.ErrDeadlineExceeded
 		}
-		n := min(len(b)-written, room-len(s.unread))
+		n := min(len(b)-written, bufferSize-len(s.unread))
 		s.unread = append(s.unread, b[written:written+n]...)
 		s.changed.Broadcast()
 		if written += n; written == len(b) {
@@ -134,10 +137,10 @@ func (s *stream) write(b []byte) (int, error) {
 }
 
 func resetBy(operation string) error {
-	return networkError(operation, "pipe", os.NewSyscallError(operation, syscall.ECONNRESET))
+	return network.SystemError(operation, "pipe", operation, syscall.ECONNRESET)
 }
 
-// A deadline wakes those who wait when it has passed.
+// A deadline wakes the waiting reads or writes when it passes.
 type deadline struct {
 	at    time.Time
 	timer *time.Timer

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPipeIsANetConn(t *testing.T) {
+func TestPipe_IsANetConn(t *testing.T) {
 	t.Parallel()
 	near, far := newPipe()
 	var _ net.Conn = near
@@ -33,25 +33,25 @@ func TestPipeIsANetConn(t *testing.T) {
 	assert.Equal(t, "lo", string(heard[:n]))
 }
 
-func TestPipeHasRoomForSoMuchAndThenWaits(t *testing.T) {
+func TestPipe_BuffersUpToALimitAndThenBlocks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		near, far := newPipe()
 		written := 0
 		var writing sync.WaitGroup
-		writing.Go(func() { written, _ = near.Write(make([]byte, 3*room)) })
+		writing.Go(func() { written, _ = near.Write(make([]byte, 3*bufferSize)) })
 		synctest.Wait()
-		assert.Equal(t, room, len(near.out.unread))
+		assert.Equal(t, bufferSize, len(near.out.unread))
 		assert.Zero(t, written)
-		n, err := io.ReadFull(far, make([]byte, 2*room))
+		n, err := io.ReadFull(far, make([]byte, 2*bufferSize))
 		require.NoError(t, err)
-		assert.Equal(t, 2*room, n)
+		assert.Equal(t, 2*bufferSize, n)
 		writing.Wait()
-		assert.Equal(t, 3*room, written)
+		assert.Equal(t, 3*bufferSize, written)
 	})
 }
 
-func TestClosedPipeIsReadToItsEnd(t *testing.T) {
+func TestPipe_CanBeReadToItsEndAfterClose(t *testing.T) {
 	t.Parallel()
 	for name, closing := range map[string]func(*pipe) error{"Close": (*pipe).Close, "CloseWrite": (*pipe).CloseWrite} {
 		near, far := newPipe()
@@ -77,7 +77,7 @@ func TestClosedPipeIsReadToItsEnd(t *testing.T) {
 	}
 }
 
-func TestResetPipeForgetsWhatIsUnread(t *testing.T) {
+func TestPipe_ResetDropsWhatIsUnread(t *testing.T) {
 	t.Parallel()
 	near, far := newPipe()
 	_, err := near.Write([]byte("lost"))
@@ -92,7 +92,7 @@ func TestResetPipeForgetsWhatIsUnread(t *testing.T) {
 	}
 }
 
-func TestPipeWakesThoseWhoWait(t *testing.T) {
+func TestPipe_WakesBlockedReads(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		end  func(near, far *pipe)
@@ -116,7 +116,7 @@ func TestPipeWakesThoseWhoWait(t *testing.T) {
 	}
 }
 
-func TestPipeDeadlines(t *testing.T) {
+func TestPipe_DeadlinesEndReadsAndWrites(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		near, _ := newPipe()
@@ -127,7 +127,7 @@ func TestPipeDeadlines(t *testing.T) {
 		assert.Equal(t, os.ErrDeadlineExceeded, err)
 		assert.Equal(t, time.Minute, time.Since(start))
 
-		_, err = near.Write(make([]byte, room))
+		_, err = near.Write(make([]byte, bufferSize))
 		require.NoError(t, err, "a read's deadline is none of a write's")
 		require.NoError(t, near.SetWriteDeadline(time.Now().Add(time.Second)))
 		n, err := near.Write(make([]byte, 1))

@@ -5,10 +5,12 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/steadyhttp/steadyhttp/steadyhttptest/internal/step"
 )
 
-// A script hands out its steps in order, repeats the last one, and writes down who came for them. The
-// zero value answers 200 for ever.
+// A script hands out its steps in order, repeats the last one, and records the attempts. The zero value responds with 200
+// to every attempt.
 type script struct {
 	mu      sync.Mutex
 	steps   []Step
@@ -16,42 +18,42 @@ type script struct {
 	records []*record
 }
 
-// An Attempt is a request as it arrived, and the step that it was for.
+// An Attempt is a request as it arrived, and the step that was played to it.
 type Attempt struct {
 	Time     time.Time     // when it arrived
-	Method   string        // "" where a [Server] read no request, as for [Refused]; so with all down to Request
+	Method   string        // "" if a [Server] read no request, as for [Refused]; then all fields down to Request are zero
 	URL      string        // absolute
 	Header   http.Header   // a copy
-	Body     []byte        // what was read of it, at most the first MiB
-	BodySize int64         // how much was read of it
-	Request  *http.Request // what it was, not to be modified
+	Body     []byte        // what was read of the body, at most the first MiB
+	BodySize int64         // how many bytes were read of the body
+	Request  *http.Request // the request itself; do not modify it
 	Step     Step          // what was played
-	Closed   int           // how often the response's body was closed; a [Server] cannot know, and says 0
+	Closed   int           // how often the response's body was closed; a [Server] cannot know that, and says 0
 }
 
-// bodyLimit bounds what is remembered of a body.
+// bodyLimit bounds what is recorded of a body.
 const bodyLimit = 1 << 20
 
-// A record is an Attempt that is still under way. The script's lock guards it.
+// A record is an Attempt in progress. script.mu guards its fields.
 type record struct {
 	script *script
 	Attempt
-	open bool // whether its response has a body to be closed
+	hasBody bool // the response has a body, which must be closed
 }
 
-// Play replaces the steps that are left. It may be called at any time: a server that was down comes
-// back. What was recorded stays.
+// Play replaces the steps that are left. It may be called at any time, for example to bring a server back that was down.
+// The recorded attempts are kept.
 func (s *script) Play(steps ...Step) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.steps, s.played = slices.Clone(steps), 0
 }
 
-// Attempts returns what has arrived so far, in order. It is a copy, to be looked at while more arrive.
-func (s *script) Attempts() []Attempt { return s.after(0) }
+// Attempts returns the attempts so far, in the order of their arrival. It returns a copy, so more may arrive meanwhile.
+func (s *script) Attempts() []Attempt { return s.attemptsAfter(0) }
 
-// after leaves out the first n.
-func (s *script) after(n int) []Attempt {
+// attemptsAfter leaves out the first n.
+func (s *script) attemptsAfter(n int) []Attempt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	attempts := make([]Attempt, 0, len(s.records)-n)
@@ -69,7 +71,7 @@ func (s *script) count() int {
 	return len(s.records)
 }
 
-// Waits returns the times between the attempts, each from one's arrival to the next one's. The first is
+// Waits returns the times between the attempts, from the arrival of one to the arrival of the next. Waits()[0] is the time
 // between attempts 1 and 2.
 func (s *script) Waits() []time.Duration {
 	s.mu.Lock()
@@ -81,53 +83,59 @@ func (s *script) Waits() []time.Duration {
 	return waits
 }
 
-// take hands out the next step to what arrived.
-func (s *script) take(arrived Attempt) *record {
+// next records an attempt with the next step, and hands both out.
+func (s *script) next(arrived Attempt) (*record, step.Behavior) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.begin(arrived)
+	r := s.add(arrived)
+	return r, r.Step.Internal()
 }
 
-// takeAt hands out the next step to a connection, if the step strikes so early.
-func (s *script) takeAt(at stage) (Step, bool) {
+// nextAt hands out the next step if it acts at this stage: on a connection, before there is a request.
+func (s *script) nextAt(at step.Stage) (step.Behavior, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.next().stage() != at {
-		return nil, false
+	upcoming := s.peek().Internal()
+	if upcoming.Stage != at {
+		return step.Behavior{}, false
 	}
-	return s.begin(Attempt{}).Step, true
+	s.add(Attempt{})
+	return upcoming, true
 }
 
-// begin is called with the lock held, so that the times are in order.
-func (s *script) begin(arrived Attempt) *record {
-	arrived.Time, arrived.Step = time.Now(), s.next()
+// nextBreaks reports whether the step of the next attempt breaks its connection.
+func (s *script) nextBreaks() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peek().Internal().Breaks
+}
+
+// add is called with s.mu held, so that the times are in order.
+func (s *script) add(arrived Attempt) *record {
+	arrived.Time, arrived.Step = time.Now(), s.peek()
 	r := &record{script: s, Attempt: arrived}
 	s.played++
 	s.records = append(s.records, r)
 	return r
 }
 
-// next is called with the lock held.
-func (s *script) next() Step {
+// peek is called with s.mu held.
+func (s *script) peek() Step {
 	if len(s.steps) == 0 {
-		return Answer{}
+		return Response{}
 	}
-	return orInvalid(s.steps[min(s.played, len(s.steps)-1)])
+	if next := s.steps[min(s.played, len(s.steps)-1)]; next != nil {
+		return next
+	}
+	return step.NilStep
 }
 
-// upcoming returns the step that the next attempt will be for.
-func (s *script) upcoming() Step {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.next()
-}
-
-// arrival is what a request tells on its arrival.
-func arrival(request *http.Request, url string) Attempt {
+// newAttempt returns what is known of a request when it arrives.
+func newAttempt(request *http.Request, url string) Attempt {
 	return Attempt{Method: methodOf(request), URL: url, Header: request.Header.Clone(), Request: request}
 }
 
-// methodOf spells out that an empty method is GET.
+// methodOf knows that an empty method means GET.
 func methodOf(request *http.Request) string {
 	if request.Method == "" {
 		return http.MethodGet
@@ -135,25 +143,23 @@ func methodOf(request *http.Request) string {
 	return request.Method
 }
 
-// read notes a piece of the request's body. Without a record, as in an Injector, nothing is noted.
-func (r *record) read(piece []byte) {
-	if r == nil {
-		return
-	}
+// addBody records a piece of the request's body.
+func (r *record) addBody(piece []byte) {
 	r.script.mu.Lock()
 	defer r.script.mu.Unlock()
 	r.BodySize += int64(len(piece))
 	r.Body = append(r.Body, piece[:min(len(piece), bodyLimit-len(r.Body))]...)
 }
 
-// answered notes that there is a body to be closed, and closed that it was.
-func (r *record) answered() {
+// expectClose records that the response has a body, which must be closed.
+func (r *record) expectClose() {
 	r.script.mu.Lock()
 	defer r.script.mu.Unlock()
-	r.open = true
+	r.hasBody = true
 }
 
-func (r *record) closed() {
+// addClose records that the response's body was closed.
+func (r *record) addClose() {
 	r.script.mu.Lock()
 	defer r.script.mu.Unlock()
 	r.Closed++

@@ -13,28 +13,30 @@ import (
 	"net/url"
 	"sync"
 	"syscall"
+
+	"github.com/steadyhttp/steadyhttp/steadyhttptest/internal/network"
+	"github.com/steadyhttp/steadyhttp/steadyhttptest/internal/step"
 )
 
-// A Server is a real HTTP server that plays a script, on loopback or at the other end of a pipe. It
-// speaks HTTP/1.1, and HTTP/2 with those that ask for it: by TLS, or by prior knowledge.
+// A Server is a real HTTP server that plays a script, on loopback or at the other end of a pipe. It speaks HTTP/1.1, and
+// HTTP/2 with clients that ask for it, by TLS or by prior knowledge.
 //
-// A step is for the next request that arrives, or for the next connection if it strikes before there is
-// a request. So that net/http does not resend by itself what a used connection lost, the connection is
-// closed after the answer that precedes a fault. For that to do, the attempts must come one after the
-// other; a script for many at once had better have answers only.
+// A step is for the next request, or for the next connection if the step acts before there is a request. net/http retries
+// by itself what a reused connection loses. To prevent that, the Server closes the connection after the response that
+// precedes a fault. This works only if the attempts come one after the other: for concurrent callers, use responses only.
 type Server struct {
-	URL string // of the server's root, without a slash at its end
+	URL string // of the server's root, without a trailing slash
 
 	script
-	wire      wire
-	authority *authority // nil: no TLS
+	listener  listener
+	authority *network.Authority // nil: no TLS
 	http      http.Server
 	client    *http.Client
 	ctx       context.Context // ends with Close
 	cancel    context.CancelFunc
 	mu        sync.Mutex
-	closed    bool
-	running   sync.WaitGroup
+	closed    bool           // guarded by mu
+	running   sync.WaitGroup // Serve, connections, requests
 }
 
 // NewServer starts a server on a free port of the loopback interface. Close it when done.
@@ -42,22 +44,23 @@ type Server struct {
 // It panics if there is no such port, as [net/http/httptest.NewServer] does.
 func NewServer(steps ...Step) *Server { return start(must(newLoopback()), nil, steps) }
 
-// NewTLSServer starts a server on loopback that speaks TLS, and HTTP/2 over it. [Server.Client] trusts
-// it; for other clients there is [Server.Certificate]. It panics as NewServer does.
+// NewTLSServer starts a server on loopback that speaks TLS, and HTTP/2 over it. [Server.Client] trusts its certificate;
+// for other clients there is [Server.Certificate]. It panics as [NewServer] does.
 func NewTLSServer(steps ...Step) *Server {
-	return start(must(newLoopback()), must(newAuthority("steadyhttptest")), steps)
+	return start(must(newLoopback()), must(network.NewAuthority("steadyhttptest")), steps)
 }
 
-// NewPipeServer starts a server in memory. Only [Server.Client] and [Server.DialContext] reach it.
+// NewPipeServer starts a server in memory. Only [Server.Client] and [Server.DialContext] reach it. Its URL is
+// http://example.com.
 //
-// Started within a [testing/synctest] bubble, it works there, and time is virtual. Close it before the
-// bubble ends. Its URL is http://example.com.
+// It works in a [testing/synctest] bubble, in virtual time: start it inside the bubble, and close it before the bubble
+// ends.
 func NewPipeServer(steps ...Step) *Server { return start(newPipes(), nil, steps) }
 
-// NewTLSPipeServer starts a server in memory that speaks TLS, and HTTP/2 over it; see [NewPipeServer].
-// Its URL is https://example.com.
+// NewTLSPipeServer starts a server in memory that speaks TLS, and HTTP/2 over it; see [NewPipeServer]. Its URL is
+// https://example.com.
 func NewTLSPipeServer(steps ...Step) *Server {
-	return start(newPipes(), must(newAuthority("steadyhttptest")), steps)
+	return start(newPipes(), must(network.NewAuthority("steadyhttptest")), steps)
 }
 
 func must[T any](value T, err error) T {
@@ -67,12 +70,9 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-func start(w wire, trusted *authority, steps []Step) *Server {
-	s := &Server{wire: w, authority: trusted}
-	s.URL = "http://" + s.host()
-	if trusted != nil {
-		s.URL = "https://" + s.host()
-	}
+func start(l listener, authority *network.Authority, steps []Step) *Server {
+	s := &Server{listener: l, authority: authority}
+	s.URL = s.scheme() + s.host()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.script.Play(steps...)
 	s.client = &http.Client{Transport: s.newTransport()}
@@ -81,20 +81,27 @@ func start(w wire, trusted *authority, steps []Step) *Server {
 		Protocols:   &http.Protocols{},
 		BaseContext: func(net.Listener) context.Context { return s.ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return c.(*conn).inContext(ctx) },
-		ConnState:   s.track,
-		ErrorLog:    log.New(io.Discard, "", 0), // of what a script does on purpose
+		ConnState:   s.trackConn,
+		ErrorLog:    log.New(io.Discard, "", 0), // scripts cause errors on purpose
 	}
 	s.http.Protocols.SetHTTP1(true)
-	s.http.Protocols.SetUnencryptedHTTP2(true) // net/http sees no TLS: it is beneath what it gets
-	s.running.Go(func() { _ = s.http.Serve(accepting{w, s}) })
+	s.http.Protocols.SetUnencryptedHTTP2(true) // net/http sees no TLS: it is below the connection that it gets
+	s.running.Go(func() { _ = s.http.Serve(connListener{l, s}) })
 	return s
 }
 
+func (s *Server) scheme() string {
+	if s.authority != nil {
+		return "https://"
+	}
+	return "http://"
+}
+
 func (s *Server) host() string {
-	if _, ok := s.wire.(*pipes); ok {
+	if _, ok := s.listener.(*pipes); ok {
 		return "example.com"
 	}
-	return s.wire.Addr().String()
+	return s.listener.Addr().String()
 }
 
 func (s *Server) newTransport() *http.Transport {
@@ -107,59 +114,60 @@ func (s *Server) newTransport() *http.Transport {
 	return transport
 }
 
-// accepting is the wire as net/http's server gets it.
-type accepting struct {
+// A connListener is the listener as net/http's server gets it: its connections are conns.
+type connListener struct {
 	net.Listener
 	server *Server
 }
 
-func (a accepting) Accept() (net.Conn, error) {
-	under, err := a.Listener.Accept()
+func (l connListener) Accept() (net.Conn, error) {
+	raw, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return newConn(a.server, under), nil
+	return newConn(l.server, raw), nil
 }
 
-// Client returns a client that sends everything to this server, whatever its host, and that trusts its
-// certificate. It is closed with the server. Its Transport is an [*http.Transport], which may be changed
-// before its first use.
+// Client returns a client that sends every request to this server, whatever the host, and that trusts its certificate.
+//
+// Its Transport is an [*http.Transport], which may be changed before its first use. [Server.Close] closes its idle
+// connections.
 func (s *Server) Client() *http.Client { return s.client }
 
-// Certificate returns the certificate of the authority that issues the server's; nil without TLS.
+// Certificate returns the certificate of the authority that issues the server's certificates; nil without TLS.
 func (s *Server) Certificate() *x509.Certificate {
 	if s.authority == nil {
 		return nil
 	}
-	return s.authority.certificate
+	return s.authority.Certificate
 }
 
-// DialContext connects to this server, whatever the address, unless the next step is a [Fault] that lets
-// nobody connect. It is for [http.Transport.DialContext].
+// DialContext connects to this server, whatever the address. It fails if the next step is a [Fault] that prevents a
+// connection. Use it as [http.Transport.DialContext].
 func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
-	if step, ok := s.takeAt(dialing); ok {
-		return nil, s.refuse(ctx, step, addr)
+	if behavior, ok := s.nextAt(step.AtDial); ok {
+		return nil, s.refuse(ctx, behavior, addr)
 	}
-	return s.wire.dial(ctx)
+	return s.listener.dial(ctx)
 }
 
-func (s *Server) refuse(ctx context.Context, step Step, addr string) error {
-	_, err := step.play((&http.Request{URL: &url.URL{Host: addr}}).WithContext(ctx))
+func (s *Server) refuse(ctx context.Context, behavior step.Behavior, addr string) error {
+	_, err := behavior.Play((&http.Request{URL: &url.URL{Host: addr}}).WithContext(ctx))
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return s.wire.refuse(ctx)
+		return s.listener.refuse(ctx)
 	}
 	return err
 }
 
-// Play replaces the steps that are left, as a Transport's Play does, and closes the client's idle
-// connections, since the new steps may begin with a fault.
+// Play replaces the steps that are left. It may be called at any time. The recorded attempts are kept. The client's idle
+// connections are closed, since the new steps may begin with a fault.
 func (s *Server) Play(steps ...Step) {
 	s.script.Play(steps...)
 	s.client.CloseIdleConnections()
 }
 
-// Close ends the server: its port, its connections, what hangs and stalls, and its client's idle
-// connections. It returns once all is gone that the server has started.
+// Close ends the server: its port, its connections, the requests in progress, and its client's idle connections. It
+// returns once everything that the server started has ended.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -170,8 +178,8 @@ func (s *Server) Close() {
 	s.running.Wait()
 }
 
-// track counts the connections that are being served.
-func (s *Server) track(_ net.Conn, state http.ConnState) {
+// trackConn is http.Server's ConnState.
+func (s *Server) trackConn(_ net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		s.running.Add(1)
@@ -180,8 +188,9 @@ func (s *Server) track(_ net.Conn, state http.ConnState) {
 	}
 }
 
-// enter counts a request, since one of HTTP/2 may outlive its connection.
-func (s *Server) enter() bool {
+// trackRequest reports whether the request may go on. A request is tracked besides its connection, since one of HTTP/2
+// may outlive it.
+func (s *Server) trackRequest() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
@@ -191,7 +200,7 @@ func (s *Server) enter() bool {
 }
 
 func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
-	if !s.enter() {
+	if !s.trackRequest() {
 		panic(http.ErrAbortHandler)
 	}
 	defer s.running.Done()
@@ -200,47 +209,36 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	c := connOf(r)
-	arrived := s.take(arrival(r, s.scheme()+r.Host+r.URL.RequestURI()))
-	if !arrived.Step.breaks() && s.upcoming().breaks() {
-		c.retire(w, r)
+	attempt, behavior := s.next(newAttempt(r, s.scheme()+r.Host+r.URL.RequestURI()))
+	if !behavior.Breaks && s.nextBreaks() {
+		c.closeAfterResponse(w, r)
 	}
-	sent := &sentBody{body: r.Body, record: arrived}
-	if arrived.Step.stage() == answering && sent.drain(r.Context()) != nil {
+	body := step.NewRequestBody(r.Body, attempt.addBody)
+	if behavior.Stage == step.AtBody && body.Drain(r.Context()) != nil {
 		panic(http.ErrAbortHandler)
 	}
-	r.Body = sent
-	arrived.Step.serve(w, r)
+	r.Body = body
+	behavior.Serve(w, r, c)
 }
 
-func (s *Server) scheme() string {
-	if s.authority != nil {
-		return "https://"
-	}
-	return "http://"
-}
-
-// strikes takes the next step if it strikes a connection so early, and waits if that is delayed.
-func (s *Server) strikes(at stage) bool {
-	step, ok := s.takeAt(at)
+// failsAt takes the next step if it acts at this stage of a connection, and waits if the step is delayed.
+func (s *Server) failsAt(at step.Stage) bool {
+	behavior, ok := s.nextAt(at)
 	if ok {
-		_, _ = step.play((&http.Request{URL: &url.URL{}}).WithContext(s.ctx))
+		_, _ = behavior.Play((&http.Request{URL: &url.URL{}}).WithContext(s.ctx))
 	}
 	return ok
 }
 
-// tlsConfig issues a certificate for whatever name is asked for.
+// tlsConfig issues a certificate for every host name that a client asks for.
 func (s *Server) tlsConfig() *tls.Config {
 	return &tls.Config{
 		NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			if !s.strikes(securing) {
-				return s.authority.issue(hello.ServerName)
+			if s.failsAt(step.AtHandshake) {
+				return network.UntrustedCertificate(hello.ServerName)
 			}
-			stranger, err := newAuthority("nobody")
-			if err != nil {
-				return nil, err
-			}
-			return stranger.issue(hello.ServerName)
+			return s.authority.Issue(hello.ServerName)
 		},
 	}
 }

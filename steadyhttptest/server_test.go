@@ -25,17 +25,17 @@ import (
 	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
 
-func TestServerPlaysTheScript(t *testing.T) {
+func TestServer_PlaysTheScript(t *testing.T) {
 	t.Parallel()
-	onEachWire(t, func(t *testing.T, w wiring) {
-		server := w.serve(t, steadyhttptest.Status(503).Header("Retry-After", "2").Body("sorry"), steadyhttptest.Status(200))
+	forEachServerKind(t, func(t *testing.T, kind serverKind) {
+		server := kind.serve(t, steadyhttptest.Status(503).Header("Retry-After", "2").Body("sorry"), steadyhttptest.Status(200))
 		r := request(t, t.Context(), http.MethodPut, server.URL+"/things?q=1", "payload")
 		r.Header.Set("Tenant", "a")
 		response, err := server.Client().Do(r)
 		require.NoError(t, err)
 		assert.Equal(t, "2", response.Header.Get("Retry-After"))
 		assert.EqualValues(t, 5, response.ContentLength)
-		assert.Equal(t, map[bool]int{false: 1, true: 2}[w.http2], response.ProtoMajor)
+		assert.Equal(t, map[bool]int{false: 1, true: 2}[kind.http2], response.ProtoMajor)
 		code, content := read(t, response, err)
 		assert.Equal(t, 503, code)
 		assert.Equal(t, "sorry", content)
@@ -57,15 +57,15 @@ func TestServerPlaysTheScript(t *testing.T) {
 	})
 }
 
-func TestConnectionIsKeptBetweenAnswersAndNotBeforeAFault(t *testing.T) {
+func TestServer_KeepsTheConnectionBetweenResponsesButNotBeforeAFault(t *testing.T) {
 	t.Parallel()
-	onEachWire(t, func(t *testing.T, w wiring) {
+	forEachServerKind(t, func(t *testing.T, kind serverKind) {
 		steps := []steadyhttptest.Step{
 			steadyhttptest.Status(200), steadyhttptest.Status(503), steadyhttptest.Reset,
-			steadyhttptest.Handler(http.NotFoundHandler()), steadyhttptest.Hang, // which breaks nothing, though the client then does
-			steadyhttptest.Func(leaving), steadyhttptest.HeaderTimeout,
+			steadyhttptest.Handler(http.NotFoundHandler()), steadyhttptest.Hang, // it breaks nothing; the client gives up
+			steadyhttptest.Func(ignoreBody), steadyhttptest.HeaderTimeout,
 		}
-		server := w.serve(t, steps...)
+		server := kind.serve(t, steps...)
 		var reused []bool
 		traced := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
 			GotConn: func(got httptrace.GotConnInfo) { reused = append(reused, got.Reused) },
@@ -87,20 +87,12 @@ func TestConnectionIsKeptBetweenAnswersAndNotBeforeAFault(t *testing.T) {
 	})
 }
 
-// cancelOnArrival cancels once so many attempts have arrived.
-func cancelOnArrival(server *steadyhttptest.Server, attempts int, cancel func()) {
-	for len(server.Attempts()) < attempts {
-		time.Sleep(time.Millisecond)
-	}
-	cancel()
-}
-
-func TestBodiesEndAsAskedOverAConnection(t *testing.T) {
+func TestServer_BodyEndsAsAsked(t *testing.T) {
 	t.Parallel()
-	onEachWire(t, func(t *testing.T, w wiring) {
+	forEachServerKind(t, func(t *testing.T, kind serverKind) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		server := w.serve(t, steadyhttptest.Status(200).Body("abc").Truncated(), steadyhttptest.Status(200).Body("abc").Stalled())
+		server := kind.serve(t, steadyhttptest.Status(200).Body("abc").Truncated(), steadyhttptest.Status(200).Body("abc").Stalled())
 		response, err := server.Client().Get(server.URL)
 		require.NoError(t, err)
 		content, err := io.ReadAll(response.Body)
@@ -118,10 +110,10 @@ func TestBodiesEndAsAskedOverAConnection(t *testing.T) {
 	})
 }
 
-func TestEndlessBodyHasNoEndOverAConnection(t *testing.T) {
+func TestServer_EndlessBodyHasNoEnd(t *testing.T) {
 	t.Parallel()
-	onEachWire(t, func(t *testing.T, w wiring) {
-		server := w.serve(t, steadyhttptest.Status(200).Body("abc").Endless())
+	forEachServerKind(t, func(t *testing.T, kind serverKind) {
+		server := kind.serve(t, steadyhttptest.Status(200).Body("abc").Endless())
 		response, err := server.Client().Get(server.URL)
 		require.NoError(t, err)
 		assert.EqualValues(t, -1, response.ContentLength)
@@ -133,10 +125,10 @@ func TestEndlessBodyHasNoEndOverAConnection(t *testing.T) {
 	})
 }
 
-func TestAnswersWithoutABodyOverAConnection(t *testing.T) {
+func TestServer_SendsNoBodyWhereHTTPHasNone(t *testing.T) {
 	t.Parallel()
-	onEachWire(t, func(t *testing.T, w wiring) {
-		server := w.serve(t, steadyhttptest.Status(204), steadyhttptest.Status(304), steadyhttptest.Status(200).Endless())
+	forEachServerKind(t, func(t *testing.T, kind serverKind) {
+		server := kind.serve(t, steadyhttptest.Status(204), steadyhttptest.Status(304), steadyhttptest.Status(200).Endless())
 		for _, code := range []int{204, 304} {
 			response, err := server.Client().Get(server.URL)
 			got, content := read(t, response, err)
@@ -149,11 +141,11 @@ func TestAnswersWithoutABodyOverAConnection(t *testing.T) {
 	})
 }
 
-func TestFuncAndHandlerAnswerOverAConnection(t *testing.T) {
+func TestServer_PlaysFuncAndHandler(t *testing.T) {
 	t.Parallel()
 	mine := errors.New("mine")
-	onEachWire(t, func(t *testing.T, w wiring) {
-		server := w.serve(t,
+	forEachServerKind(t, func(t *testing.T, kind serverKind) {
+		server := kind.serve(t,
 			steadyhttptest.Func(func(r *http.Request) (*http.Response, error) {
 				content, err := io.ReadAll(r.Body)
 				return &http.Response{StatusCode: 201, Header: http.Header{"Via": {"func"}}, Body: io.NopCloser(strings.NewReader("got " + string(content)))}, err
@@ -191,12 +183,12 @@ func TestFuncAndHandlerAnswerOverAConnection(t *testing.T) {
 	})
 }
 
-func TestRawIsSentAsItIs(t *testing.T) {
+func TestServer_SendsRawAsItIs(t *testing.T) {
 	t.Parallel()
-	onEachWire(t, func(t *testing.T, w wiring) {
-		server := w.serve(t, steadyhttptest.Raw("HTTP/1.1 299 Odd\r\nContent-Length: 4\r\n\r\nfine"))
+	forEachServerKind(t, func(t *testing.T, kind serverKind) {
+		server := kind.serve(t, steadyhttptest.Raw("HTTP/1.1 299 Odd\r\nContent-Length: 4\r\n\r\nfine"))
 		response, err := server.Client().Get(server.URL)
-		if w.http2 {
+		if kind.http2 {
 			assert.Error(t, err, "it is no frame")
 			return
 		}
@@ -206,12 +198,12 @@ func TestRawIsSentAsItIs(t *testing.T) {
 	})
 }
 
-func TestDelayPassesOnTheServer(t *testing.T) {
+func TestServer_PlaysDelays(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"HTTP1 on a pipe", "HTTP2 on a pipe"} {
 		for _, fault := range []steadyhttptest.Fault{steadyhttptest.Refused, steadyhttptest.ResetUnread, steadyhttptest.Reset} {
 			synctest.Test(t, func(t *testing.T) {
-				server := wirings[name].serve(t, steadyhttptest.Delay(time.Minute, fault), steadyhttptest.Delay(time.Hour, steadyhttptest.Status(200)))
+				server := serverKinds[name].serve(t, steadyhttptest.Delay(time.Minute, fault), steadyhttptest.Delay(time.Hour, steadyhttptest.Status(200)))
 				start := time.Now()
 				_, err := server.Client().Get(server.URL)
 				assert.Error(t, err)
@@ -223,10 +215,10 @@ func TestDelayPassesOnTheServer(t *testing.T) {
 	}
 }
 
-func TestDelayOnTheServerEndsWithTheClient(t *testing.T) {
+func TestServer_DelayEndsWithTheClient(t *testing.T) {
 	t.Parallel()
-	onEachWire(t, func(t *testing.T, w wiring) {
-		server := w.serve(t, steadyhttptest.Delay(time.Hour, steadyhttptest.Status(200)))
+	forEachServerKind(t, func(t *testing.T, kind serverKind) {
+		server := kind.serve(t, steadyhttptest.Delay(time.Hour, steadyhttptest.Status(200)))
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
 		_, err := server.Client().Do(request(t, ctx, http.MethodGet, server.URL, ""))
@@ -234,10 +226,10 @@ func TestDelayOnTheServerEndsWithTheClient(t *testing.T) {
 	})
 }
 
-func TestServerThatComesBackIsUsedAgain(t *testing.T) {
+func TestServer_PlayBringsItBack(t *testing.T) {
 	t.Parallel()
-	onEachWire(t, func(t *testing.T, w wiring) {
-		server := w.serve(t)
+	forEachServerKind(t, func(t *testing.T, kind serverKind) {
+		server := kind.serve(t)
 		exchange(t, server.Client().Transport, request(t, t.Context(), http.MethodGet, server.URL, ""))
 		server.Play(steadyhttptest.Refused)
 		for range 3 {
@@ -250,10 +242,10 @@ func TestServerThatComesBackIsUsedAgain(t *testing.T) {
 	})
 }
 
-func TestAttemptThatDidNotComeToARequestHasNone(t *testing.T) {
+func TestServer_RecordsNoRequestThatWasNotRead(t *testing.T) {
 	t.Parallel()
-	onEachWire(t, func(t *testing.T, w wiring) {
-		server := w.serve(t, steadyhttptest.ResetUnread)
+	forEachServerKind(t, func(t *testing.T, kind serverKind) {
+		server := kind.serve(t, steadyhttptest.ResetUnread)
 		_, err := server.Client().Transport.RoundTrip(request(t, t.Context(), http.MethodPost, server.URL, "payload"))
 		require.Error(t, err)
 		attempts := server.Attempts()
@@ -264,11 +256,11 @@ func TestAttemptThatDidNotComeToARequestHasNone(t *testing.T) {
 	})
 }
 
-func TestFaultThatStrikesAUsedConnectionResetsIt(t *testing.T) {
+func TestServer_ConnectionFaultResetsAReusedConnection(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []steadyhttptest.Fault{steadyhttptest.Refused, steadyhttptest.BadCertificate, steadyhttptest.ResetUnread} {
 		synctest.Test(t, func(t *testing.T) {
-			server := wirings["HTTP1 on a pipe"].serve(t)
+			server := serverKinds["HTTP1 on a pipe"].serve(t)
 			base := &http.Transport{DialContext: server.DialContext}
 			defer base.CloseIdleConnections()
 			exchange(t, base, request(t, t.Context(), http.MethodGet, server.URL, ""))
@@ -280,10 +272,10 @@ func TestFaultThatStrikesAUsedConnectionResetsIt(t *testing.T) {
 	}
 }
 
-func TestClientSendsEverythingToTheServer(t *testing.T) {
+func TestServer_ClientSendsEveryHostToIt(t *testing.T) {
 	t.Parallel()
-	onEachWire(t, func(t *testing.T, w wiring) {
-		server := w.serve(t)
+	forEachServerKind(t, func(t *testing.T, kind serverKind) {
+		server := kind.serve(t)
 		scheme, _, _ := strings.Cut(server.URL, ":")
 		for _, host := range []string{"api.example.org", "api.example.org:8443", "localhost"} {
 			response, err := server.Client().Get(scheme + "://" + host + "/things")
@@ -293,9 +285,9 @@ func TestClientSendsEverythingToTheServer(t *testing.T) {
 	})
 }
 
-func TestOtherClientsCanTrustTheServer(t *testing.T) {
+func TestServer_OtherClientsCanTrustIt(t *testing.T) {
 	t.Parallel()
-	server := wirings["HTTP2 on loopback"].serve(t)
+	server := serverKinds["HTTP2 on loopback"].serve(t)
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
 	base := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}} // speaks HTTP/1, and dials by itself
@@ -304,16 +296,16 @@ func TestOtherClientsCanTrustTheServer(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 1, response.ProtoMajor)
 	read(t, response, err)
-	assert.Nil(t, wirings["HTTP1 on loopback"].serve(t).Certificate())
+	assert.Nil(t, serverKinds["HTTP1 on loopback"].serve(t).Certificate())
 }
 
-func TestPlainServerSpeaksHTTP2ByPriorKnowledge(t *testing.T) {
+func TestServer_SpeaksHTTP2ByPriorKnowledge(t *testing.T) {
 	t.Parallel()
-	onEachWire(t, func(t *testing.T, w wiring) {
-		if w.http2 {
+	forEachServerKind(t, func(t *testing.T, kind serverKind) {
+		if kind.http2 {
 			return
 		}
-		server := w.serve(t, steadyhttptest.Status(200), steadyhttptest.GoAway)
+		server := kind.serve(t, steadyhttptest.Status(200), steadyhttptest.GoAway)
 		base := server.Client().Transport.(*http.Transport)
 		base.Protocols = &http.Protocols{}
 		base.Protocols.SetUnencryptedHTTP2(true)
@@ -326,10 +318,10 @@ func TestPlainServerSpeaksHTTP2ByPriorKnowledge(t *testing.T) {
 	})
 }
 
-func TestRefusedStreamLeavesTheOthersAlone(t *testing.T) {
+func TestServer_RefusedStreamLeavesOtherStreamsAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := wirings["HTTP2 on a pipe"].serve(t, steadyhttptest.Delay(time.Second, steadyhttptest.Status(200)),
+		server := serverKinds["HTTP2 on a pipe"].serve(t, steadyhttptest.Delay(time.Second, steadyhttptest.Status(200)),
 			steadyhttptest.RefusedStream, steadyhttptest.RefusedStream, steadyhttptest.Status(200))
 		var callers sync.WaitGroup
 		for range 4 {
@@ -342,11 +334,11 @@ func TestRefusedStreamLeavesTheOthersAlone(t *testing.T) {
 	})
 }
 
-func TestScriptThatEndsOnAServerFailsTheTestAndHangsUp(t *testing.T) {
+func TestServer_EndFailsTheTestAndClosesTheConnection(t *testing.T) {
 	t.Parallel()
-	onEachWire(t, func(t *testing.T, w wiring) {
-		test := &failing{}
-		server := w.serve(t, steadyhttptest.Status(500), steadyhttptest.End(test))
+	forEachServerKind(t, func(t *testing.T, kind serverKind) {
+		test := &recordingTB{}
+		server := kind.serve(t, steadyhttptest.Status(500), steadyhttptest.End(test))
 		exchange(t, server.Client().Transport, request(t, t.Context(), http.MethodPost, server.URL, "payload"))
 		assert.Empty(t, test.failures())
 		_, err := server.Client().Transport.RoundTrip(request(t, t.Context(), http.MethodPost, server.URL, "payload"))
@@ -355,15 +347,15 @@ func TestScriptThatEndsOnAServerFailsTheTestAndHangsUp(t *testing.T) {
 	})
 }
 
-func TestStepThatMakesNoSenseIsA500OfTheServer(t *testing.T) {
+func TestServer_InvalidStepIsA500(t *testing.T) {
 	t.Parallel()
-	onEachWire(t, func(t *testing.T, w wiring) {
+	forEachServerKind(t, func(t *testing.T, kind serverKind) {
 		for want, step := range map[string]steadyhttptest.Step{
 			"steadyhttptest: invalid step: nil Step\n":                            nil,
 			"steadyhttptest: invalid step: Status(99): want 200 to 999\n":         steadyhttptest.Status(99),
 			"steadyhttptest: invalid step: Fault(0): want one of the constants\n": steadyhttptest.Fault(0),
 		} {
-			server := w.serve(t, step)
+			server := kind.serve(t, step)
 			code, content := exchange(t, server.Client().Transport, request(t, t.Context(), http.MethodGet, server.URL, ""))
 			assert.Equal(t, 500, code)
 			assert.Equal(t, want, content)
@@ -371,14 +363,14 @@ func TestStepThatMakesNoSenseIsA500OfTheServer(t *testing.T) {
 	})
 }
 
-func TestCloseEndsWhatHangsAndRefusesTheRest(t *testing.T) {
+func TestServer_CloseEndsWhatHangsAndRefusesNewConnections(t *testing.T) {
 	t.Parallel()
-	onEachWire(t, func(t *testing.T, w wiring) {
+	forEachServerKind(t, func(t *testing.T, kind serverKind) {
 		for _, step := range []steadyhttptest.Step{
 			steadyhttptest.Hang, steadyhttptest.Delay(time.Hour, steadyhttptest.Status(200)),
 			steadyhttptest.Delay(time.Hour, steadyhttptest.ResetUnread), steadyhttptest.Status(200).Stalled(),
 		} {
-			server := w.start(step)
+			server := kind.start(step)
 			done := make(chan error)
 			go func() {
 				response, err := server.Client().Get(server.URL)
@@ -389,7 +381,7 @@ func TestCloseEndsWhatHangsAndRefusesTheRest(t *testing.T) {
 			}()
 			cancelOnArrival(server, 1, server.Close)
 			assert.Error(t, <-done)
-			fresh := server.Client().Transport.(*http.Transport).Clone() // HTTP/2 may not have noticed yet that its connection is gone
+			fresh := server.Client().Transport.(*http.Transport).Clone() // HTTP/2 may not know yet that its connection is gone
 			_, err := (&http.Client{Transport: fresh}).Get(server.URL)
 			assert.ErrorIs(t, err, syscall.ECONNREFUSED)
 			server.Close() // once more
@@ -397,11 +389,11 @@ func TestCloseEndsWhatHangsAndRefusesTheRest(t *testing.T) {
 	})
 }
 
-func TestServerHandlesManyAtOnce(t *testing.T) {
+func TestServer_HandlesConcurrentRequests(t *testing.T) {
 	t.Parallel()
-	onEachWire(t, func(t *testing.T, w wiring) {
-		server := w.serve(t, steadyhttptest.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			content, _ := io.ReadAll(r.Body) // all of it, before the answer begins: HTTP/1 is no conversation
+	forEachServerKind(t, func(t *testing.T, kind serverKind) {
+		server := kind.serve(t, steadyhttptest.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			content, _ := io.ReadAll(r.Body) // all of it before the response begins: HTTP/1 has no full duplex
 			_, _ = w.Write(content)
 		})))
 		var callers sync.WaitGroup
@@ -419,10 +411,10 @@ func TestServerHandlesManyAtOnce(t *testing.T) {
 	})
 }
 
-func TestPipeServerCanBeDialedOnlyByItself(t *testing.T) {
+func TestServer_PipeServerIsReachedOnlyByItsDialer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := wirings["HTTP1 on a pipe"].serve(t)
+		server := serverKinds["HTTP1 on a pipe"].serve(t)
 		assert.Equal(t, "http://example.com", server.URL)
 		ctx, cancel := context.WithCancel(t.Context())
 		conn, err := server.DialContext(ctx, "tcp", "anywhere:1")
@@ -437,7 +429,7 @@ func TestPipeServerCanBeDialedOnlyByItself(t *testing.T) {
 	})
 }
 
-func TestNoServerLeavesAGoroutineBehind(t *testing.T) { // not parallel: goroutines are everybody's
+func TestServer_LeavesNoGoroutineBehind(t *testing.T) { // not parallel: NumGoroutine counts all
 	before := runtime.NumGoroutine()
 	for _, start := range []func(...steadyhttptest.Step) *steadyhttptest.Server{steadyhttptest.NewServer, steadyhttptest.NewTLSServer, steadyhttptest.NewPipeServer, steadyhttptest.NewTLSPipeServer} {
 		for _, fault := range steadyhttptest.Faults() {
@@ -454,14 +446,14 @@ func TestNoServerLeavesAGoroutineBehind(t *testing.T) { // not parallel: gorouti
 		}
 	}
 	for wait := time.Millisecond; runtime.NumGoroutine() > before && wait < 2*time.Second; wait *= 2 {
-		time.Sleep(wait) // for the kernel to tell the clients; not with assert.Eventually, which starts goroutines
+		time.Sleep(wait) // until the kernel has told the clients; assert.Eventually would start goroutines
 	}
 	assert.LessOrEqual(t, runtime.NumGoroutine(), before)
 }
 
-func TestServersOnTheirOwnPortDoNotNeedTheDialer(t *testing.T) {
+func TestServer_OnLoopbackNeedsNoDialer(t *testing.T) {
 	t.Parallel()
-	server := wirings["HTTP1 on loopback"].serve(t, steadyhttptest.Status(200), steadyhttptest.Reset)
+	server := serverKinds["HTTP1 on loopback"].serve(t, steadyhttptest.Status(200), steadyhttptest.Reset)
 	base := &http.Transport{}
 	defer base.CloseIdleConnections()
 	exchange(t, base, request(t, t.Context(), http.MethodGet, server.URL, ""))
@@ -472,11 +464,11 @@ func TestServersOnTheirOwnPortDoNotNeedTheDialer(t *testing.T) {
 	assert.True(t, net.ParseIP(parsed.Hostname()).IsLoopback())
 }
 
-// To close what the client may still write would reset it, and the client could lose what it was told.
-func TestServerThatHangsUpLetsTheClientCloseFirst(t *testing.T) {
+// If the server closed first, what the client still writes would cause a reset, and the client could lose the response.
+func TestServer_LetsTheClientCloseFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := wirings["HTTP1 on a pipe"].serve(t, steadyhttptest.Raw("last words"))
+		server := serverKinds["HTTP1 on a pipe"].serve(t, steadyhttptest.Raw("last words"))
 		conn, err := server.DialContext(t.Context(), "tcp", "shop:80")
 		require.NoError(t, err)
 		_, err = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 0\r\n\r\n")
@@ -491,17 +483,17 @@ func TestServerThatHangsUpLetsTheClientCloseFirst(t *testing.T) {
 	})
 }
 
-func TestRefusedConnectionIsTheOperatingSystems(t *testing.T) {
+func TestServer_RefusedConnectionIsTheOperatingSystems(t *testing.T) {
 	t.Parallel()
-	server := wirings["HTTP1 on loopback"].serve(t, steadyhttptest.Refused)
+	server := serverKinds["HTTP1 on loopback"].serve(t, steadyhttptest.Refused)
 	_, err := server.Client().Transport.RoundTrip(request(t, t.Context(), http.MethodGet, server.URL, ""))
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
-	assert.IsType(t, &net.TCPAddr{}, as[*net.OpError](err).Addr)
+	assert.IsType(t, &net.TCPAddr{}, errorAs[*net.OpError](err).Addr)
 }
 
-func TestFaultOfTheDialResetsAClientThatDialsByItself(t *testing.T) {
+func TestServer_DialFaultResetsAClientWithADialerOfItsOwn(t *testing.T) {
 	t.Parallel()
-	server := wirings["HTTP1 on loopback"].serve(t, steadyhttptest.Refused)
+	server := serverKinds["HTTP1 on loopback"].serve(t, steadyhttptest.Refused)
 	base := &http.Transport{}
 	defer base.CloseIdleConnections()
 	_, err := base.RoundTrip(request(t, t.Context(), http.MethodPost, server.URL, ""))

@@ -1,7 +1,6 @@
 package steadyhttptest_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,154 +16,7 @@ import (
 	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
 
-func TestAnswerIsAResponseAsOfNetHTTP(t *testing.T) {
-	t.Parallel()
-	r := get(t)
-	base := steadyhttptest.NewTransport(steadyhttptest.Status(503).Header("Retry-After", "2").Header("Via", "a").Header("Via", "b").Body("sorry"))
-	response, err := base.RoundTrip(r)
-	require.NoError(t, err)
-	assert.Equal(t, "503 Service Unavailable", response.Status)
-	assert.Equal(t, "HTTP/1.1", response.Proto)
-	assert.True(t, response.ProtoAtLeast(1, 1))
-	assert.Equal(t, http.Header{"Retry-After": {"2"}, "Via": {"a", "b"}}, response.Header)
-	assert.EqualValues(t, 5, response.ContentLength)
-	assert.Same(t, r, response.Request)
-	_, content := read(t, response, err)
-	assert.Equal(t, "sorry", content)
-}
-
-func TestAnswerHasItsStatusForABodyUntilItIsGivenOne(t *testing.T) {
-	t.Parallel()
-	for content, step := range map[string]steadyhttptest.Step{
-		"Service Unavailable": steadyhttptest.Status(503),
-		"":                    steadyhttptest.Status(503).Body(""),
-		"OK":                  steadyhttptest.Answer{},
-	} {
-		_, got := exchange(t, steadyhttptest.NewTransport(step), get(t))
-		assert.Equal(t, content, got)
-	}
-}
-
-func TestAnswerDoesNotChange(t *testing.T) {
-	t.Parallel()
-	plain := steadyhttptest.Status(503).Header("Via", "a")
-	_, _, _ = plain.Header("Via", "b"), plain.Body("other"), plain.Truncated()
-	response, err := steadyhttptest.NewTransport(plain).RoundTrip(get(t))
-	require.NoError(t, err)
-	response.Header.Set("Via", "changed by the caller")
-	_, content := read(t, response, err)
-	assert.Equal(t, "Service Unavailable", content)
-	response, err = steadyhttptest.NewTransport(plain).RoundTrip(get(t))
-	require.NoError(t, err)
-	assert.Equal(t, []string{"a"}, response.Header["Via"])
-}
-
-func TestSomeAnswersHaveNoBody(t *testing.T) {
-	t.Parallel()
-	head := get(t)
-	head.Method = http.MethodHead
-	for name, c := range map[string]struct {
-		step   steadyhttptest.Step
-		r      *http.Request
-		length int64
-	}{
-		"204":  {steadyhttptest.Status(204), get(t), 0},
-		"304":  {steadyhttptest.Status(304), get(t), 0},
-		"HEAD": {steadyhttptest.Status(200), head, 2},
-	} {
-		base := steadyhttptest.NewTransport(c.step)
-		response, err := base.RoundTrip(c.r)
-		require.NoError(t, err, name)
-		assert.Equal(t, http.NoBody, response.Body, name)
-		assert.Equal(t, c.length, response.ContentLength, name)
-		base.AssertClosed(t)
-	}
-}
-
-func TestBodyEndsAsAsked(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		answer steadyhttptest.Answer
-		length int64
-		want   error
-	}{
-		"whole":     {steadyhttptest.Status(200).Body("abc"), 3, nil},
-		"truncated": {steadyhttptest.Status(200).Body("abc").Truncated(), 4, io.ErrUnexpectedEOF},
-		"stalled":   {steadyhttptest.Status(200).Body("abc").Stalled(), 4, context.DeadlineExceeded},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				defer cancel()
-				response, err := steadyhttptest.NewTransport(c.answer).RoundTrip(request(t, ctx, http.MethodGet, target, ""))
-				require.NoError(t, err)
-				assert.Equal(t, c.length, response.ContentLength)
-				content, err := io.ReadAll(response.Body)
-				assert.Equal(t, "abc", string(content))
-				assert.Equal(t, c.want, err)
-			})
-		})
-	}
-}
-
-func TestEndlessBodyRepeatsItself(t *testing.T) {
-	t.Parallel()
-	response, err := steadyhttptest.NewTransport(steadyhttptest.Status(200).Body("abc").Endless()).RoundTrip(get(t))
-	require.NoError(t, err)
-	assert.EqualValues(t, -1, response.ContentLength)
-	content := make([]byte, 3000)
-	_, err = io.ReadFull(response.Body, content)
-	require.NoError(t, err)
-	assert.Equal(t, strings.Repeat("abc", 1000), string(content))
-}
-
-func TestClosingABodyEndsAReadThatStalls(t *testing.T) {
-	t.Parallel()
-	for name, step := range map[string]steadyhttptest.Step{
-		"stalled":           steadyhttptest.Status(200).Body("").Stalled(),
-		"nothing, endless":  steadyhttptest.Status(200).Body("").Endless(),
-		"closed beforehand": steadyhttptest.Status(200),
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				response, err := steadyhttptest.NewTransport(step).RoundTrip(get(t))
-				require.NoError(t, err)
-				if name == "closed beforehand" {
-					require.NoError(t, response.Body.Close())
-				} else {
-					time.AfterFunc(time.Second, func() { _ = response.Body.Close() })
-				}
-				_, err = response.Body.Read(make([]byte, 1))
-				assert.Equal(t, http.ErrBodyReadAfterClose, err)
-				assert.NoError(t, response.Body.Close(), "once more")
-			})
-		})
-	}
-}
-
-// net/http's bodies end with the context: a wrapper that cancels it too early is found out.
-func TestBodyFailsOnceTheContextHasEndedUnlessItWasRead(t *testing.T) {
-	t.Parallel()
-	errBored := errors.New("bored")
-	for _, readBefore := range []bool{false, true} {
-		ctx, cancel := context.WithCancelCause(context.Background())
-		response, err := steadyhttptest.NewTransport().RoundTrip(request(t, ctx, http.MethodGet, target, ""))
-		require.NoError(t, err)
-		want := errBored
-		if readBefore {
-			_, err = io.ReadFull(response.Body, make([]byte, 2))
-			require.NoError(t, err)
-			want = io.EOF
-		}
-		cancel(errBored)
-		_, err = response.Body.Read(make([]byte, 1))
-		assert.Equal(t, want, err)
-	}
-}
-
-func TestDelayComesFirst(t *testing.T) {
+func TestStep_DelayComesFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -174,18 +26,18 @@ func TestDelayComesFirst(t *testing.T) {
 	})
 }
 
-func TestFailReturnsTheErrorItself(t *testing.T) {
+func TestStep_FailReturnsTheErrorItself(t *testing.T) {
 	t.Parallel()
 	mine := errors.New("mine")
 	_, err := steadyhttptest.NewTransport(steadyhttptest.Fail(mine)).RoundTrip(get(t))
 	assert.Equal(t, mine, err)
 }
 
-func TestFuncIsARoundTripper(t *testing.T) {
+func TestStep_FuncIsARoundTripper(t *testing.T) {
 	t.Parallel()
 	r := put(t, "payload")
 	mine := errors.New("mine")
-	both := &http.Response{StatusCode: 200, Body: &watched{Reader: strings.NewReader("both")}}
+	both := &http.Response{StatusCode: 200, Body: &countingBody{Reader: strings.NewReader("both")}}
 	base := steadyhttptest.NewTransport(
 		steadyhttptest.Func(func(r *http.Request) (*http.Response, error) {
 			content, err := io.ReadAll(r.Body)
@@ -212,14 +64,14 @@ func TestFuncIsARoundTripper(t *testing.T) {
 	base.AssertClosed(t)
 }
 
-func TestFuncsBodyOfA101CanBeWrittenTo(t *testing.T) {
+func TestStep_FuncsBodyOfA101CanBeWrittenTo(t *testing.T) {
 	t.Parallel()
 	var written strings.Builder
 	base := steadyhttptest.NewTransport(steadyhttptest.Func(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 101, Body: struct {
 			io.ReadCloser
 			io.Writer
-		}{&watched{Reader: strings.NewReader("read")}, &written}}, nil
+		}{&countingBody{Reader: strings.NewReader("read")}, &written}}, nil
 	}))
 	response, err := base.RoundTrip(get(t))
 	require.NoError(t, err)
@@ -230,7 +82,7 @@ func TestFuncsBodyOfA101CanBeWrittenTo(t *testing.T) {
 	base.AssertClosed(t)
 }
 
-func TestHandlerAnswersWithoutANetwork(t *testing.T) {
+func TestStep_HandlerRespondsWithoutANetwork(t *testing.T) {
 	t.Parallel()
 	base := steadyhttptest.NewTransport(steadyhttptest.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		content, err := io.ReadAll(r.Body)
@@ -248,7 +100,7 @@ func TestHandlerAnswersWithoutANetwork(t *testing.T) {
 	base.AssertClosed(t)
 }
 
-func TestHandlerThatAbortsIsAnEOFAndOtherPanicsGoOn(t *testing.T) {
+func TestStep_HandlerThatAbortsIsAnEOFAndOtherPanicsPropagate(t *testing.T) {
 	t.Parallel()
 	panicking := func(problem any) steadyhttptest.Step {
 		return steadyhttptest.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(problem) }))
@@ -258,7 +110,7 @@ func TestHandlerThatAbortsIsAnEOFAndOtherPanicsGoOn(t *testing.T) {
 	assert.PanicsWithValue(t, "mine", func() { _, _ = steadyhttptest.NewTransport(panicking("mine")).RoundTrip(get(t)) })
 }
 
-func TestRawIsReadAsNetHTTPReadsIt(t *testing.T) {
+func TestStep_RawIsReadAsNetHTTPReadsIt(t *testing.T) {
 	t.Parallel()
 	base := steadyhttptest.NewTransport(steadyhttptest.Raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"))
 	code, content := exchange(t, base, get(t))
@@ -280,18 +132,18 @@ func TestRawIsReadAsNetHTTPReadsIt(t *testing.T) {
 	assert.Equal(t, io.ErrUnexpectedEOF, err)
 }
 
-func TestScriptThatEndsFailsTheTestAndTheCaller(t *testing.T) {
+func TestTransport_EndFailsTheTestAndTheCall(t *testing.T) {
 	t.Parallel()
-	test := &failing{}
+	test := &recordingTB{}
 	base := steadyhttptest.NewTransport(steadyhttptest.Status(500), steadyhttptest.End(test))
 	exchange(t, base, get(t))
 	assert.Empty(t, test.failures())
 	_, err := base.RoundTrip(put(t, "payload"))
 	require.EqualError(t, err, "steadyhttptest: the script has ended")
-	assert.Equal(t, []string{"steadyhttptest: the script has ended, and there came PUT https://api.example.com/things"}, test.failures())
+	assert.Equal(t, []string{"steadyhttptest: the script has ended, but an attempt came: PUT https://api.example.com/things"}, test.failures())
 }
 
-func TestStepThatMakesNoSenseSaysSo(t *testing.T) {
+func TestStep_InvalidStepSaysWhy(t *testing.T) {
 	t.Parallel()
 	for want, step := range map[string]steadyhttptest.Step{
 		"nil Step":                                nil,
@@ -312,10 +164,10 @@ func TestStepThatMakesNoSenseSaysSo(t *testing.T) {
 	assert.EqualError(t, err, "steadyhttptest: invalid step: nil Step")
 }
 
-func TestStepsTellWhatTheyAre(t *testing.T) {
+func TestStep_StringDescribesIt(t *testing.T) {
 	t.Parallel()
 	for want, step := range map[string]steadyhttptest.Step{
-		"200":                          steadyhttptest.Answer{},
+		"200":                          steadyhttptest.Response{},
 		"503":                          steadyhttptest.Status(503).Header("Retry-After", "1"),
 		"200, truncated":               steadyhttptest.Status(200).Truncated(),
 		"200, stalled":                 steadyhttptest.Status(200).Stalled(),
@@ -324,7 +176,7 @@ func TestStepsTellWhatTheyAre(t *testing.T) {
 		"half a header":                steadyhttptest.HalfHeader,
 		"Fault(0)":                     steadyhttptest.Fault(0),
 		"error: EOF":                   steadyhttptest.Fail(io.EOF),
-		"func":                         steadyhttptest.Func(leaving),
+		"func":                         steadyhttptest.Func(ignoreBody),
 		"handler":                      steadyhttptest.Handler(http.NotFoundHandler()),
 		`raw "HTTP/1.1 200 OK\r\nCon"`: steadyhttptest.Raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"),
 		"end":                          steadyhttptest.End(t),
@@ -333,10 +185,10 @@ func TestStepsTellWhatTheyAre(t *testing.T) {
 	}
 }
 
-func TestStepIsARoundTripperByItself(t *testing.T) {
+func TestStep_IsARoundTripper(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		test := &failing{}
+		test := &recordingTB{}
 		start := time.Now()
 		for _, c := range []struct {
 			step steadyhttptest.Step
@@ -344,7 +196,7 @@ func TestStepIsARoundTripperByItself(t *testing.T) {
 		}{
 			{steadyhttptest.Status(404), "404 Not Found"},
 			{steadyhttptest.Delay(time.Second, steadyhttptest.Status(503)), "503 Service Unavailable"},
-			{steadyhttptest.Func(leaving), "200 "},
+			{steadyhttptest.Func(ignoreBody), "200 "},
 			{steadyhttptest.Handler(http.NotFoundHandler()), "404 404 page not found\n"},
 			{steadyhttptest.Raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"), "200 fine"},
 			{steadyhttptest.Reset, "read tcp api.example.com:443: read: connection reset by peer"},
@@ -353,7 +205,7 @@ func TestStepIsARoundTripperByItself(t *testing.T) {
 			{steadyhttptest.Fail(nil), "steadyhttptest: invalid step: Fail(nil): want an error"},
 		} {
 			for range 2 {
-				source := &watched{Reader: strings.NewReader("payload")}
+				source := &countingBody{Reader: strings.NewReader("payload")}
 				r := put(t, "")
 				r.Body = source
 				response, err := c.step.RoundTrip(r)
@@ -373,7 +225,7 @@ func TestStepIsARoundTripperByItself(t *testing.T) {
 	})
 }
 
-func TestFuncMayPlayAnotherStep(t *testing.T) {
+func TestStep_FuncMayPlayAnotherStep(t *testing.T) {
 	t.Parallel()
 	base := steadyhttptest.NewTransport(steadyhttptest.Func(func(r *http.Request) (*http.Response, error) {
 		if _, err := io.ReadFull(r.Body, make([]byte, 3)); err != nil {
@@ -386,7 +238,7 @@ func TestFuncMayPlayAnotherStep(t *testing.T) {
 	base.AssertBody(t, "payload")
 }
 
-func TestFuncMaySendThroughAnotherTransport(t *testing.T) {
+func TestStep_FuncMaySendThroughAnotherTransport(t *testing.T) {
 	t.Parallel()
 	for _, read := range []int{0, 3} {
 		other := steadyhttptest.NewTransport(steadyhttptest.Status(503))
@@ -395,7 +247,7 @@ func TestFuncMaySendThroughAnotherTransport(t *testing.T) {
 			return other.RoundTrip(r)
 		}))
 		r := put(t, "payload")
-		source := &watched{Reader: strings.NewReader("payload")}
+		source := &countingBody{Reader: strings.NewReader("payload")}
 		r.Body = source
 		code, _ := exchange(t, base, r)
 		assert.Equal(t, 503, code)

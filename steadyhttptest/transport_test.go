@@ -19,7 +19,7 @@ import (
 	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
 
-func TestStepsArePlayedInOrderAndTheLastIsRepeated(t *testing.T) {
+func TestTransport_PlaysTheStepsInOrderAndRepeatsTheLast(t *testing.T) {
 	t.Parallel()
 	base := steadyhttptest.NewTransport(steadyhttptest.Status(503), steadyhttptest.Status(404), steadyhttptest.Status(201))
 	var codes []int
@@ -31,7 +31,7 @@ func TestStepsArePlayedInOrderAndTheLastIsRepeated(t *testing.T) {
 	assert.Equal(t, []int{503, 404, 201, 201, 201}, codes)
 }
 
-func TestZeroTransportAnswers200(t *testing.T) {
+func TestTransport_ZeroValueRespondsWith200(t *testing.T) {
 	t.Parallel()
 	var base steadyhttptest.Transport
 	code, content := exchange(t, &base, get(t))
@@ -40,7 +40,7 @@ func TestZeroTransportAnswers200(t *testing.T) {
 	base.AssertAttempts(t, 1)
 }
 
-func TestAttemptsAreRecorded(t *testing.T) {
+func TestTransport_RecordsAttempts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		base := steadyhttptest.NewTransport(steadyhttptest.Status(503), steadyhttptest.Reset)
@@ -69,7 +69,7 @@ func TestAttemptsAreRecorded(t *testing.T) {
 	})
 }
 
-func TestAttemptsAreACopy(t *testing.T) {
+func TestTransport_AttemptsReturnsACopy(t *testing.T) {
 	t.Parallel()
 	base := steadyhttptest.NewTransport()
 	exchange(t, base, put(t, "payload"))
@@ -79,7 +79,7 @@ func TestAttemptsAreACopy(t *testing.T) {
 	assert.Equal(t, "PUT", base.Attempts()[0].Method)
 }
 
-func TestOfALongBodyTheStartAndTheSizeAreRecorded(t *testing.T) {
+func TestTransport_RecordsTheStartAndTheSizeOfALongBody(t *testing.T) {
 	t.Parallel()
 	const size = 3 << 20
 	base := steadyhttptest.NewTransport()
@@ -89,7 +89,7 @@ func TestOfALongBodyTheStartAndTheSizeAreRecorded(t *testing.T) {
 	assert.Len(t, attempt.Body, 1<<20)
 }
 
-func TestPlayBeginsANewScriptAndForgetsNothing(t *testing.T) {
+func TestTransport_PlayReplacesTheStepsAndKeepsTheRecords(t *testing.T) {
 	t.Parallel()
 	base := steadyhttptest.NewTransport(steadyhttptest.Status(503), steadyhttptest.Status(503))
 	exchange(t, base, get(t))
@@ -100,7 +100,7 @@ func TestPlayBeginsANewScriptAndForgetsNothing(t *testing.T) {
 	base.AssertAttempts(t, 3)
 }
 
-func TestScriptIsNotTheCallersSlice(t *testing.T) {
+func TestTransport_CopiesTheSteps(t *testing.T) {
 	t.Parallel()
 	steps := []steadyhttptest.Step{steadyhttptest.Status(404)}
 	base := steadyhttptest.NewTransport(steps...)
@@ -109,7 +109,7 @@ func TestScriptIsNotTheCallersSlice(t *testing.T) {
 	assert.Equal(t, 404, code)
 }
 
-func TestRequestBodyIsClosedOnceWhateverTheStep(t *testing.T) {
+func TestTransport_ClosesTheRequestBodyOnceWhateverTheStep(t *testing.T) {
 	t.Parallel()
 	canceled, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -117,18 +117,18 @@ func TestRequestBodyIsClosedOnceWhateverTheStep(t *testing.T) {
 		ctx  context.Context
 		step steadyhttptest.Step
 	}{
-		"answer":           {t.Context(), steadyhttptest.Status(200)},
+		"response":         {t.Context(), steadyhttptest.Status(200)},
 		"nothing arrives":  {t.Context(), steadyhttptest.Refused},
 		"reset":            {t.Context(), steadyhttptest.Reset},
 		"refused stream":   {t.Context(), steadyhttptest.RefusedStream},
 		"error":            {t.Context(), steadyhttptest.Fail(io.ErrNoProgress)},
 		"handler":          {t.Context(), steadyhttptest.Handler(http.NotFoundHandler())},
-		"func that closes": {t.Context(), steadyhttptest.Func(closing)},
+		"func that closes": {t.Context(), steadyhttptest.Func(closeBodyTwice)},
 		"cancelled ago":    {canceled, steadyhttptest.Status(200)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			source := &watched{Reader: strings.NewReader("payload")}
+			source := &countingBody{Reader: strings.NewReader("payload")}
 			r := request(t, c.ctx, http.MethodPut, target, "")
 			r.Body = source
 			_, _ = steadyhttptest.NewTransport(c.step).RoundTrip(r)
@@ -137,13 +137,7 @@ func TestRequestBodyIsClosedOnceWhateverTheStep(t *testing.T) {
 	}
 }
 
-func closing(r *http.Request) (*http.Response, error) {
-	_ = r.Body.Close()
-	_ = r.Body.Close()
-	return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
-}
-
-func TestOnlyWhatArrivesIsRead(t *testing.T) {
+func TestTransport_ReadsTheBodyOnlyIfTheRequestArrives(t *testing.T) {
 	t.Parallel()
 	for _, fault := range steadyhttptest.Faults() {
 		if fault == steadyhttptest.Hang {
@@ -162,9 +156,9 @@ func TestOnlyWhatArrivesIsRead(t *testing.T) {
 	}
 }
 
-func TestRequestIsNotModified(t *testing.T) {
+func TestTransport_DoesNotModifyTheRequest(t *testing.T) {
 	t.Parallel()
-	for _, step := range []steadyhttptest.Step{steadyhttptest.Status(200), steadyhttptest.Func(closing), steadyhttptest.Handler(http.NotFoundHandler())} {
+	for _, step := range []steadyhttptest.Step{steadyhttptest.Status(200), steadyhttptest.Func(closeBodyTwice), steadyhttptest.Handler(http.NotFoundHandler())} {
 		r := put(t, "payload")
 		before := *r
 		header := r.Header.Clone()
@@ -177,7 +171,7 @@ func TestRequestIsNotModified(t *testing.T) {
 	}
 }
 
-func TestNothingArrivesOfARequestWhoseContextHasEnded(t *testing.T) {
+func TestTransport_EndedContextIsNoAttempt(t *testing.T) {
 	t.Parallel()
 	errBored := errors.New("bored")
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -188,9 +182,9 @@ func TestNothingArrivesOfARequestWhoseContextHasEnded(t *testing.T) {
 	base.AssertAttempts(t, 0)
 }
 
-func TestRequestWithoutURLIsRefused(t *testing.T) {
+func TestTransport_RefusesARequestWithoutURL(t *testing.T) {
 	t.Parallel()
-	source := &watched{}
+	source := &countingBody{}
 	base := steadyhttptest.NewTransport()
 	_, err := base.RoundTrip(&http.Request{Body: source})
 	assert.EqualError(t, err, "http: nil Request.URL")
@@ -198,10 +192,10 @@ func TestRequestWithoutURLIsRefused(t *testing.T) {
 	base.AssertAttempts(t, 0)
 }
 
-func TestRequestBodyThatFailsIsTheCallersError(t *testing.T) {
+func TestTransport_RequestBodyThatFailsIsTheCallersError(t *testing.T) {
 	t.Parallel()
 	errDisk := errors.New("disk on fire")
-	for _, step := range []steadyhttptest.Step{steadyhttptest.Status(200), steadyhttptest.Reset, steadyhttptest.Func(leaving)} {
+	for _, step := range []steadyhttptest.Step{steadyhttptest.Status(200), steadyhttptest.Reset, steadyhttptest.Func(ignoreBody)} {
 		r := put(t, "")
 		r.Body = io.NopCloser(io.MultiReader(strings.NewReader("pay"), iotest.ErrReader(errDisk)))
 		base := steadyhttptest.NewTransport(step)
@@ -213,13 +207,8 @@ func TestRequestBodyThatFailsIsTheCallersError(t *testing.T) {
 	}
 }
 
-// leaving leaves the body unread.
-func leaving(*http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: 200, Body: &watched{Reader: strings.NewReader("")}}, nil
-}
-
-// net/http refuses it too: a body that was used up by the attempt before is the usual reason.
-func TestRequestBodyOfAnotherLengthIsAnError(t *testing.T) {
+// net/http refuses it too. The usual reason: the attempt before has read the body.
+func TestTransport_RequestBodyOfAnotherLengthIsAnError(t *testing.T) {
 	t.Parallel()
 	for content, want := range map[string]string{
 		"":                  "http: ContentLength=7 with Body length 0",
@@ -236,7 +225,7 @@ func TestRequestBodyOfAnotherLengthIsAnError(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-func TestCancelReachesABodyThatIsNeverWritten(t *testing.T) {
+func TestTransport_CancelEndsTheReadingOfABodyThatBlocks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		errBored := errors.New("bored")
@@ -250,7 +239,7 @@ func TestCancelReachesABodyThatIsNeverWritten(t *testing.T) {
 	})
 }
 
-func TestCallerWhoGivesUpGetsTheCause(t *testing.T) {
+func TestTransport_CanceledCallReturnsTheCause(t *testing.T) {
 	t.Parallel()
 	errBored := errors.New("bored")
 	for name, step := range map[string]steadyhttptest.Step{
@@ -271,7 +260,7 @@ func TestCallerWhoGivesUpGetsTheCause(t *testing.T) {
 	}
 }
 
-func TestManyMayUseOneTransport(t *testing.T) {
+func TestTransport_IsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
 	base := steadyhttptest.NewTransport(steadyhttptest.Status(503), steadyhttptest.Status(200))
 	var callers sync.WaitGroup
@@ -288,7 +277,7 @@ func TestManyMayUseOneTransport(t *testing.T) {
 	base.AssertClosed(t)
 }
 
-func TestClientUsesItAsAnyTransport(t *testing.T) {
+func TestTransport_WorksInAClient(t *testing.T) {
 	t.Parallel()
 	base := steadyhttptest.NewTransport(steadyhttptest.Status(302).Header("Location", "/elsewhere"), steadyhttptest.Status(200))
 	client := &http.Client{Transport: base, Timeout: time.Hour}

@@ -1,4 +1,4 @@
-package steadyhttptest
+package network
 
 import (
 	"cmp"
@@ -13,33 +13,44 @@ import (
 	"time"
 )
 
-// An authority issues certificates for any name.
-type authority struct {
-	certificate *x509.Certificate
+// An Authority issues certificates for any name.
+type Authority struct {
+	Certificate *x509.Certificate // its own
 	key         *ecdsa.PrivateKey
 }
 
-func newAuthority(name string) (*authority, error) {
-	a := &authority{}
+// NewAuthority makes an Authority that nobody trusts yet.
+func NewAuthority(name string) (*Authority, error) {
+	a := &Authority{}
 	template := certificateFor(name)
 	template.IsCA, template.KeyUsage = true, x509.KeyUsageCertSign
 	signed, err := a.sign(template)
 	if err != nil {
 		return nil, err
 	}
-	a.certificate, a.key = signed.Leaf, signed.PrivateKey.(*ecdsa.PrivateKey)
+	a.Certificate, a.key = signed.Leaf, signed.PrivateKey.(*ecdsa.PrivateKey)
 	return a, nil
 }
 
-// issue returns a certificate for a name. A client that has none to ask for has dialed an IP address.
-func (a *authority) issue(name string) (*tls.Certificate, error) {
+// Issue returns a certificate for a host name, and for the loopback addresses. A client that dialed an IP address asks
+// for no name.
+func (a *Authority) Issue(name string) (*tls.Certificate, error) {
 	template := certificateFor(cmp.Or(name, "localhost"))
 	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
 	template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	return a.sign(template)
 }
 
-// certificateFor is valid at any time that a test can have: a synctest bubble begins in 2000.
+// UntrustedCertificate returns a certificate by an Authority that nobody trusts.
+func UntrustedCertificate(name string) (*tls.Certificate, error) {
+	untrusted, err := NewAuthority("nobody")
+	if err != nil {
+		return nil, err
+	}
+	return untrusted.Issue(name)
+}
+
+// certificateFor returns a template that is valid at any time a test may have: a synctest bubble begins in 2000.
 func certificateFor(name string) *x509.Certificate {
 	return &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
@@ -51,13 +62,13 @@ func certificateFor(name string) *x509.Certificate {
 	}
 }
 
-// sign makes the certificate with a key of its own. The authority's own is signed by itself.
-func (a *authority) sign(template *x509.Certificate) (*tls.Certificate, error) {
+// sign makes a certificate with a new key. The authority signs its own certificate with the certificate's key.
+func (a *Authority) sign(template *x509.Certificate) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	parent, signer := a.certificate, a.key
+	parent, signer := a.Certificate, a.key
 	if parent == nil {
 		parent, signer = template, key
 	}
