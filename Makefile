@@ -51,7 +51,7 @@ mutate: ## breaks the code in all small ways, and fails if no test notices; take
 	cd tools && go build -o ../mutate.out ./mutate
 	./mutate.out -known tools/mutate/known.txt -slow "Model|Leak|Registry|NeverOpens|NaiveOne|AnyO" $(MUTATED)
 
-proof: ## breaks the code for each claim of docs/proof.md, and sees its tests fail. ARGS=-check only looks whether all exists, ARGS=-fix repairs keys
+proof: ## breaks the code for each claim of docs/proof.md, and sees its tests fail. ARGS=-check only looks whether all exists, ARGS='-check -fix' repairs keys
 	cd tools && go build -o ../mutate.out ./mutate
 	./mutate.out -claims tools/mutate/claims.txt -page docs/proof.md -known tools/mutate/known.txt $(ARGS)
 

@@ -47,11 +47,12 @@ func (r *runner) verifyClaim(c claim, index map[string]*mutant) error {
 			return fmt.Errorf("%s did not run", name)
 		}
 	}
+	var problems []error
 	for _, e := range c.mutants {
 		m := index[e.value]
 		if r.run(m, chosen); m.result != killed {
-			return fmt.Errorf("its tests do not kill %s", e.value)
+			problems = append(problems, fmt.Errorf("its tests do not kill %s", e.value))
 		}
 	}
-	return nil
+	return errors.Join(problems...)
 }

@@ -32,7 +32,7 @@ func readLists(s settings, mutants []*mutant) (l lists, err error) {
 		return l, err
 	}
 	if s.fix {
-		if err := errors.Join(fix(s.claims, mutants), fix(s.known, mutants)); err != nil {
+		if err := errors.Join(fix(s.claims, true, mutants), fix(s.known, false, mutants)); err != nil {
 			return l, err
 		}
 	}

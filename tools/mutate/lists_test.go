@@ -88,14 +88,24 @@ func TestNearest_PrefersTheCodeToThePlace(t *testing.T) {
 
 func TestFix_ReplacesTheKeysOfCodeThatMoved(t *testing.T) {
 	p := generateSample(t)
-	file := writeFile(t, "claim: a\ntest: TestCheck\nmutant: other.go Moved: removed: n = -1\nmutant: sample.go Renamed: always true: ready\n"+
-		"mutant: sample.go Sum: removed: sum += numbers[i]\nmutant: sample.go limit: doubled: 10\n")
-	_, err := readLists(settings{claims: file, fix: true}, p.mutants)
-	assert.ErrorContains(t, err, ":5: no mutant sample.go Sum: removed: sum += numbers[i]", "the code has changed: that is not for the tool to judge")
+	file := writeFile(t, "mutant: other.go Moved: removed: n = -1\nmutant: sample.go Renamed: always true: ready\n"+
+		"mutant: sample.go Sum: removed: sum += numbers[i]\nmutant: sample.go limit: doubled: 10\nwhy: a reason\n")
+	_, err := readLists(settings{known: file, fix: true}, p.mutants)
+	assert.ErrorContains(t, err, ":3: no mutant sample.go Sum: removed: sum += numbers[i]", "nothing would show whether another key is right")
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
-	assert.Equal(t, "claim: a\ntest: TestCheck\nmutant: sample.go Check: removed: n = -1\nmutant: sample.go Wait: always true: ready\n"+
-		"mutant: sample.go Sum: removed: sum += numbers[i]\nmutant: sample.go limit: doubled: 10\n", string(text))
+	assert.Equal(t, "mutant: sample.go Check: removed: n = -1\nmutant: sample.go Wait: always true: ready\n"+
+		"mutant: sample.go Sum: removed: sum += numbers[i]\nmutant: sample.go limit: doubled: 10\nwhy: a reason\n", string(text))
+}
+
+func TestFix_ReplacesTheKeysOfClaimsWhoseCodeChangedALittle(t *testing.T) {
+	p := generateSample(t)
+	file := writeFile(t, "claim: a\ntest: TestSum\nmutant: sample.go Sum: removed: sum += numbers[i]\nmutant: sample.go Sum: removed: another = thing\n")
+	_, err := readLists(settings{claims: file, fix: true}, p.mutants)
+	assert.ErrorContains(t, err, ":4: no mutant sample.go Sum: removed: another = thing")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	assert.Equal(t, "claim: a\ntest: TestSum\nmutant: sample.go Sum: removed: sum += 2 * numbers[i]\nmutant: sample.go Sum: removed: another = thing\n", string(text))
 }
 
 func TestGenerate_EveryMutantHasAKeyOfItsOwn(t *testing.T) {

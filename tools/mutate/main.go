@@ -18,7 +18,8 @@
 //
 // Both files name mutants by their keys: file, function, change and code, as -list prints them. A key goes stale when
 // the code changes. With -check the command looks at nothing else, which takes a second, and shows for each stale key
-// the mutants that are most like it. With -fix it first replaces the keys of code that has only moved.
+// the mutants that are most like it. With -fix it first replaces the keys of code that has only moved, and in the file of
+// claims also of code that has changed a little.
 package main
 
 import (
@@ -55,7 +56,7 @@ func main() {
 	flag.StringVar(&s.page, "page", "", "a Markdown `file` whose tables show the same claims and tests as -claims")
 	flag.StringVar(&s.known, "known", "", "the `file` of the mutants that are known to survive")
 	flag.BoolVar(&s.check, "check", false, "only check that what the files name exists")
-	flag.BoolVar(&s.fix, "fix", false, "first replace, in the files, the keys of mutants whose code has only moved")
+	flag.BoolVar(&s.fix, "fix", false, "first replace stale keys, where it is clear what they are now")
 	flag.BoolVar(&s.list, "list", false, "only print the keys of the mutants")
 	flag.StringVar(&s.only, "only", "", "run only the mutants whose key contains this `text`")
 	flag.StringVar(&s.slow, "slow", "", "tests that match this `regexp` run only for mutants that the others do not kill")

@@ -72,8 +72,9 @@ func similarity(a, b string) float64 {
 	return 2 * float64(common) / float64(max(1, len(a)+len(b)-2))
 }
 
-// fix replaces, in a file, the keys of mutants whose code has only moved.
-func fix(file string, mutants []*mutant) error {
+// fix replaces, in a file, the keys of mutants whose code has only moved. With similar it also replaces those whose code
+// has changed a little: right for claims, since a run then shows whether their tests kill the mutant.
+func fix(file string, similar bool, mutants []*mutant) error {
 	if file == "" {
 		return nil
 	}
@@ -88,7 +89,11 @@ func fix(file string, mutants []*mutant) error {
 		if !isMutant || index[key] != nil {
 			continue
 		}
-		if found := moved(key, mutants); found != "" {
+		found := moved(key, mutants)
+		if found == "" && similar {
+			found = changed(key, mutants)
+		}
+		if found != "" {
 			lines[i] = "mutant: " + found
 			fmt.Printf("%s:%d: %s\n\tis now  %s\n", file, i+1, key, found)
 		}
@@ -102,8 +107,8 @@ func moved(key string, mutants []*mutant) string {
 	want, _ := parseKey(key)
 	var same []mutant
 	for _, m := range mutants {
-		if found, _ := parseKey(m.key()); found.change == want.change && found.source == want.source {
-			same = append(same, found)
+		if is, _ := parseKey(m.key()); is.change == want.change && is.source == want.source {
+			same = append(same, is)
 		}
 	}
 	for _, matches := range []func(mutant) bool{
@@ -116,6 +121,23 @@ func moved(key string, mutants []*mutant) string {
 		}
 	}
 	return ""
+}
+
+// similarEnough is from which similarity on code counts as changed a little.
+const similarEnough = 0.6
+
+// changed returns the key of the nearest mutant, if it is the same change of similar code; or nothing.
+func changed(key string, mutants []*mutant) string {
+	want, _ := parseKey(key)
+	candidates := nearest(key, mutants)
+	if len(candidates) == 0 {
+		return ""
+	}
+	is, _ := parseKey(candidates[0])
+	if is.change != want.change || similarity(is.source, want.source) < similarEnough {
+		return ""
+	}
+	return candidates[0]
 }
 
 func filter[T any](all []T, matches func(T) bool) []T {
