@@ -215,6 +215,18 @@ func TestIdempotency_PatchGetsAKeyToo(t *testing.T) {
 	assert.NotEmpty(t, server.Attempts()[0].Request.Header.Get("Idempotency-Key"))
 }
 
+func TestIdempotency_KeyComesBesideTheOtherHeaders(t *testing.T) {
+	t.Parallel()
+	server := newScript(status(200))
+	r := newPost(t)
+	r.Header.Set("Authorization", "Bearer token")
+	_, err := newTransport(t, server, steadyhttp.WithIdempotencyKeys()).RoundTrip(r)
+	require.NoError(t, err)
+	sent := server.Attempts()[0].Request.Header
+	assert.Equal(t, "Bearer token", sent.Get("Authorization"))
+	assert.NotEmpty(t, sent.Get("Idempotency-Key"))
+}
+
 func TestReplay_BodyThatFailsInTheBufferIsPermanent(t *testing.T) {
 	t.Parallel()
 	var seen []steadyhttp.Event

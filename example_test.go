@@ -173,9 +173,9 @@ func ExampleError() {
 // With a key a server can tell a POST that comes twice from two POSTs, and so it may be sent again.
 // Use the option where the server honours the header.
 func ExampleWithIdempotencyKeys() {
-	service := steadyhttptest.NewTransport(steadyhttptest.Status(503), steadyhttptest.Status(200))
+	base := steadyhttptest.NewTransport(steadyhttptest.Status(503), steadyhttptest.Status(200))
 	client, err := steadyhttp.Wrap(
-		&http.Client{Transport: service},
+		&http.Client{Transport: base},
 		shortWaits,
 		steadyhttp.WithIdempotencyKeys(),
 	)
@@ -191,7 +191,7 @@ func ExampleWithIdempotencyKeys() {
 	}
 	defer response.Body.Close()
 
-	attempts := service.Attempts()
+	attempts := base.Attempts()
 	first, second := attempts[0].Header.Get("Idempotency-Key"), attempts[1].Header.Get("Idempotency-Key")
 	fmt.Println("answer:", response.StatusCode, "after", len(attempts), "attempts")
 	fmt.Println("same key:", first != "" && first == second)

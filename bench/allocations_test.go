@@ -8,42 +8,42 @@ import (
 	"github.com/steadyhttp/steadyhttp/bench/peers"
 )
 
-// Allocations do not depend on the machine, so they are tests, and not only benchmarks.
+// Allocations do not depend on the machine, so they are tested, and not only measured.
 
 func allocations(call func()) float64 { return testing.AllocsPerRun(1000, call) }
 
-func TestSuccessAllocatesNothingOverTheBase(t *testing.T) {
+func TestAllocations_SuccessAddsNoneToTheBase(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
-		through := func(client peers.Doer) float64 {
-			return allocations(func() { succeed(t, client, newRequest(t, method, somewhere)) })
+		of := func(client peers.Doer) float64 {
+			return allocations(func() { mustSucceed(t, client, newRequest(t, method, targetURL)) })
 		}
-		bare := through(&http.Client{Transport: healthy()})
-		if got := through(peers.Steady().Client(healthy())); got != bare {
-			t.Errorf("%s: %v allocations, http.Client alone has %v", method, got, bare)
+		bare := of(&http.Client{Transport: healthyBase()})
+		if got := of(peers.Steady().Client(healthyBase())); got != bare {
+			t.Errorf("%s: %v allocations; http.Client alone has %v", method, got, bare)
 		}
 	}
 }
 
-// refusing is a base that fails without any work.
-type refusing struct{}
+// An errorBase returns an error, and does nothing else.
+type errorBase struct{}
 
-var errRefused = errors.New("refused")
+var errBase = errors.New("base error")
 
-func (refusing) RoundTrip(*http.Request) (*http.Response, error) { return nil, errRefused }
+func (errorBase) RoundTrip(*http.Request) (*http.Response, error) { return nil, errBase }
 
-func TestRejectionAllocatesAtMostTwiceOverAnyError(t *testing.T) {
-	bare, request := &http.Client{Transport: refusing{}}, newRequest(t, http.MethodGet, somewhere)
+func TestAllocations_RejectionAddsAtMostTwoToAnyError(t *testing.T) {
+	bare, request := &http.Client{Transport: errorBase{}}, newRequest(t, http.MethodGet, targetURL)
 	least := allocations(func() { _, _ = bare.Do(request) })
 	if got := allocations(rejection(t, peers.Steady(open.Options()...))); got > least+2 {
-		t.Errorf("%v allocations, an error of the base costs %v", got, least)
+		t.Errorf("%v allocations; an error of the base has %v", got, least)
 	}
 }
 
-func TestRejectionAllocatesNoMoreThanAnyPeers(t *testing.T) {
+func TestAllocations_RejectionHasNoMoreThanAnyPeer(t *testing.T) {
 	ours := allocations(rejection(t, peers.Steady(open.Options()...)))
-	for _, library := range that(peers.Others(open), breaks) {
+	for _, library := range filter(peers.Others(open), breaks) {
 		if theirs := allocations(rejection(t, library)); ours > theirs {
-			t.Errorf("%v allocations, %s has %v", ours, library.Name, theirs)
+			t.Errorf("%v allocations; %s has %v", ours, library.Name, theirs)
 		}
 	}
 }

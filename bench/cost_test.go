@@ -1,4 +1,4 @@
-// Package bench measures what a call costs through each library, by the clock and by the allocator.
+// Package bench measures the time and the allocations of a call through each library.
 package bench
 
 import (
@@ -15,10 +15,10 @@ import (
 	"github.com/steadyhttp/steadyhttp/bench/peers"
 )
 
-// A base answers at once, so that what is measured is the library.
-type base func() *http.Response
+// A baseFunc is a base transport that responds at once, so that only the library is measured.
+type baseFunc func() *http.Response
 
-func (b base) RoundTrip(request *http.Request) (*http.Response, error) {
+func (b baseFunc) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.Body != nil {
 		_, _ = io.Copy(io.Discard, request.Body)
 		_ = request.Body.Close()
@@ -26,9 +26,9 @@ func (b base) RoundTrip(request *http.Request) (*http.Response, error) {
 	return b(), nil
 }
 
-// answering is a base that allocates nothing, for one call at a time. Some libraries wrap the response's
-// body, so it is set anew for each.
-func answering(status func() int) base {
+// newBase returns a base that allocates nothing, for one call at a time. Some libraries wrap the response's body, so it is
+// set again for each call.
+func newBase(status func() int) baseFunc {
 	response := new(http.Response)
 	return func() *http.Response {
 		*response = http.Response{StatusCode: status(), Body: http.NoBody}
@@ -36,38 +36,38 @@ func answering(status func() int) base {
 	}
 }
 
-func healthy() base { return answering(func() int { return http.StatusOK }) }
+func healthyBase() baseFunc { return newBase(func() int { return http.StatusOK }) }
 
-// stumbling fails each call once.
-func stumbling() base {
-	var asked atomic.Int64
-	return answering(func() int {
-		if asked.Add(1)%2 == 1 {
+// failingOnceBase fails the first attempt of each call.
+func failingOnceBase() baseFunc {
+	var attempts atomic.Int64
+	return newBase(func() int {
+		if attempts.Add(1)%2 == 1 {
 			return http.StatusServiceUnavailable
 		}
 		return http.StatusOK
 	})
 }
 
-// failing counts how often it is asked.
-func failing(asked *atomic.Int64) base {
-	return answering(func() int {
-		asked.Add(1)
+// failingBase always fails, and counts its attempts.
+func failingBase(attempts *atomic.Int64) baseFunc {
+	return newBase(func() int {
+		attempts.Add(1)
 		return http.StatusServiceUnavailable
 	})
 }
 
-// healthyForMany gives each of many calls at once a response of its own, which it allocates.
-func healthyForMany() base {
+// concurrentBase allocates a response for each call, since there are many at a time.
+func concurrentBase() baseFunc {
 	return func() *http.Response { return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody} }
 }
 
-// moment is as little of a wait as every library allows, so that what is measured is the work.
-const moment = time.Nanosecond
+// shortWait is the shortest wait that every library allows, so that only the work is measured.
+const shortWait = time.Nanosecond
 
 var (
-	tolerant = peers.Setup{Shortest: moment, Longest: 2 * moment, Tolerant: true}
-	open     = peers.Setup{Shortest: moment, Longest: 2 * moment, OpenFor: time.Hour} // for good, once it is
+	tolerant = peers.Setup{Shortest: shortWait, Longest: 2 * shortWait, Tolerant: true}
+	open     = peers.Setup{Shortest: shortWait, Longest: 2 * shortWait, OpenFor: time.Hour} // an open breaker stays open
 )
 
 func newRequest(t testing.TB, method, url string) *http.Request {
@@ -82,25 +82,25 @@ func newRequest(t testing.TB, method, url string) *http.Request {
 	return request
 }
 
-const somewhere = "https://api.example.com/things"
+const targetURL = "https://api.example.com/things"
 
-// finish does with a response what a careful caller does.
-func finish(response *http.Response) {
+// drain reads and closes the body, as a careful caller does.
+func drain(response *http.Response) {
 	_, _ = io.Copy(io.Discard, response.Body)
 	_ = response.Body.Close()
 }
 
-// succeed makes a call that must not fail.
-func succeed(t testing.TB, client peers.Doer, request *http.Request) {
+// mustSucceed makes a call that must not fail.
+func mustSucceed(t testing.TB, client peers.Doer, request *http.Request) {
 	response, err := client.Do(request)
 	if err != nil || response.StatusCode != http.StatusOK {
 		t.Fatal(response, err)
 	}
-	finish(response)
+	drain(response)
 }
 
-// each runs a benchmark for every library that is fit for it.
-func each(b *testing.B, libraries []peers.Library, run func(*testing.B, peers.Library)) {
+// runEach runs a benchmark for each of the libraries.
+func runEach(b *testing.B, libraries []peers.Library, run func(*testing.B, peers.Library)) {
 	for _, library := range libraries {
 		b.Run("library="+library.Name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -109,53 +109,52 @@ func each(b *testing.B, libraries []peers.Library, run func(*testing.B, peers.Li
 	}
 }
 
-func that(libraries []peers.Library, fit func(peers.Library) bool) (fitting []peers.Library) {
+func filter(libraries []peers.Library, matches func(peers.Library) bool) (matching []peers.Library) {
 	for _, library := range libraries {
-		if fit(library) {
-			fitting = append(fitting, library)
+		if matches(library) {
+			matching = append(matching, library)
 		}
 	}
-	return fitting
+	return matching
 }
 
 func retries(library peers.Library) bool { return library.Retries }
 func breaks(library peers.Library) bool  { return library.Breaks }
 
-// BenchmarkSuccess is a GET that succeeds at once, as a caller sees it. "no retries" is http.Client
-// alone: what a library has more than it has, it adds.
+// BenchmarkSuccess is a GET that succeeds at once. "no retries" is http.Client alone: the difference is what a library
+// adds.
 func BenchmarkSuccess(b *testing.B) {
-	each(b, peers.All(peers.Setup{}), func(b *testing.B, library peers.Library) {
-		client, request := library.Client(healthy()), newRequest(b, http.MethodGet, somewhere)
+	runEach(b, peers.All(peers.Setup{}), func(b *testing.B, library peers.Library) {
+		client, request := library.Client(healthyBase()), newRequest(b, http.MethodGet, targetURL)
 		for b.Loop() {
-			succeed(b, client, request)
+			mustSucceed(b, client, request)
 		}
 	})
 }
 
 // BenchmarkParallel is BenchmarkSuccess on all processors at once.
 func BenchmarkParallel(b *testing.B) {
-	each(b, peers.All(peers.Setup{}), func(b *testing.B, library peers.Library) {
-		client := library.Client(healthyForMany())
+	runEach(b, peers.All(peers.Setup{}), func(b *testing.B, library peers.Library) {
+		client := library.Client(concurrentBase())
 		b.RunParallel(func(more *testing.PB) {
-			request := newRequest(b, http.MethodGet, somewhere)
+			request := newRequest(b, http.MethodGet, targetURL)
 			for more.Next() {
-				succeed(b, client, request)
+				mustSucceed(b, client, request)
 			}
 		})
 	})
 }
 
-// BenchmarkRoundTrip is BenchmarkSuccess without http.Client around, for the libraries that are a
-// transport.
+// BenchmarkRoundTrip is BenchmarkSuccess without the http.Client around it, for the libraries that are a transport.
 func BenchmarkRoundTrip(b *testing.B) {
-	each(b, peers.All(peers.Setup{}), func(b *testing.B, library peers.Library) {
-		client, request := library.Client(healthy()), newRequest(b, http.MethodGet, somewhere)
-		around, ok := client.(*http.Client)
+	runEach(b, peers.All(peers.Setup{}), func(b *testing.B, library peers.Library) {
+		client, request := library.Client(healthyBase()), newRequest(b, http.MethodGet, targetURL)
+		outer, ok := client.(*http.Client)
 		if !ok {
-			b.Skip("it is no transport")
+			b.Skip("not a transport")
 		}
 		for b.Loop() {
-			response, err := around.Transport.RoundTrip(request)
+			response, err := outer.Transport.RoundTrip(request)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -164,30 +163,30 @@ func BenchmarkRoundTrip(b *testing.B) {
 	})
 }
 
-// BenchmarkPost is a POST with a body in memory, its request made anew for each call.
+// BenchmarkPost is a POST with a body in memory, and a new request for each call.
 func BenchmarkPost(b *testing.B) {
-	each(b, peers.All(peers.Setup{}), func(b *testing.B, library peers.Library) {
-		client := library.Client(healthy())
+	runEach(b, peers.All(peers.Setup{}), func(b *testing.B, library peers.Library) {
+		client := library.Client(healthyBase())
 		for b.Loop() {
-			succeed(b, client, newRequest(b, http.MethodPost, somewhere))
+			mustSucceed(b, client, newRequest(b, http.MethodPost, targetURL))
 		}
 	})
 }
 
-// BenchmarkRetry is a GET that is answered 503 first, and 200 then.
+// BenchmarkRetry is a GET that gets a 503 first, and then a 200.
 func BenchmarkRetry(b *testing.B) {
-	each(b, that(peers.All(tolerant), retries), func(b *testing.B, library peers.Library) {
-		client, request := library.Client(stumbling()), newRequest(b, http.MethodGet, somewhere)
+	runEach(b, filter(peers.All(tolerant), retries), func(b *testing.B, library peers.Library) {
+		client, request := library.Client(failingOnceBase()), newRequest(b, http.MethodGet, targetURL)
 		for b.Loop() {
-			succeed(b, client, request)
+			mustSucceed(b, client, request)
 		}
 	})
 }
 
-// BenchmarkRejection is a call that an open breaker does not let through. Where a library retries that
-// too, its retries are part of the cost, and its waits are left out.
+// BenchmarkRejection is a call that an open breaker rejects. If a library retries even that, its retries are part of the
+// cost, but not its waits.
 func BenchmarkRejection(b *testing.B) {
-	each(b, that(peers.All(open), breaks), func(b *testing.B, library peers.Library) {
+	runEach(b, filter(peers.All(open), breaks), func(b *testing.B, library peers.Library) {
 		reject := rejection(b, library)
 		for b.Loop() {
 			reject()
@@ -195,18 +194,18 @@ func BenchmarkRejection(b *testing.B) {
 	})
 }
 
-// rejection opens the library's breaker, and returns a call that it rejects; nil if it never does.
+// rejection opens the library's breaker, and returns a call that it rejects, or nil if it never rejects one.
 func rejection(t testing.TB, library peers.Library) func() {
-	var asked atomic.Int64
-	client, request := library.Client(failing(&asked)), newRequest(t, http.MethodGet, somewhere)
+	var attempts atomic.Int64
+	client, request := library.Client(failingBase(&attempts)), newRequest(t, http.MethodGet, targetURL)
 	call := func() {
 		if response, err := client.Do(request); err == nil {
-			finish(response)
+			drain(response)
 		}
 	}
 	for range 500 {
-		before := asked.Load()
-		if call(); asked.Load() == before {
+		before := attempts.Load()
+		if call(); attempts.Load() == before {
 			return call
 		}
 		time.Sleep(time.Millisecond) // hystrix counts in the background
@@ -214,48 +213,48 @@ func rejection(t testing.TB, library peers.Library) func() {
 	return nil
 }
 
-// BenchmarkOrigins is BenchmarkSuccess over 10,000 hosts in turn. The default of steadyhttp remembers
-// 1,024 of them; the peers keep one breaker for all.
+// BenchmarkOrigins is BenchmarkSuccess over 10,000 hosts in turn. By default steadyhttp remembers 1,024 of them; the
+// other libraries have one breaker for all.
 func BenchmarkOrigins(b *testing.B) {
 	const hosts = 10_000
 	requests := make([]*http.Request, hosts)
 	for i := range requests {
 		requests[i] = newRequest(b, http.MethodGet, fmt.Sprintf("https://host%d.example.com/things", i))
 	}
-	roomy := peers.Steady(steadyhttp.WithOriginLimit(hosts))
-	roomy.Name += ", limit 10000"
-	each(b, append([]peers.Library{roomy}, peers.All(peers.Setup{})...), func(b *testing.B, library peers.Library) {
-		client, next := library.Client(healthy()), 0
+	large := peers.Steady(steadyhttp.WithOriginLimit(hosts))
+	large.Name += ", limit 10000"
+	runEach(b, append([]peers.Library{large}, peers.All(peers.Setup{})...), func(b *testing.B, library peers.Library) {
+		client, next := library.Client(healthyBase()), 0
 		for _, request := range requests {
-			succeed(b, client, request)
+			mustSucceed(b, client, request)
 		}
 		for b.Loop() {
-			succeed(b, client, requests[next%hosts])
+			mustSucceed(b, client, requests[next%hosts])
 			next++
 		}
 	})
 }
 
-// BenchmarkLoopback is calls over real servers.
+// BenchmarkLoopback calls real servers.
 func BenchmarkLoopback(b *testing.B) {
 	for _, protocol := range []string{"HTTP1", "HTTP2"} {
 		server := newServer(protocol)
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			b.Run("protocol="+protocol+"/call="+method, func(b *testing.B) {
-				each(b, peers.All(peers.Setup{}), func(b *testing.B, library peers.Library) {
+				runEach(b, peers.All(peers.Setup{}), func(b *testing.B, library peers.Library) {
 					client := library.Client(server.Client().Transport)
 					for b.Loop() {
-						succeed(b, client, newRequest(b, method, server.URL))
+						mustSucceed(b, client, newRequest(b, method, server.URL))
 					}
 				})
 			})
 		}
 		b.Run("protocol="+protocol+"/call=parallel", func(b *testing.B) {
-			each(b, peers.All(peers.Setup{}), func(b *testing.B, library peers.Library) {
+			runEach(b, peers.All(peers.Setup{}), func(b *testing.B, library peers.Library) {
 				client := library.Client(server.Client().Transport)
 				b.RunParallel(func(more *testing.PB) {
 					for more.Next() {
-						succeed(b, client, newRequest(b, http.MethodGet, server.URL))
+						mustSucceed(b, client, newRequest(b, http.MethodGet, server.URL))
 					}
 				})
 			})

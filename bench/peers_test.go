@@ -7,16 +7,16 @@ import (
 	"github.com/steadyhttp/steadyhttp/bench/peers"
 )
 
-// What a library is listed for decides which comparisons it takes part in.
-func TestLibrariesRetryAndBreakIfTheyAreListedSo(t *testing.T) {
+// The list says which comparisons a library takes part in.
+func TestPeers_RetryAndBreakAsTheyAreListed(t *testing.T) {
 	for _, library := range peers.All(open) {
 		t.Run(library.Name, func(t *testing.T) {
 			t.Parallel()
-			response, err := library.Client(stumbling()).Do(newRequest(t, http.MethodGet, somewhere))
+			response, err := library.Client(failingOnceBase()).Do(newRequest(t, http.MethodGet, targetURL))
 			if err != nil {
 				t.Fatal(err)
 			}
-			finish(response)
+			drain(response)
 			if retried := response.StatusCode == http.StatusOK; retried != library.Retries {
 				t.Errorf("retried: %v", retried)
 			}
@@ -27,13 +27,13 @@ func TestLibrariesRetryAndBreakIfTheyAreListedSo(t *testing.T) {
 	}
 }
 
-func TestTolerantSetupBearsThatEveryOtherAttemptFails(t *testing.T) {
-	for _, library := range that(peers.All(tolerant), retries) {
+func TestPeers_TolerantSetupAllowsEveryOtherAttemptToFail(t *testing.T) {
+	for _, library := range filter(peers.All(tolerant), retries) {
 		t.Run(library.Name, func(t *testing.T) {
 			t.Parallel()
-			client := library.Client(stumbling())
+			client := library.Client(failingOnceBase())
 			for range 1000 {
-				succeed(t, client, newRequest(t, http.MethodGet, somewhere))
+				mustSucceed(t, client, newRequest(t, http.MethodGet, targetURL))
 			}
 		})
 	}

@@ -15,9 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An application is what the servers stand before. It notes how often it processed which order, and answers
-// each with the checksum of what it received. It honours Idempotency-Key: an order that comes again by its key is
-// answered, and not processed.
+// An application is what nginx and haproxy forward requests to. It notes how often it processed each order, and responds
+// with the checksum of the body. It honors Idempotency-Key: an order with a key that it knows is not processed again.
 type application struct {
 	address string
 	secure  bool // whether it speaks TLS
@@ -25,36 +24,36 @@ type application struct {
 
 	mu        sync.Mutex
 	processed map[string]int
-	keys      map[string]bool                  // that were seen
-	before    atomic.Pointer[http.HandlerFunc] // what happens to a request before it is processed; nil: nothing
-	refusals  atomic.Int64                     // how many of the next requests are answered with a 503, and not processed
+	keys      map[string]bool                  // of processed orders
+	hook      atomic.Pointer[http.HandlerFunc] // is called before an order is processed; nil: none
+	failures  atomic.Int64                     // how many of the next requests get a 503, and are not processed
 }
 
-// orderID is the header that tells one order from another, however often it is sent.
+// orderID is the header that identifies an order, however often it is sent.
 const orderID = "Order-Id"
 
-// deploy makes an application and starts it.
-func deploy(t *testing.T) *application {
+// startApplication returns an application that listens.
+func startApplication(t *testing.T) *application {
 	t.Helper()
-	a := build(t)
+	a := newApplication(t)
 	a.start(t)
 	return a
 }
 
-// deploySpeaking makes one that a client can talk to without a server before it.
-func deploySpeaking(t *testing.T, p protocol) *application {
+// startDirectApplication returns one that a client can call directly, by this protocol.
+func startDirectApplication(t *testing.T, p protocol) *application {
 	t.Helper()
-	a := build(t)
+	a := newApplication(t)
 	a.secure = p.secure
 	a.start(t)
 	return a
 }
 
-// build makes an application that does not listen yet.
-func build(t *testing.T) *application {
+// newApplication returns an application that does not listen yet.
+func newApplication(t *testing.T) *application {
 	t.Helper()
 	a := &application{address: freeAddress(t), processed: make(map[string]int), keys: make(map[string]bool)}
-	a.server = &http.Server{Handler: a, ErrorLog: log.New(io.Discard, "", 0), TLSConfig: identity().serving()}
+	a.server = &http.Server{Handler: a, ErrorLog: log.New(io.Discard, "", 0), TLSConfig: identity().serverConfig()}
 	return a
 }
 
@@ -72,34 +71,34 @@ func (a *application) serve(listener net.Listener) error {
 	return a.server.Serve(listener)
 }
 
-// listen tries again while somebody else on the machine has the port.
+// listen tries again while another process has the port.
 func listen(t *testing.T, address string) (listener net.Listener) {
 	t.Helper()
-	require.Eventually(t, func() (listening bool) {
+	require.Eventually(t, func() bool {
 		var err error
 		listener, err = net.Listen("tcp", address)
 		return err == nil
-	}, patience, 10*time.Millisecond, "nobody can listen on %s", address)
+	}, timeLimit, 10*time.Millisecond, "listening on %s", address)
 	return listener
 }
 
-// firstly lets a handler deal with each request before it is processed.
-func (a *application) firstly(handle http.HandlerFunc) { a.before.Store(&handle) }
+// setHook sets a function that is called before each order is processed.
+func (a *application) setHook(hook http.HandlerFunc) { a.hook.Store(&hook) }
 
-// refuse answers the next requests with a 503, without reading them.
-func (a *application) refuse(requests int64) { a.refusals.Store(requests) }
+// failNext responds to the next requests with a 503, without reading them.
+func (a *application) failNext(requests int64) { a.failures.Store(requests) }
 
 func (a *application) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if a.refusals.Add(-1) >= 0 {
+	if a.failures.Add(-1) >= 0 {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
 	hash := sha256.New()
 	if _, err := io.Copy(hash, r.Body); err != nil {
-		panic(http.ErrAbortHandler) // not all of the order came: nothing is processed
+		panic(http.ErrAbortHandler) // the body is not whole: nothing is processed
 	}
-	if handle := a.before.Load(); handle != nil {
-		(*handle)(w, r)
+	if hook := a.hook.Load(); hook != nil {
+		(*hook)(w, r)
 	}
 	a.process(r.Header.Get(orderID), r.Header.Get("Idempotency-Key"))
 	_, _ = io.WriteString(w, r.Method+" "+hex.EncodeToString(hash.Sum(nil)))
@@ -115,13 +114,14 @@ func (a *application) process(order, key string) {
 	a.processed[order]++
 }
 
-func (a *application) times(order string) int {
+// timesProcessed is how often the order was processed.
+func (a *application) timesProcessed(order string) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.processed[order]
 }
 
-// checksum is how the application answers.
+// checksum is what the application responds with.
 func checksum(content []byte) string {
 	sum := sha256.Sum256(content)
 	return hex.EncodeToString(sum[:])

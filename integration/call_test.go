@@ -17,8 +17,8 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-// steady returns a transport over base with this policy.
-func steady(t *testing.T, base *http.Transport, options ...steadyhttp.Option) *steadyhttp.Transport {
+// newTransport returns a steadyhttp transport over base.
+func newTransport(t *testing.T, base *http.Transport, options ...steadyhttp.Option) *steadyhttp.Transport {
 	t.Helper()
 	transport, err := steadyhttp.NewTransport(base, options...)
 	require.NoError(t, err)
@@ -26,7 +26,7 @@ func steady(t *testing.T, base *http.Transport, options ...steadyhttp.Option) *s
 	return transport
 }
 
-// An order is a request that can be told from every other one, and its body.
+// An order is a request that differs from every other one, and its body.
 type order struct {
 	method, url, id string
 	content         []byte
@@ -34,16 +34,16 @@ type order struct {
 
 var orders atomic.Int64
 
-// newOrder makes one with a body of random bytes, unless the method has none.
+// newOrder returns one with a random body, unless it is a GET.
 func newOrder(method, url string, size int) order {
 	o := order{method: method, url: url, id: strconv.FormatInt(orders.Add(1), 10)}
 	if method != http.MethodGet {
-		o.content = noise(size)
+		o.content = randomBytes(size)
 	}
 	return o
 }
 
-func noise(size int) []byte {
+func randomBytes(size int) []byte {
 	content := make([]byte, size)
 	source := rand.NewChaCha8([32]byte{byte(rand.Uint32()), byte(rand.Uint32())})
 	_, _ = source.Read(content) // never fails
@@ -62,11 +62,11 @@ func (o order) request(ctx context.Context) (*http.Request, error) {
 	return r, err
 }
 
-// answer is what the application says to this order.
-func (o order) answer() string { return o.method + " " + checksum(o.content) }
+// wantBody is the body of the application's response to this order.
+func (o order) wantBody() string { return o.method + " " + checksum(o.content) }
 
-// A delivery is what an order came to. Its response has been read.
-type delivery struct {
+// A result is what came of an order. Its response has been read.
+type result struct {
 	order
 	*steadyhttp.Report
 	status  int
@@ -78,73 +78,73 @@ type delivery struct {
 	ended   time.Time
 }
 
-// deliver sends an order, and reads the answer to its end.
-func deliver(ctx context.Context, transport http.RoundTripper, o order) (d delivery) {
+// send sends an order, and reads the response to its end.
+func send(ctx context.Context, transport http.RoundTripper, o order) (r result) {
 	ctx, report := steadyhttp.WithReport(ctx)
-	d = delivery{order: o, Report: report}
-	defer func() { d.ended = time.Now() }()
+	r = result{order: o, Report: report}
+	defer func() { r.ended = time.Now() }()
 	request, err := o.request(ctx)
 	if err != nil {
-		d.err = err
-		return d
+		r.err = err
+		return r
 	}
 	response, err := transport.RoundTrip(request)
 	if (response == nil) == (err == nil) {
 		panic("neither response nor error, or both")
 	}
 	if err != nil {
-		d.err = err
-		return d
+		r.err = err
+		return r
 	}
 	defer func() { _ = response.Body.Close() }()
-	d.status, d.major, d.header = response.StatusCode, response.ProtoMajor, response.Header
-	d.content, d.readErr = io.ReadAll(response.Body)
-	return d
+	r.status, r.major, r.header = response.StatusCode, response.ProtoMajor, response.Header
+	r.content, r.readErr = io.ReadAll(response.Body)
+	return r
 }
 
-// answered reports whether the application's answer came, and whole.
-func (d delivery) answered() bool {
-	return d.err == nil && d.readErr == nil && d.status == http.StatusOK && string(d.content) == d.answer()
+// succeeded reports whether the whole response of the application came.
+func (r result) succeeded() bool {
+	return r.err == nil && r.readErr == nil && r.status == http.StatusOK && string(r.content) == r.wantBody()
 }
 
-func (d delivery) assertAnswered(t *testing.T) {
+func (r result) assertSuccess(t *testing.T) {
 	t.Helper()
-	assert.NoError(t, d.err)
-	assert.NoError(t, d.readErr)
-	assert.Equal(t, http.StatusOK, d.status)
-	assert.Equal(t, d.answer(), string(d.content))
+	assert.NoError(t, r.err)
+	assert.NoError(t, r.readErr)
+	assert.Equal(t, http.StatusOK, r.status)
+	assert.Equal(t, r.wantBody(), string(r.content))
 }
 
-// assertStatuses checks what came of each attempt, 0 for no answer, and why there was none after the last.
-func (d delivery) assertStatuses(t *testing.T, stopped steadyhttp.StopReason, statuses ...int) {
+// assertStatuses checks the status of each attempt, 0 if it has none, and why the call stopped.
+func (r result) assertStatuses(t *testing.T, stopped steadyhttp.StopReason, statuses ...int) {
 	t.Helper()
-	var came []int
-	for _, attempt := range d.Attempts {
-		came = append(came, attempt.StatusCode)
+	var got []int
+	for _, attempt := range r.Attempts {
+		got = append(got, attempt.StatusCode)
 	}
-	assert.Equal(t, statuses, came, "statuses of the attempts")
-	assert.Equal(t, stopped, d.Stopped, "stopped for %v", d.Stopped)
+	assert.Equal(t, statuses, got, "statuses of the attempts")
+	assert.Equal(t, stopped, r.Stopped, "stopped for %v", r.Stopped)
 }
 
-// assertClasses checks the class of each attempt, and why there was none after the last.
-func (d delivery) assertClasses(t *testing.T, stopped steadyhttp.StopReason, classes ...steadyhttp.Class) {
+// assertClasses checks the class of each attempt, and why the call stopped.
+func (r result) assertClasses(t *testing.T, stopped steadyhttp.StopReason, classes ...steadyhttp.Class) {
 	t.Helper()
-	var came []steadyhttp.Class
-	for _, attempt := range d.Attempts {
-		came = append(came, attempt.Class)
+	var got []steadyhttp.Class
+	for _, attempt := range r.Attempts {
+		got = append(got, attempt.Class)
 	}
-	assert.Equal(t, classes, came, "classes of the attempts")
-	assert.Equal(t, stopped, d.Stopped, "stopped for %v", d.Stopped)
+	assert.Equal(t, classes, got, "classes of the attempts")
+	assert.Equal(t, stopped, r.Stopped, "stopped for %v", r.Stopped)
 }
 
-// assertLimitsObeyed checks that every attempt but the last was refused with a 429, and waited for as long as that
-// asked, and returns how many they were.
-func (d delivery) assertLimitsObeyed(t *testing.T, asked time.Duration) int {
+// assertRetryAfterObeyed checks that every attempt but the last got a 429, and that the wait after it was as long as the
+// server asked. It returns how many they were.
+func (r result) assertRetryAfterObeyed(t *testing.T, retryAfter time.Duration) int {
 	t.Helper()
-	refusals := d.Attempts[:len(d.Attempts)-1]
-	for _, refused := range refusals {
-		assert.Equal(t, http.StatusTooManyRequests, refused.StatusCode)
-		assert.GreaterOrEqual(t, refused.Wait, asked, "what Retry-After asks for")
+	throttled := r.Attempts[:len(r.Attempts)-1]
+	for _, attempt := range throttled {
+		assert.Equal(t, http.StatusTooManyRequests, attempt.StatusCode)
+		assert.GreaterOrEqual(t, attempt.Wait, retryAfter, "what Retry-After asks for")
 	}
-	return len(refusals)
+	return len(throttled)
 }

@@ -1,7 +1,7 @@
-// Package integration holds tests in which nothing on the other side is ours: nginx and haproxy from Debian's
-// packages, toxiproxy, net/http's own server and reverse proxy, and in sdk the clients that people already
-// use. Package soak runs for as long as one likes.
+// Package integration tests the library with software of others: nginx and haproxy from Debian's packages, toxiproxy,
+// the server and the reverse proxy of net/http, and in the folder sdk the SDKs that people use. The program in the
+// folder soak runs for as long as you like.
 //
-// Whatever is started listens on a loopback port that the system picks, and is stopped by the test that
-// started it. A server that is not installed is a failure; the script run installs them.
+// Every server listens on a loopback port that the system picks, and is stopped by the test that started it. A test
+// whose server is not installed fails; the script run installs what is missing.
 package integration

@@ -19,15 +19,15 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-// An nginx is a server from Debian's package, before an application.
+// An nginx is a server from Debian's package, in front of an application.
 type nginx struct {
 	*daemon
 	endpoint
 	Directory, Identity, Application string
 }
 
-// nginxFrame is what every configuration needs to run out of one directory.
-const nginxFrame = `
+// nginxConfig is what every configuration needs so that all files are in one directory.
+const nginxConfig = `
 daemon off;
 user root;
 worker_processes 2;
@@ -48,13 +48,13 @@ http {
 }
 `
 
-// listening is the beginning of a server block.
-const listening = `
+// listenDirectives are the beginning of a server block.
+const listenDirectives = `
 		listen {{.Plain}};
 		listen {{.Secure}} ssl http2;
 `
 
-// startNginx starts one with this site, the inside of the http block.
+// startNginx starts one with this site, which is a part of the http block.
 func startNginx(t *testing.T, application, site string) *nginx {
 	t.Helper()
 	n := &nginx{endpoint: newEndpoint(t), Directory: t.TempDir(), Application: application}
@@ -66,29 +66,29 @@ func startNginx(t *testing.T, application, site string) *nginx {
 
 func (n *nginx) start(t *testing.T) {
 	t.Helper()
-	n.daemon = serve(t, n.endpoint, n.Directory, "nginx", "-c", filepath.Join(n.Directory, "nginx.conf"))
+	n.daemon = startServer(t, n.endpoint, n.Directory, "nginx", "-c", filepath.Join(n.Directory, "nginx.conf"))
 }
 
 func (n *nginx) configure(t *testing.T, site string) {
 	t.Helper()
-	frame := strings.Replace(nginxFrame, "SITE", site, 1)
+	config := strings.Replace(nginxConfig, "SITE", site, 1)
 	var text bytes.Buffer
-	require.NoError(t, template.Must(template.New("nginx.conf").Parse(frame)).Execute(&text, n))
+	require.NoError(t, template.Must(template.New("nginx.conf").Parse(config)).Execute(&text, n))
 	require.NoError(t, os.WriteFile(filepath.Join(n.Directory, "nginx.conf"), text.Bytes(), 0o600))
 }
 
-// reload makes it take on another site, without a connection lost.
+// reload changes the site, without losing a connection.
 func (n *nginx) reload(t *testing.T, site string) {
 	t.Helper()
 	n.configure(t, site)
 	n.signal(t, syscall.SIGHUP)
 }
 
-const forwarding = `server {` + listening + `
+const proxySite = `server {` + listenDirectives + `
 		location / { proxy_pass http://{{.Application}}; }
 	}`
 
-// onRetry is an observer that acts once, before the first resend.
+// onRetry is an observer that calls a function once, before the first retry.
 func onRetry(act func()) steadyhttp.Option {
 	var once sync.Once
 	return steadyhttp.WithObserver(func(_ context.Context, event steadyhttp.Event) {
@@ -98,11 +98,11 @@ func onRetry(act func()) steadyhttp.Option {
 	})
 }
 
-func TestNginxRateLimitIsWaitedOut(t *testing.T) {
+func TestNginx_RateLimitIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	const limiting = `
+	const rateLimit = `
 	limit_req_zone $binary_remote_addr zone=all:1m rate=40r/m; # one in 1.5 s
-	server {` + listening + `
+	server {` + listenDirectives + `
 		location / {
 			limit_req zone=all;
 			limit_req_status 429;
@@ -114,89 +114,89 @@ func TestNginxRateLimitIsWaitedOut(t *testing.T) {
 			return 429;
 		}
 	}`
-	eachProtocol(t, func(t *testing.T, p protocol) {
-		shop := deploy(t)
-		server := startNginx(t, shop.address, limiting)
-		transport := steady(t, p.base())
+	runEachProtocol(t, func(t *testing.T, p protocol) {
+		app := startApplication(t)
+		server := startNginx(t, app.address, rateLimit)
+		transport := newTransport(t, p.base())
 		limited := 0
 		for i := range 3 {
 			method := []string{http.MethodPost, http.MethodGet}[i%2]
-			d := deliver(t.Context(), transport, newOrder(method, p.url(server.endpoint, "/"), 1000))
-			d.assertAnswered(t)
-			assert.Equal(t, 1, shop.times(d.id))
-			limited += d.assertLimitsObeyed(t, time.Second)
+			got := send(t.Context(), transport, newOrder(method, p.url(server.endpoint, "/"), 1000))
+			got.assertSuccess(t)
+			assert.Equal(t, 1, app.timesProcessed(got.id))
+			limited += got.assertRetryAfterObeyed(t, time.Second)
 		}
-		assert.Positive(t, limited, "refusals of calls that came too soon")
+		assert.Positive(t, limited, "attempts that got a 429")
 	})
 }
 
-func TestNginxMaintenanceIsWaitedOut(t *testing.T) {
+func TestNginx_MaintenanceIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	const maintenance = `server {` + listening + `
+	const maintenance = `server {` + listenDirectives + `
 		location / {
 			add_header Retry-After 1 always;
 			return 503;
 		}
 	}`
-	eachProtocol(t, func(t *testing.T, p protocol) {
-		shop := deploy(t)
-		server := startNginx(t, shop.address, maintenance)
-		transport := steady(t, p.base(), onRetry(func() { server.reload(t, forwarding) }))
+	runEachProtocol(t, func(t *testing.T, p protocol) {
+		app := startApplication(t)
+		server := startNginx(t, app.address, maintenance)
+		transport := newTransport(t, p.base(), onRetry(func() { server.reload(t, proxySite) }))
 
-		ordered := deliver(t.Context(), transport, newOrder(http.MethodPost, p.url(server.endpoint, "/"), 1000))
-		ordered.assertStatuses(t, steadyhttp.StopNotIdempotent, http.StatusServiceUnavailable)
-		assert.Zero(t, shop.times(ordered.id))
+		post := send(t.Context(), transport, newOrder(http.MethodPost, p.url(server.endpoint, "/"), 1000))
+		post.assertStatuses(t, steadyhttp.StopNotIdempotent, http.StatusServiceUnavailable)
+		assert.Zero(t, app.timesProcessed(post.id))
 
-		got := deliver(t.Context(), transport, newOrder(http.MethodGet, p.url(server.endpoint, "/"), 0))
-		got.assertAnswered(t)
+		got := send(t.Context(), transport, newOrder(http.MethodGet, p.url(server.endpoint, "/"), 0))
+		got.assertSuccess(t)
 		assert.GreaterOrEqual(t, len(got.Attempts), 2)
 		assert.GreaterOrEqual(t, got.Attempts[0].Wait, time.Second, "what Retry-After asks for")
 	})
 }
 
-func TestNginxWithADeadUpstreamIsA502UntilItLives(t *testing.T) {
+func TestNginx_DeadUpstreamIsA502UntilItIsBack(t *testing.T) {
 	t.Parallel()
-	eachProtocol(t, func(t *testing.T, p protocol) {
-		shop := build(t)
-		server := startNginx(t, shop.address, forwarding)
-		transport := steady(t, p.base(), onRetry(func() { shop.start(t) }))
+	runEachProtocol(t, func(t *testing.T, p protocol) {
+		app := newApplication(t)
+		server := startNginx(t, app.address, proxySite)
+		transport := newTransport(t, p.base(), onRetry(func() { app.start(t) }))
 
-		ordered := deliver(t.Context(), transport, newOrder(http.MethodPost, p.url(server.endpoint, "/"), 1000))
-		ordered.assertStatuses(t, steadyhttp.StopNotIdempotent, http.StatusBadGateway)
+		post := send(t.Context(), transport, newOrder(http.MethodPost, p.url(server.endpoint, "/"), 1000))
+		post.assertStatuses(t, steadyhttp.StopNotIdempotent, http.StatusBadGateway)
 
-		replaced := deliver(t.Context(), transport, newOrder(http.MethodPut, p.url(server.endpoint, "/"), 100_000))
-		replaced.assertAnswered(t)
-		replaced.assertStatuses(t, steadyhttp.StopSuccess, http.StatusBadGateway, http.StatusOK)
-		assert.Equal(t, 1, shop.times(replaced.id))
+		put := send(t.Context(), transport, newOrder(http.MethodPut, p.url(server.endpoint, "/"), 100_000))
+		put.assertSuccess(t)
+		put.assertStatuses(t, steadyhttp.StopSuccess, http.StatusBadGateway, http.StatusOK)
+		assert.Equal(t, 1, app.timesProcessed(put.id))
 	})
 }
 
-func TestNginxWithASlowUpstreamIsA504UntilItIsFaster(t *testing.T) {
+func TestNginx_SlowUpstreamIsA504UntilItIsFaster(t *testing.T) {
 	t.Parallel()
-	const hasty = `server {` + listening + `
+	const shortTimeout = `server {` + listenDirectives + `
 		location / {
 			proxy_read_timeout 250ms;
 			proxy_pass http://{{.Application}};
 		}
 	}`
-	eachProtocol(t, func(t *testing.T, p protocol) {
-		shop := deploy(t)
-		slow(shop)
-		server := startNginx(t, shop.address, hasty)
-		transport := steady(t, p.base(), onRetry(func() { shop.firstly(func(http.ResponseWriter, *http.Request) {}) }))
+	runEachProtocol(t, func(t *testing.T, p protocol) {
+		app := startApplication(t)
+		makeSlow(app)
+		server := startNginx(t, app.address, shortTimeout)
+		transport := newTransport(t, p.base(), onRetry(func() { app.setHook(func(http.ResponseWriter, *http.Request) {}) }))
 
-		ordered := deliver(t.Context(), transport, newOrder(http.MethodPost, p.url(server.endpoint, "/"), 1000))
-		ordered.assertStatuses(t, steadyhttp.StopNotIdempotent, http.StatusGatewayTimeout)
-		assert.Eventually(t, func() bool { return shop.times(ordered.id) == 1 }, patience, time.Millisecond,
-			"the application worked on, and did not get the order again")
+		post := send(t.Context(), transport, newOrder(http.MethodPost, p.url(server.endpoint, "/"), 1000))
+		post.assertStatuses(t, steadyhttp.StopNotIdempotent, http.StatusGatewayTimeout)
+		assert.Eventually(t, func() bool { return app.timesProcessed(post.id) == 1 }, timeLimit, time.Millisecond,
+			"the application finished the order, and did not get it again")
 
-		got := deliver(t.Context(), transport, newOrder(http.MethodGet, p.url(server.endpoint, "/"), 0))
-		got.assertAnswered(t)
+		got := send(t.Context(), transport, newOrder(http.MethodGet, p.url(server.endpoint, "/"), 0))
+		got.assertSuccess(t)
 		assert.Equal(t, http.StatusGatewayTimeout, got.Attempts[0].StatusCode)
 	})
 }
 
-// slow makes the application take so long that its proxies give up.
-func slow(a *application) {
-	a.firstly(func(http.ResponseWriter, *http.Request) { time.Sleep(time.Second) })
+// makeSlow makes the application so slow that its proxies time out.
+func makeSlow(a *application) {
+	a.setHook(func(http.ResponseWriter, *http.Request) { time.Sleep(time.Second) })
 }

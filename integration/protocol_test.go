@@ -32,8 +32,8 @@ var protocols = []protocol{
 	{"HTTP2overTLS", true, 2},
 }
 
-// eachProtocol runs a test over each of them.
-func eachProtocol(t *testing.T, test func(*testing.T, protocol)) {
+// runEachProtocol runs a test with each of them.
+func runEachProtocol(t *testing.T, test func(*testing.T, protocol)) {
 	t.Helper()
 	for _, p := range protocols {
 		t.Run(p.name, func(t *testing.T) {
@@ -43,7 +43,7 @@ func eachProtocol(t *testing.T, test func(*testing.T, protocol)) {
 	}
 }
 
-// base returns a pooled transport that speaks the protocol, and trusts the servers of these tests.
+// base returns a pooled base transport that speaks the protocol and trusts the servers of these tests.
 func (p protocol) base() *http.Transport {
 	base := cleanhttp.DefaultPooledTransport()
 	base.TLSClientConfig = &tls.Config{RootCAs: identity().roots, ServerName: serverName}
@@ -61,7 +61,7 @@ func (p protocol) scheme() string {
 	return "http://"
 }
 
-// An endpoint is where a server listens: in the clear, and over TLS.
+// An endpoint is where a server listens: without TLS, and over TLS.
 type endpoint struct{ Plain, Secure string }
 
 func newEndpoint(t *testing.T) endpoint {
@@ -76,16 +76,16 @@ func (p protocol) url(at endpoint, path string) string {
 	return p.scheme() + at.Plain + path
 }
 
-// serverName is what the servers are called in their certificate, since their addresses are picked at random.
+// serverName is the name in the servers' certificate, because their addresses are random.
 const serverName = "server.test"
 
-// A pair is a certificate, its key, and who trusts it.
-type pair struct {
+// A keyPair is a certificate, its key, and the pool that trusts it.
+type keyPair struct {
 	certificate, key []byte // PEM
 	roots            *x509.CertPool
 }
 
-var identity = sync.OnceValue(func() pair {
+var identity = sync.OnceValue(func() keyPair {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(err)
 	template := &x509.Certificate{
@@ -97,7 +97,7 @@ var identity = sync.OnceValue(func() pair {
 	must(err)
 	private, err := x509.MarshalPKCS8PrivateKey(key)
 	must(err)
-	made := pair{
+	made := keyPair{
 		certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}),
 		key:         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
 		roots:       x509.NewCertPool(),
@@ -106,7 +106,7 @@ var identity = sync.OnceValue(func() pair {
 	return made
 })
 
-func (p pair) serving() *tls.Config {
+func (p keyPair) serverConfig() *tls.Config {
 	certificate, err := tls.X509KeyPair(p.certificate, p.key)
 	must(err)
 	return &tls.Config{Certificates: []tls.Certificate{certificate}}
@@ -118,7 +118,7 @@ func must(err error) {
 	}
 }
 
-// writeIdentity puts certificate and key into one file, as haproxy wants them and nginx accepts them.
+// writeIdentity writes certificate and key into one file, which haproxy needs and nginx accepts.
 func writeIdentity(t *testing.T, directory string) (path string) {
 	t.Helper()
 	path = filepath.Join(directory, "identity.pem")

@@ -19,8 +19,8 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-// reverseProxy starts net/http's reverse proxy over this transport, before a server.
-func reverseProxy(t *testing.T, transport http.RoundTripper, target string) *httptest.Server {
+// startReverseProxy starts a reverse proxy of net/http over this transport, in front of a server.
+func startReverseProxy(t *testing.T, transport http.RoundTripper, target string) *httptest.Server {
 	t.Helper()
 	address, err := url.Parse(target)
 	require.NoError(t, err)
@@ -34,45 +34,45 @@ func reverseProxy(t *testing.T, transport http.RoundTripper, target string) *htt
 	return server
 }
 
-func TestReverseProxyHidesFailuresOfAGetAndShowsThoseOfAPost(t *testing.T) {
+func TestProxy_HidesFailuresOfAGetAndShowsThoseOfAPost(t *testing.T) {
 	t.Parallel()
-	eachProtocol(t, func(t *testing.T, p protocol) {
-		shop := deploySpeaking(t, p)
-		shop.refuse(2)
-		gateway := reverseProxy(t, steady(t, p.base()), p.scheme()+shop.address)
-		got := deliver(t.Context(), http.DefaultTransport, newOrder(http.MethodGet, gateway.URL, 0))
-		assert.True(t, got.answered(), "%d %v", got.status, got.err)
+	runEachProtocol(t, func(t *testing.T, p protocol) {
+		app := startDirectApplication(t, p)
+		app.failNext(2)
+		gateway := startReverseProxy(t, newTransport(t, p.base()), p.scheme()+app.address)
+		got := send(t.Context(), http.DefaultTransport, newOrder(http.MethodGet, gateway.URL, 0))
+		assert.True(t, got.succeeded(), "%d %v", got.status, got.err)
 
-		shop.refuse(1)
-		ordered := newOrder(http.MethodPost, gateway.URL, 1000)
-		assert.Equal(t, http.StatusServiceUnavailable, deliver(t.Context(), http.DefaultTransport, ordered).status)
-		assert.Zero(t, shop.times(ordered.id))
-		again := deliver(t.Context(), http.DefaultTransport, ordered)
-		assert.True(t, again.answered(), "%d %v", again.status, again.err)
-		assert.Equal(t, 1, shop.times(ordered.id))
+		app.failNext(1)
+		post := newOrder(http.MethodPost, gateway.URL, 1000)
+		assert.Equal(t, http.StatusServiceUnavailable, send(t.Context(), http.DefaultTransport, post).status)
+		assert.Zero(t, app.timesProcessed(post.id))
+		again := send(t.Context(), http.DefaultTransport, post)
+		assert.True(t, again.succeeded(), "%d %v", again.status, again.err)
+		assert.Equal(t, 1, app.timesProcessed(post.id))
 	})
 }
 
-func TestReverseProxyAnswersForADeadServerAndForAnOpenBreaker(t *testing.T) {
+func TestProxy_RespondsForADeadServerAndForAnOpenBreaker(t *testing.T) {
 	t.Parallel()
-	transport := steady(t, protocols[0].base(), steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(3, 0),
+	transport := newTransport(t, protocols[0].base(), steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(3, 0),
 		steadyhttp.WithBreakerOpenFor(time.Hour))
-	gateway := reverseProxy(t, transport, "http://"+freeAddress(t))
+	gateway := startReverseProxy(t, transport, "http://"+freeAddress(t))
 	for range 5 {
-		got := deliver(t.Context(), http.DefaultTransport, newOrder(http.MethodGet, gateway.URL, 0))
+		got := send(t.Context(), http.DefaultTransport, newOrder(http.MethodGet, gateway.URL, 0))
 		require.NoError(t, got.err)
 		assert.Equal(t, http.StatusBadGateway, got.status)
 	}
 	assert.Equal(t, steadyhttp.BreakerOpen, transport.Breakers()[0].State)
 }
 
-// echoing is a WebSocket server that sends back what it receives.
-func echoing(t *testing.T) *httptest.Server {
+// startEchoServer starts a WebSocket server that sends back what it receives.
+func startEchoServer(t *testing.T) *httptest.Server {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, err := websocket.Accept(w, r, nil)
 		if err != nil {
-			return // it has answered
+			return // Accept has responded
 		}
 		defer func() { _ = conn.CloseNow() }()
 		conn.SetReadLimit(-1)
@@ -87,7 +87,7 @@ func echoing(t *testing.T) *httptest.Server {
 	return server
 }
 
-func TestWebSocketThroughTheReverseProxyOutlivesTheAttemptTimeout(t *testing.T) {
+func TestWebSocket_ThroughTheReverseProxyOutlivesTheAttemptTimeout(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string][]steadyhttp.Option{
 		"default policy":       nil,
@@ -95,7 +95,7 @@ func TestWebSocketThroughTheReverseProxyOutlivesTheAttemptTimeout(t *testing.T) 
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			gateway := reverseProxy(t, steady(t, protocols[0].base(), options...), echoing(t).URL)
+			gateway := startReverseProxy(t, newTransport(t, protocols[0].base(), options...), startEchoServer(t).URL)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			conn, _, err := websocket.Dial(ctx, strings.Replace(gateway.URL, "http", "ws", 1), nil)
@@ -103,7 +103,7 @@ func TestWebSocketThroughTheReverseProxyOutlivesTheAttemptTimeout(t *testing.T) 
 			defer func() { _ = conn.CloseNow() }()
 			conn.SetReadLimit(-1)
 			for i := range 4 {
-				message := noise(1 << (6 * i)) // from a byte to 256 KiB
+				message := randomBytes(1 << (6 * i)) // from a byte to 256 KiB
 				require.NoError(t, conn.Write(ctx, websocket.MessageBinary, message))
 				_, echo, err := conn.Read(ctx)
 				require.NoError(t, err)
@@ -115,10 +115,10 @@ func TestWebSocketThroughTheReverseProxyOutlivesTheAttemptTimeout(t *testing.T) 
 	}
 }
 
-func TestWebSocketDialedThroughTheTransportIsWritable(t *testing.T) {
+func TestWebSocket_DialedThroughTheTransportIsWritable(t *testing.T) {
 	t.Parallel()
-	transport := steady(t, protocols[0].base(), steadyhttp.WithAttemptTimeout(patience))
-	conn, response, err := websocket.Dial(t.Context(), echoing(t).URL, &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
+	transport := newTransport(t, protocols[0].base(), steadyhttp.WithAttemptTimeout(timeLimit))
+	conn, response, err := websocket.Dial(t.Context(), startEchoServer(t).URL, &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
 	require.NoError(t, err)
 	assert.Equal(t, http.StatusSwitchingProtocols, response.StatusCode)
 	require.NoError(t, conn.Write(t.Context(), websocket.MessageText, []byte("hello")))

@@ -13,160 +13,160 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-// The load lasts for at least so long, and longer on a machine that seldom restarts a server briefly.
+// The load lasts for at least loadTime, and longer if the machine is too slow for short downtimes.
 const (
-	rush    = 30 * time.Second
-	longest = 4 * rush
+	loadTime    = 30 * time.Second
+	maxLoadTime = 4 * loadTime
 )
 
-// brief is what a call outlasts by the default policy; who is away for longer trips the breaker. recovery is how long
-// that may have an effect.
+// A call with the default policy survives a downtime of at most shortDowntime. A longer one opens the breaker, and this
+// may have an effect for the time of recovery.
 const (
-	brief    = 500 * time.Millisecond
-	recovery = 3 * time.Second
+	shortDowntime = 500 * time.Millisecond
+	recovery      = 3 * time.Second
 )
 
-// TestRestartUnderLoadFailsHardlyAGetAndRepeatsNoPost uses the default policy, with which a call outlasts the
-// moment that a service manager needs to restart nginx.
-func TestRestartUnderLoadFailsHardlyAGetAndRepeatsNoPost(t *testing.T) {
+// TestRestart_UnderLoadFailsHardlyAnyGetAndRetriesNoPost uses the default policy, with which a call survives the
+// time that a service manager takes to restart nginx.
+func TestRestart_UnderLoadFailsHardlyAnyGetAndRetriesNoPost(t *testing.T) {
 	t.Parallel()
-	shop := deploy(t)
-	shop.firstly(func(http.ResponseWriter, *http.Request) { time.Sleep(5 * time.Millisecond) }) // so that orders are under way
-	server := startNginx(t, shop.address, forwarding)
+	app := startApplication(t)
+	app.setHook(func(http.ResponseWriter, *http.Request) { time.Sleep(5 * time.Millisecond) }) // so that some orders are under way
+	server := startNginx(t, app.address, proxySite)
 
 	var load sync.WaitGroup
 	done := make(chan struct{})
-	results := make(chan delivery, 1000)
+	results := make(chan result, 1000)
 	for _, p := range protocols {
-		transport := steady(t, p.base())
+		transport := newTransport(t, p.base())
 		for range 4 {
 			load.Go(func() { sendMixed(t, transport, p.url(server.endpoint, "/"), done, results) })
 		}
 	}
-	var seen census
+	var total loadResult
 	go func() {
 		defer close(results)
 		defer load.Wait()
-		defer close(done) // also if a restart fails, which exits
-		seen.absences = restartRepeatedly(t, server)
+		defer close(done) // also if a restart fails, which calls Goexit
+		total.downtimes = restartRepeatedly(t, server)
 	}()
-	for d := range results {
-		seen.count(t, d, shop.times(d.id))
+	for r := range results {
+		total.count(t, r, app.timesProcessed(r.id))
 	}
-	seen.assertGood(t)
+	total.assertGood(t)
 }
 
-// sendMixed sends GETs and POSTs in turn, until it is done.
-func sendMixed(t *testing.T, transport *steadyhttp.Transport, url string, done <-chan struct{}, results chan<- delivery) {
+// sendMixed sends GETs and POSTs in turn, until done is closed.
+func sendMixed(t *testing.T, transport *steadyhttp.Transport, url string, done <-chan struct{}, results chan<- result) {
 	for {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			select {
 			case <-done:
 				return
 			case <-time.After(5 * time.Millisecond):
-				results <- deliver(t.Context(), transport, newOrder(method, url, 2000))
+				results <- send(t.Context(), transport, newOrder(method, url, 2000))
 			}
 		}
 	}
 }
 
-// An absence is how long a server was away for a restart.
-type absence struct{ gone, back time.Time }
+// A downtime is the time in which a server did not listen, for a restart.
+type downtime struct{ start, end time.Time }
 
-func (a absence) brief() bool { return a.back.Sub(a.gone) <= brief }
+func (d downtime) isShort() bool { return d.end.Sub(d.start) <= shortDowntime }
 
-// explains reports whether it is no wonder that a call failed then.
-func (a absence) explains(d delivery) bool {
-	return !a.brief() && d.ended.After(a.gone) && d.ended.Before(a.back.Add(recovery))
+// excuses reports whether the downtime is a reason for a call to fail.
+func (d downtime) excuses(r result) bool {
+	return !d.isShort() && r.ended.After(d.start) && r.ended.Before(d.end.Add(recovery))
 }
 
-// restartRepeatedly stops and starts the server as service managers do, in turn so that what is under way is
-// finished, and so that it is cut off. It goes on until some absences of each kind were brief.
-func restartRepeatedly(t *testing.T, server *nginx) (absences []absence) {
-	short := make(map[bool]int) // brief absences, by whether they were graceful
+// restartRepeatedly stops and starts the server as service managers do. In turn, requests under way may finish, or they
+// are cut off. It goes on until some downtimes of each kind were short.
+func restartRepeatedly(t *testing.T, server *nginx) (downtimes []downtime) {
+	short := make(map[bool]int) // the number of short downtimes, by whether they were graceful
 	start := time.Now()
-	for graceful := true; time.Since(start) < rush || min(short[true], short[false]) < 2 && time.Since(start) < longest; graceful = !graceful {
+	for graceful := true; time.Since(start) < loadTime || min(short[true], short[false]) < 2 && time.Since(start) < maxLoadTime; graceful = !graceful {
 		time.Sleep(recovery)
-		away := absence{gone: time.Now()}
+		down := downtime{start: time.Now()}
 		if graceful {
 			server.finish(t)
 		}
 		server.stop(t, syscall.SIGTERM)
 		server.start(t)
-		away.back = time.Now()
-		absences = append(absences, away)
-		if away.brief() {
+		down.end = time.Now()
+		downtimes = append(downtimes, down)
+		if down.isShort() {
 			short[graceful]++
 		}
 	}
-	assert.GreaterOrEqual(t, min(short[true], short[false]), 2, "brief absences of each kind")
-	return absences
+	assert.GreaterOrEqual(t, min(short[true], short[false]), 2, "short downtimes of each kind")
+	return downtimes
 }
 
-// grace is how long a stopping server may finish what is under way. nginx takes what it is given, since it
-// waits for connections on which no request ever came, and it has stopped listening by then.
-const grace = 250 * time.Millisecond
+// gracePeriod is how long a server that stops may finish what is under way. It has stopped listening by then. nginx takes
+// all of this time, because it also waits for connections on which there never was a request.
+const gracePeriod = 250 * time.Millisecond
 
 func (n *nginx) finish(t *testing.T) {
 	t.Helper()
 	n.signal(t, syscall.SIGQUIT)
 	select {
 	case <-n.exited:
-	case <-time.After(grace):
+	case <-time.After(gracePeriod):
 	}
 }
 
-// A census is what a load came to.
-type census struct {
-	gets, gotten   int
-	posts, settled int
-	resent         int        // calls that took more than one attempt
-	failed         []delivery // GETs
-	absences       []absence  // of the server
+// A loadResult counts the results of a load.
+type loadResult struct {
+	gets, getsSucceeded   int
+	posts, postsSucceeded int
+	retried               int        // calls that took more than one attempt
+	failed                []result   // GETs
+	downtimes             []downtime // of the server
 }
 
-func (c *census) count(t *testing.T, d delivery, processed int) {
+func (c *loadResult) count(t *testing.T, r result, processed int) {
 	t.Helper()
-	if len(d.Attempts) > 1 {
-		c.resent++
+	if len(r.Attempts) > 1 {
+		c.retried++
 	}
-	good := d.answered()
+	good := r.succeeded()
 	switch {
-	case d.method == http.MethodGet && good:
+	case r.method == http.MethodGet && good:
 		c.gets++
-		c.gotten++
-	case d.method == http.MethodGet:
+		c.getsSucceeded++
+	case r.method == http.MethodGet:
 		c.gets++
-		c.failed = append(c.failed, d)
+		c.failed = append(c.failed, r)
 	default:
 		c.posts++
-		assert.LessOrEqual(t, processed, 1, "times that order %s was processed", d.id)
+		assert.LessOrEqual(t, processed, 1, "times that order %s was processed", r.id)
 		if good {
-			c.settled++
-			assert.Equal(t, 1, processed, "times that order %s was processed", d.id)
+			c.postsSucceeded++
+			assert.Equal(t, 1, processed, "times that order %s was processed", r.id)
 		}
 	}
 }
 
-// excused counts the GETs that failed since the server was away for too long.
-func (c *census) excused() (excused int) {
-	for _, d := range c.failed {
-		if slices.ContainsFunc(c.absences, func(a absence) bool { return a.explains(d) }) {
+// excused counts the GETs that failed because of a long downtime.
+func (c *loadResult) excused() (excused int) {
+	for _, r := range c.failed {
+		if slices.ContainsFunc(c.downtimes, func(d downtime) bool { return d.excuses(r) }) {
 			excused++
 		}
 	}
 	return excused
 }
 
-func (c *census) assertGood(t *testing.T) {
+func (c *loadResult) assertGood(t *testing.T) {
 	t.Helper()
-	for _, away := range c.absences {
-		t.Logf("away for %v", away.back.Sub(away.gone))
+	for _, d := range c.downtimes {
+		t.Logf("down for %v", d.end.Sub(d.start))
 	}
 	excused := c.excused()
-	t.Logf("%d of %d GETs and %d of %d POSTs were answered; %d calls took more than one attempt; %d GETs failed in long absences",
-		c.gotten, c.gets, c.settled, c.posts, c.resent, excused)
-	assert.Positive(t, c.resent, "without it nothing was tested")
-	assert.Positive(t, c.settled)
-	assert.GreaterOrEqual(t, float64(c.gotten)/float64(c.gets-excused), 0.995, "share of the GETs that succeeded")
+	t.Logf("%d of %d GETs and %d of %d POSTs succeeded; %d calls took more than one attempt; %d GETs failed in long downtimes",
+		c.getsSucceeded, c.gets, c.postsSucceeded, c.posts, c.retried, excused)
+	assert.Positive(t, c.retried, "no call was retried, so nothing was tested")
+	assert.Positive(t, c.postsSucceeded)
+	assert.GreaterOrEqual(t, float64(c.getsSucceeded)/float64(c.gets-excused), 0.995, "share of the GETs that succeeded")
 }

@@ -18,11 +18,11 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-// A network is what lies between a client and a server: toxiproxy, in process.
+// A network is what lies between a client and a server: a toxiproxy, in this process.
 type network struct {
 	protocol
 	proxy *toxiproxy.Proxy
-	shop  *application // nil if it is another server
+	app   *application // nil if it is another server
 }
 
 // Directions of a toxic.
@@ -31,22 +31,22 @@ const (
 	downstream = "downstream"
 )
 
-// eachNetwork runs a test over each protocol, on a network of its own.
-func eachNetwork(t *testing.T, test func(*testing.T, *network)) {
+// runEachNetwork runs a test with each protocol, on a network of its own.
+func runEachNetwork(t *testing.T, test func(*testing.T, *network)) {
 	t.Helper()
-	eachProtocol(t, func(t *testing.T, p protocol) { test(t, newNetwork(t, p)) })
+	runEachProtocol(t, func(t *testing.T, p protocol) { test(t, newNetwork(t, p)) })
 }
 
 func newNetwork(t *testing.T, p protocol) *network {
 	t.Helper()
-	shop := deploySpeaking(t, p)
-	n := connect(t, p, shop.address)
-	n.shop = shop
+	app := startDirectApplication(t, p)
+	n := newNetworkTo(t, p, app.address)
+	n.app = app
 	return n
 }
 
-// connect makes a network before a server.
-func connect(t *testing.T, p protocol, target string) *network {
+// newNetworkTo returns a network in front of a server.
+func newNetworkTo(t *testing.T, p protocol, target string) *network {
 	t.Helper()
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	n := &network{protocol: p, proxy: toxiproxy.NewProxy(server, t.Name(), freeAddress(t), target)}
@@ -57,8 +57,8 @@ func connect(t *testing.T, p protocol, target string) *network {
 
 type attributes map[string]int
 
-// poison adds a toxic, named and set as toxiproxy's own documentation does.
-func (n *network) poison(t *testing.T, kind, direction string, values attributes) {
+// addToxic adds a toxic, with the names of toxiproxy's documentation.
+func (n *network) addToxic(t *testing.T, kind, direction string, values attributes) {
 	t.Helper()
 	toxic, err := json.Marshal(map[string]any{"type": kind, "stream": direction, "attributes": values})
 	require.NoError(t, err)
@@ -66,18 +66,18 @@ func (n *network) poison(t *testing.T, kind, direction string, values attributes
 	require.NoError(t, err)
 }
 
-// cure takes all toxics away.
-func (n *network) cure() { n.proxy.Toxics.ResetToxics(context.Background()) }
+// removeToxics removes all of them.
+func (n *network) removeToxics() { n.proxy.Toxics.ResetToxics(context.Background()) }
 
 func (n *network) order(method string, size int) order {
-	return newOrder(method, n.at("/"), size)
+	return newOrder(method, n.url("/"), size)
 }
 
-// client returns a transport whose breaker does not open, so that a test sees every attempt.
-func (n *network) client(t *testing.T, options ...steadyhttp.Option) *steadyhttp.Transport {
+// transport returns one whose breaker does not open, so that a test sees every attempt.
+func (n *network) transport(t *testing.T, options ...steadyhttp.Option) *steadyhttp.Transport {
 	t.Helper()
-	watchful := []steadyhttp.Option{steadyhttp.WithBreakerConsecutiveFailures(0, 0), steadyhttp.WithBreakerWindow(time.Minute)}
-	return steady(t, n.base(), append(watchful, options...)...)
+	breakerOptions := []steadyhttp.Option{steadyhttp.WithBreakerConsecutiveFailures(0, 0), steadyhttp.WithBreakerWindow(time.Minute)}
+	return newTransport(t, n.base(), append(breakerOptions, options...)...)
 }
 
 // assertFailures checks how many failures the only breaker has counted.
@@ -88,54 +88,54 @@ func assertFailures(t *testing.T, transport *steadyhttp.Transport, want int) {
 	assert.EqualValues(t, want, breakers[0].Failures, "failures counted by the breaker")
 }
 
-func TestLatencyIsOnlySlow(t *testing.T) {
+func TestToxic_LatencyIsOnlySlow(t *testing.T) {
 	t.Parallel()
-	eachNetwork(t, func(t *testing.T, n *network) {
-		n.poison(t, "latency", downstream, attributes{"latency": 150})
-		transport := n.client(t)
+	runEachNetwork(t, func(t *testing.T, n *network) {
+		n.addToxic(t, "latency", downstream, attributes{"latency": 150})
+		transport := n.transport(t)
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
-			d := deliver(t.Context(), transport, n.order(method, 1000))
-			d.assertAnswered(t)
-			d.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Success)
-			assert.GreaterOrEqual(t, d.Attempts[0].Duration, 150*time.Millisecond)
+			got := send(t.Context(), transport, n.order(method, 1000))
+			got.assertSuccess(t)
+			got.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Success)
+			assert.GreaterOrEqual(t, got.Attempts[0].Duration, 150*time.Millisecond)
 		}
 	})
 }
 
-func TestLatencyBeyondTheAttemptTimeoutIsTransient(t *testing.T) {
+func TestToxic_LatencyBeyondTheAttemptTimeoutIsTransient(t *testing.T) {
 	t.Parallel()
-	eachNetwork(t, func(t *testing.T, n *network) {
-		n.poison(t, "latency", downstream, attributes{"latency": 10_000})
-		transport := n.client(t, steadyhttp.WithAttemptTimeout(3*time.Second), onRetry(n.cure))
-		if !n.secure { // over TLS the handshake is late already, and nothing was sent
-			ordered := deliver(t.Context(), transport, n.order(http.MethodPost, 1000))
-			ordered.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
-			require.ErrorIs(t, ordered.err, steadyhttp.ErrAttemptTimeout)
-			assert.Equal(t, 1, n.shop.times(ordered.id))
+	runEachNetwork(t, func(t *testing.T, n *network) {
+		n.addToxic(t, "latency", downstream, attributes{"latency": 10_000})
+		transport := n.transport(t, steadyhttp.WithAttemptTimeout(3*time.Second), onRetry(n.removeToxics))
+		if !n.secure { // over TLS the handshake is late, and nothing is sent
+			post := send(t.Context(), transport, n.order(http.MethodPost, 1000))
+			post.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
+			require.ErrorIs(t, post.err, steadyhttp.ErrAttemptTimeout)
+			assert.Equal(t, 1, n.app.timesProcessed(post.id))
 		}
 
-		got := deliver(t.Context(), transport, n.order(http.MethodGet, 0))
-		got.assertAnswered(t)
+		got := send(t.Context(), transport, n.order(http.MethodGet, 0))
+		got.assertSuccess(t)
 		got.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Transient, steadyhttp.Success)
 		require.ErrorIs(t, got.Attempts[0].Err, steadyhttp.ErrAttemptTimeout)
 	})
 }
 
-func TestJitterLosesAndMixesNothing(t *testing.T) {
+func TestToxic_JitterLosesAndMixesUpNothing(t *testing.T) {
 	t.Parallel()
-	eachNetwork(t, func(t *testing.T, n *network) {
+	runEachNetwork(t, func(t *testing.T, n *network) {
 		for _, direction := range []string{upstream, downstream} {
-			n.poison(t, "latency", direction, attributes{"latency": 20, "jitter": 20})
+			n.addToxic(t, "latency", direction, attributes{"latency": 20, "jitter": 20})
 		}
-		transport := n.client(t)
+		transport := n.transport(t)
 		var callers sync.WaitGroup
 		for range 8 {
 			callers.Go(func() {
 				for _, method := range []string{http.MethodPost, http.MethodGet, http.MethodPut, http.MethodPatch} {
-					d := deliver(t.Context(), transport, n.order(method, rand.N(100_000)))
-					d.assertAnswered(t)
-					d.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Success)
-					assert.Equal(t, 1, n.shop.times(d.id))
+					got := send(t.Context(), transport, n.order(method, rand.N(100_000)))
+					got.assertSuccess(t)
+					got.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Success)
+					assert.Equal(t, 1, n.app.timesProcessed(got.id))
 				}
 			})
 		}
@@ -143,12 +143,12 @@ func TestJitterLosesAndMixesNothing(t *testing.T) {
 	})
 }
 
-func TestBlackholeEndsEachAttemptByItsTimeout(t *testing.T) {
+func TestToxic_BlackholeEndsEachAttemptByItsTimeout(t *testing.T) {
 	t.Parallel()
-	eachNetwork(t, func(t *testing.T, n *network) {
-		n.poison(t, "timeout", downstream, attributes{"timeout": 0})
-		transport := n.client(t, steadyhttp.WithAttemptTimeout(200*time.Millisecond))
-		got := deliver(t.Context(), transport, n.order(http.MethodGet, 0))
+	runEachNetwork(t, func(t *testing.T, n *network) {
+		n.addToxic(t, "timeout", downstream, attributes{"timeout": 0})
+		transport := n.transport(t, steadyhttp.WithAttemptTimeout(200*time.Millisecond))
+		got := send(t.Context(), transport, n.order(http.MethodGet, 0))
 		got.assertClasses(t, steadyhttp.StopMaxAttempts,
 			steadyhttp.Transient, steadyhttp.Transient, steadyhttp.Transient, steadyhttp.Transient)
 		var failed *steadyhttp.Error
@@ -159,184 +159,184 @@ func TestBlackholeEndsEachAttemptByItsTimeout(t *testing.T) {
 	})
 }
 
-func TestBlackholeEndsTheCallByItsDeadlineAndTheImpatientBlameNobody(t *testing.T) {
+func TestToxic_BlackholeEndsTheCallByItsDeadlineAndAShortOneIsNotCounted(t *testing.T) {
 	t.Parallel()
-	eachNetwork(t, func(t *testing.T, n *network) {
-		n.poison(t, "timeout", downstream, attributes{"timeout": 0})
-		transport := n.client(t)
-		for _, patience := range []struct {
-			until    time.Duration
-			failures int // counted by the breaker so far
+	runEachNetwork(t, func(t *testing.T, n *network) {
+		n.addToxic(t, "timeout", downstream, attributes{"timeout": 0})
+		transport := n.transport(t)
+		for _, deadline := range []struct {
+			after    time.Duration
+			failures int // that the breaker has counted so far
 		}{
 			{100 * time.Millisecond, 0},
 			{3 * time.Second, 1},
 		} {
-			ctx, cancel := context.WithTimeout(t.Context(), patience.until)
+			ctx, cancel := context.WithTimeout(t.Context(), deadline.after)
 			defer cancel()
-			got := deliver(ctx, transport, n.order(http.MethodGet, 0))
+			got := send(ctx, transport, n.order(http.MethodGet, 0))
 			require.ErrorIs(t, got.err, context.DeadlineExceeded)
 			got.assertClasses(t, steadyhttp.StopDeadline, steadyhttp.Transient)
-			assertFailures(t, transport, patience.failures)
+			assertFailures(t, transport, deadline.failures)
 		}
 	})
 }
 
-func TestResetMayHaveBeenProcessed(t *testing.T) {
+func TestToxic_ResetMayComeAfterTheRequestWasProcessed(t *testing.T) {
 	t.Parallel()
 	for direction, processed := range map[string]int{upstream: 0, downstream: 1} {
 		t.Run(direction, func(t *testing.T) {
 			t.Parallel()
 			n := newNetwork(t, protocols[0])
-			n.poison(t, "reset_peer", direction, attributes{"timeout": 0})
-			transport := n.client(t, onRetry(n.cure))
+			n.addToxic(t, "reset_peer", direction, attributes{"timeout": 0})
+			transport := n.transport(t, onRetry(n.removeToxics))
 
-			ordered := deliver(t.Context(), transport, n.order(http.MethodPost, 1000))
-			ordered.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
-			require.Error(t, ordered.err)
-			assert.Equal(t, processed, n.shop.times(ordered.id))
+			post := send(t.Context(), transport, n.order(http.MethodPost, 1000))
+			post.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
+			require.Error(t, post.err)
+			assert.Equal(t, processed, n.app.timesProcessed(post.id))
 
-			got := deliver(t.Context(), transport, n.order(http.MethodGet, 0))
-			got.assertAnswered(t)
+			got := send(t.Context(), transport, n.order(http.MethodGet, 0))
+			got.assertSuccess(t)
 			got.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Transient, steadyhttp.Success)
 		})
 	}
 }
 
-// A connection that is in use is reset here, since over TLS a new one would be in its handshake.
-func TestResetOfAConnectionInUseRepeatsNoPost(t *testing.T) {
+// The connection is in use before it is reset: over TLS a new one would still be in its handshake.
+func TestToxic_ResetOfAConnectionInUseRetriesNoPost(t *testing.T) {
 	t.Parallel()
-	eachNetwork(t, func(t *testing.T, n *network) {
-		transport := n.client(t)
-		deliver(t.Context(), transport, n.order(http.MethodGet, 0)).assertAnswered(t)
-		n.poison(t, "reset_peer", downstream, attributes{"timeout": 0})
-		ordered := deliver(t.Context(), transport, n.order(http.MethodPost, 1000))
-		ordered.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
-		assert.Equal(t, 1, n.shop.times(ordered.id))
+	runEachNetwork(t, func(t *testing.T, n *network) {
+		transport := n.transport(t)
+		send(t.Context(), transport, n.order(http.MethodGet, 0)).assertSuccess(t)
+		n.addToxic(t, "reset_peer", downstream, attributes{"timeout": 0})
+		post := send(t.Context(), transport, n.order(http.MethodPost, 1000))
+		post.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
+		assert.Equal(t, 1, n.app.timesProcessed(post.id))
 	})
 }
 
-func TestHandshakeThatIsCutOffIsUnprocessed(t *testing.T) {
+func TestToxic_HandshakeThatIsCutOffIsUnprocessed(t *testing.T) {
 	t.Parallel()
 	for kind, values := range map[string]attributes{"reset_peer": {"timeout": 0}, "limit_data": {"bytes": 100}} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			for _, p := range protocols[1:] {
 				n := newNetwork(t, p)
-				n.poison(t, kind, downstream, values)
-				ordered := deliver(t.Context(), n.client(t, onRetry(n.cure)), n.order(http.MethodPost, 1000))
-				ordered.assertAnswered(t)
-				ordered.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Success)
-				assert.Equal(t, 1, n.shop.times(ordered.id))
+				n.addToxic(t, kind, downstream, values)
+				post := send(t.Context(), n.transport(t, onRetry(n.removeToxics)), n.order(http.MethodPost, 1000))
+				post.assertSuccess(t)
+				post.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Success)
+				assert.Equal(t, 1, n.app.timesProcessed(post.id))
 			}
 		})
 	}
 }
 
-func TestSlowCloseHarmsNothing(t *testing.T) {
+func TestToxic_SlowCloseHarmsNothing(t *testing.T) {
 	t.Parallel()
-	eachNetwork(t, func(t *testing.T, n *network) {
-		n.poison(t, "slow_close", downstream, attributes{"delay": 1000})
-		n.shop.firstly(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close") })
-		transport := n.client(t)
+	runEachNetwork(t, func(t *testing.T, n *network) {
+		n.addToxic(t, "slow_close", downstream, attributes{"delay": 1000})
+		n.app.setHook(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close") })
+		transport := n.transport(t)
 		for range 5 {
-			d := deliver(t.Context(), transport, n.order(http.MethodPost, 1000))
-			d.assertAnswered(t)
-			d.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Success)
+			got := send(t.Context(), transport, n.order(http.MethodPost, 1000))
+			got.assertSuccess(t)
+			got.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Success)
 		}
 	})
 }
 
-// large is the size of a body that takes eight seconds at narrow KB a second.
+// large is the size of a body that takes eight seconds at slowRate, which is in KB/s.
 const (
-	large  = 400_000
-	narrow = 50
+	large    = 400_000
+	slowRate = 50
 )
 
-func TestNarrowBandwidthOutlastsTheAttemptTimeoutOnceTheHeaderIsThere(t *testing.T) {
+func TestToxic_SlowBodyOutlastsTheAttemptTimeoutOnceTheHeaderIsThere(t *testing.T) {
 	t.Parallel()
-	eachNetwork(t, func(t *testing.T, n *network) {
-		content := noise(large)
-		n.shop.firstly(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) })
-		n.poison(t, "bandwidth", downstream, attributes{"rate": narrow})
+	runEachNetwork(t, func(t *testing.T, n *network) {
+		content := randomBytes(large)
+		n.app.setHook(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) })
+		n.addToxic(t, "bandwidth", downstream, attributes{"rate": slowRate})
 		start := time.Now()
-		got := deliver(t.Context(), n.client(t, steadyhttp.WithAttemptTimeout(4*time.Second)), n.order(http.MethodGet, 0))
+		got := send(t.Context(), n.transport(t, steadyhttp.WithAttemptTimeout(4*time.Second)), n.order(http.MethodGet, 0))
 		require.NoError(t, got.err)
 		require.NoError(t, got.readErr)
-		assert.Equal(t, checksum(append(content, got.answer()...)), checksum(got.content))
+		assert.Equal(t, checksum(append(content, got.wantBody()...)), checksum(got.content))
 		got.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Success)
-		assert.Greater(t, time.Since(start), 6*time.Second, "it came slowly")
+		assert.Greater(t, time.Since(start), 6*time.Second, "it was slow")
 	})
 }
 
-func TestNarrowBandwidthSlowsAnUploadDown(t *testing.T) {
+func TestToxic_LowBandwidthSlowsAnUploadDown(t *testing.T) {
 	t.Parallel()
-	eachNetwork(t, func(t *testing.T, n *network) {
-		n.poison(t, "bandwidth", upstream, attributes{"rate": narrow})
-		patient := deliver(t.Context(), n.client(t), n.order(http.MethodPost, large))
-		patient.assertAnswered(t)
-		patient.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Success)
+	runEachNetwork(t, func(t *testing.T, n *network) {
+		n.addToxic(t, "bandwidth", upstream, attributes{"rate": slowRate})
+		slow := send(t.Context(), n.transport(t), n.order(http.MethodPost, large))
+		slow.assertSuccess(t)
+		slow.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Success)
 
 		limit := steadyhttp.WithAttemptTimeout(500 * time.Millisecond)
-		impatient := deliver(t.Context(), n.client(t, limit), n.order(http.MethodPost, large))
-		impatient.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
-		require.ErrorIs(t, impatient.err, steadyhttp.ErrAttemptTimeout)
-		assert.Zero(t, n.shop.times(impatient.id), "not all of it came")
+		late := send(t.Context(), n.transport(t, limit), n.order(http.MethodPost, large))
+		late.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
+		require.ErrorIs(t, late.err, steadyhttp.ErrAttemptTimeout)
+		assert.Zero(t, n.app.timesProcessed(late.id), "the body did not arrive whole")
 	})
 }
 
-func TestCutInMidBodyIsTheReadersErrorAndNothingIsSentAgain(t *testing.T) {
+func TestToxic_CutInMidBodyIsTheReadersErrorAndNothingIsRetried(t *testing.T) {
 	t.Parallel()
-	eachNetwork(t, func(t *testing.T, n *network) {
-		content := noise(large)
-		n.shop.firstly(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) })
-		n.poison(t, "limit_data", downstream, attributes{"bytes": large / 2})
-		got := deliver(t.Context(), n.client(t), n.order(http.MethodGet, 0))
+	runEachNetwork(t, func(t *testing.T, n *network) {
+		content := randomBytes(large)
+		n.app.setHook(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) })
+		n.addToxic(t, "limit_data", downstream, attributes{"bytes": large / 2})
+		got := send(t.Context(), n.transport(t), n.order(http.MethodGet, 0))
 		require.NoError(t, got.err)
 		assert.Equal(t, http.StatusOK, got.status)
 		require.Error(t, got.readErr, "an unexpected EOF or a reset")
-		assert.True(t, bytes.HasPrefix(content, got.content), "what came is right")
+		assert.True(t, bytes.HasPrefix(content, got.content), "what arrived is right")
 		got.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Success)
 	})
 }
 
-func TestCutInMidHeaderIsTransient(t *testing.T) {
+func TestToxic_CutInMidHeaderIsTransient(t *testing.T) {
 	t.Parallel()
 	n := newNetwork(t, protocols[0])
-	n.poison(t, "limit_data", downstream, attributes{"bytes": 20})
-	transport := n.client(t, onRetry(n.cure))
-	ordered := deliver(t.Context(), transport, n.order(http.MethodPost, 1000))
-	ordered.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
-	assert.Equal(t, 1, n.shop.times(ordered.id))
+	n.addToxic(t, "limit_data", downstream, attributes{"bytes": 20})
+	transport := n.transport(t, onRetry(n.removeToxics))
+	post := send(t.Context(), transport, n.order(http.MethodPost, 1000))
+	post.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
+	assert.Equal(t, 1, n.app.timesProcessed(post.id))
 
-	got := deliver(t.Context(), transport, n.order(http.MethodGet, 0))
-	got.assertAnswered(t)
+	got := send(t.Context(), transport, n.order(http.MethodGet, 0))
+	got.assertSuccess(t)
 	got.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Transient, steadyhttp.Success)
 }
 
-func TestCutInMidUploadIsSentAgainWholeIfThatIsSafe(t *testing.T) {
+func TestToxic_CutInMidUploadIsRetriedWholeIfIdempotent(t *testing.T) {
 	t.Parallel()
-	eachNetwork(t, func(t *testing.T, n *network) {
-		n.poison(t, "limit_data", upstream, attributes{"bytes": large / 2})
-		transport := n.client(t, onRetry(n.cure))
-		ordered := deliver(t.Context(), transport, n.order(http.MethodPost, large))
-		ordered.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
-		assert.Zero(t, n.shop.times(ordered.id))
+	runEachNetwork(t, func(t *testing.T, n *network) {
+		n.addToxic(t, "limit_data", upstream, attributes{"bytes": large / 2})
+		transport := n.transport(t, onRetry(n.removeToxics))
+		post := send(t.Context(), transport, n.order(http.MethodPost, large))
+		post.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
+		assert.Zero(t, n.app.timesProcessed(post.id))
 
-		replaced := deliver(t.Context(), transport, n.order(http.MethodPut, large))
-		replaced.assertAnswered(t)
-		replaced.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Transient, steadyhttp.Success)
-		assert.Equal(t, 1, n.shop.times(replaced.id))
+		put := send(t.Context(), transport, n.order(http.MethodPut, large))
+		put.assertSuccess(t)
+		put.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Transient, steadyhttp.Success)
+		assert.Equal(t, 1, n.app.timesProcessed(put.id))
 	})
 }
 
-func TestNobodyListeningIsUnprocessed(t *testing.T) {
+func TestToxic_NobodyListeningIsUnprocessed(t *testing.T) {
 	t.Parallel()
-	eachNetwork(t, func(t *testing.T, n *network) {
+	runEachNetwork(t, func(t *testing.T, n *network) {
 		n.proxy.Stop()
-		transport := n.client(t, onRetry(func() { assert.NoError(t, n.proxy.Start()) }))
-		ordered := deliver(t.Context(), transport, n.order(http.MethodPost, 1000))
-		ordered.assertAnswered(t)
-		ordered.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Success)
-		assert.Equal(t, 1, n.shop.times(ordered.id))
+		transport := n.transport(t, onRetry(func() { assert.NoError(t, n.proxy.Start()) }))
+		post := send(t.Context(), transport, n.order(http.MethodPost, 1000))
+		post.assertSuccess(t)
+		post.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Success)
+		assert.Equal(t, 1, n.app.timesProcessed(post.id))
 	})
 }

@@ -1,5 +1,5 @@
-// Compare shows what retry libraries do with the same misbehaving server, each set up as its own README
-// does it: how often a request is sent, and what the caller gets.
+// Compare shows what retry libraries do when a server fails, each set up as its own README does it: how often a request
+// is sent, and what the caller gets.
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/steadyhttp/steadyhttp/bench/peers"
 )
 
-// A scenario is one request to a server that gives one answer for ever.
+// A scenario is one request to a server that always responds in the same way.
 type scenario struct {
 	name, method string
 	status       int
@@ -33,18 +33,18 @@ var scenarios = []scenario{
 	{"GET, 404", http.MethodGet, 404, ""},
 }
 
-// brief shortens the waits, which changes no decision.
-var brief = peers.Setup{Shortest: time.Millisecond, Longest: 2 * time.Millisecond}
+// shortWaits change no decision.
+var shortWaits = peers.Setup{Shortest: time.Millisecond, Longest: 2 * time.Millisecond}
 
-// patience is how long a caller waits for a library that waits.
-const patience = 2 * time.Second
+// timeLimit is how long a caller waits for a library that waits.
+const timeLimit = 2 * time.Second
 
 func main() {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "server answers\tlibrary\tsent\tcaller gets")
+	fmt.Fprintln(table, "call, response\tlibrary\tsent\tthe caller gets")
 	for _, s := range scenarios {
-		for _, library := range peers.All(brief) {
-			sent, got := play(s, library)
+		for _, library := range peers.All(shortWaits) {
+			sent, got := run(s, library)
 			fmt.Fprintf(table, "%s\t%s\t%d\t%s\n", s.name, library.Name, sent, got)
 		}
 	}
@@ -53,8 +53,8 @@ func main() {
 	}
 }
 
-// play returns how often the server was asked, and what came of it.
-func play(s scenario, library peers.Library) (sent int64, got string) {
+// run returns how often the request was sent, and what the caller got.
+func run(s scenario, library peers.Library) (sent int64, got string) {
 	var requests atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		requests.Add(1)
@@ -67,7 +67,7 @@ func play(s scenario, library peers.Library) (sent int64, got string) {
 	defer server.Close()
 	base := &http.Transport{}
 	defer base.CloseIdleConnections()
-	ctx, stop := context.WithTimeout(context.Background(), patience)
+	ctx, stop := context.WithTimeout(context.Background(), timeLimit)
 	defer stop()
 	request, err := http.NewRequestWithContext(ctx, s.method, server.URL, strings.NewReader("payload"))
 	if err != nil {
@@ -75,7 +75,7 @@ func play(s scenario, library peers.Library) (sent int64, got string) {
 	}
 	got = outcome(library.Client(base).Do(request))
 	if ctx.Err() != nil {
-		got = fmt.Sprintf("nothing in %v", patience)
+		got = fmt.Sprintf("nothing in %v", timeLimit)
 	}
 	return requests.Load(), got
 }

@@ -1,5 +1,5 @@
-// Package peers sets up retry libraries as their own READMEs would for "retry transient failures a few
-// times, and break the circuit", over a base transport, so that they can be compared.
+// Package peers sets up retry libraries over a base transport, so that they can be compared. Each retries transient failures
+// a few times and has a circuit breaker, in the way that its own README recommends.
 package peers
 
 import (
@@ -27,7 +27,7 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-// A Doer makes calls. Every client has one, by this name or another.
+// A Doer makes calls. Every library has a client that can be one.
 type Doer interface {
 	Do(*http.Request) (*http.Response, error)
 }
@@ -35,21 +35,21 @@ type Doer interface {
 // A Library is a way to make a client.
 type Library struct {
 	Name    string
-	Chosen  string // what was chosen where the library's README leaves the choice
+	Chosen  string // the settings that the library's README leaves open
 	Client  func(base http.RoundTripper) Doer
 	Retries bool
 	Breaks  bool // whether it has a circuit breaker
-	Real    bool // whether it works only in real time: its goroutines outlive their calls, and serve all clients
+	Real    bool // whether it works only in real time, because its goroutines outlive their calls and serve all clients
 }
 
-// A Setup is what a comparison asks of all libraries alike. The zero Setup asks nothing of them.
+// A Setup is what a comparison sets in the same way for all libraries. The zero Setup sets nothing.
 type Setup struct {
 	Shortest, Longest time.Duration // the waits between attempts
 	OpenFor           time.Duration // how long a breaker stays open
-	Tolerant          bool          // whether budgets and breakers bear that every other attempt fails
+	Tolerant          bool          // whether budgets and breakers allow every other attempt to fail
 }
 
-// waits are the waits asked for, or a library's own.
+// waits are those of the Setup, or else the library's own.
 func (s Setup) waits(shortest, longest time.Duration) (time.Duration, time.Duration) {
 	if s.Longest > 0 {
 		return s.Shortest, s.Longest
@@ -57,7 +57,7 @@ func (s Setup) waits(shortest, longest time.Duration) (time.Duration, time.Durat
 	return shortest, longest
 }
 
-// openFor is a second for every breaker, unless asked for otherwise.
+// openFor is how long every breaker stays open: a second, unless the Setup says otherwise.
 func (s Setup) openFor() time.Duration {
 	if s.OpenFor > 0 {
 		return s.OpenFor
@@ -65,7 +65,7 @@ func (s Setup) openFor() time.Duration {
 	return time.Second
 }
 
-// failureRate is what every breaker opens at, over at least ten attempts.
+// failureRate is the rate at which every breaker opens, of at least ten attempts.
 func (s Setup) failureRate() float64 {
 	if s.Tolerant {
 		return 0.9
@@ -73,7 +73,7 @@ func (s Setup) failureRate() float64 {
 	return 0.5
 }
 
-// Options are for steadyhttp what the Setup is for the others.
+// Options are the Setup as options of steadyhttp.
 func (s Setup) Options() (options []steadyhttp.Option) {
 	if s.Longest > 0 {
 		options = append(options, steadyhttp.WithBackoff(s.Shortest, s.Longest))
@@ -87,26 +87,26 @@ func (s Setup) Options() (options []steadyhttp.Option) {
 	return options
 }
 
-// All are steadyhttp, its peers, and http.Client alone.
+// All returns steadyhttp, its peers, and http.Client alone.
 func All(setup Setup) []Library {
 	return append([]Library{Steady(setup.Options()...)}, Others(setup)...)
 }
 
-// Steady is what this is all about.
+// Steady returns steadyhttp with these options.
 func Steady(options ...steadyhttp.Option) Library {
 	return Library{Name: "steadyhttp", Chosen: "the defaults", Breaks: true, Retries: true, Client: func(base http.RoundTripper) Doer {
 		transport, err := steadyhttp.NewTransport(base, options...)
 		if err != nil {
 			panic(err)
 		}
-		return through(transport)
+		return newClient(transport)
 	}}
 }
 
-// Others are the peers, and http.Client alone.
+// Others returns the peers, and http.Client alone.
 func Others(setup Setup) []Library {
 	return []Library{
-		{Name: "no retries", Chosen: "http.Client alone", Client: through},
+		{Name: "no retries", Chosen: "http.Client alone", Client: newClient},
 		{Name: "go-retryablehttp", Retries: true, Client: setup.retryable,
 			Chosen: "NewClient(): 5 attempts, 1 s to 30 s; it has no breaker"},
 		{Name: "failsafehttp", Breaks: true, Retries: true, Client: setup.failsafe,
@@ -129,12 +129,12 @@ func Others(setup Setup) []Library {
 	}
 }
 
-func through(transport http.RoundTripper) Doer { return &http.Client{Transport: transport} }
+func newClient(transport http.RoundTripper) Doer { return &http.Client{Transport: transport} }
 
-// A doing is a function that is a Doer.
-type doing func(*http.Request) (*http.Response, error)
+// A doFunc is a function that is a Doer.
+type doFunc func(*http.Request) (*http.Response, error)
 
-func (d doing) Do(request *http.Request) (*http.Response, error) { return d(request) }
+func (f doFunc) Do(request *http.Request) (*http.Response, error) { return f(request) }
 
 func (s Setup) retryable(base http.RoundTripper) Doer {
 	client := retryablehttp.NewClient()
@@ -159,7 +159,7 @@ func (s Setup) failsafeRetry() retrypolicy.Builder[*http.Response] {
 func (s Setup) failsafeWith(base http.RoundTripper, retry retrypolicy.RetryPolicy[*http.Response]) Doer {
 	breaker := circuitbreaker.NewBuilder[*http.Response]().HandleIf(isFailure).
 		WithFailureRateThreshold(s.failureRate(), 10, 5*time.Second).WithDelay(s.openFor()).Build()
-	return through(failsafehttp.NewRoundTripper(base, retry, breaker))
+	return newClient(failsafehttp.NewRoundTripper(base, retry, breaker))
 }
 
 func isFailure(response *http.Response, err error) bool {
@@ -167,18 +167,18 @@ func isFailure(response *http.Response, err error) bool {
 }
 
 func (s Setup) rehttp(base http.RoundTripper) Doer {
-	return through(rehttp.NewTransport(base,
+	return newClient(rehttp.NewTransport(base,
 		rehttp.RetryAll(rehttp.RetryMaxRetries(3), rehttp.RetryAny(rehttp.RetryStatusInterval(500, 600), rehttp.RetryTemporaryErr())),
 		rehttp.ExpJitterDelay(s.waits(200*time.Millisecond, 10*time.Second))))
 }
 
 func (s Setup) rehttpGobreaker(base http.RoundTripper) Doer {
-	return s.rehttp(breaking{base, s.newBreaker()})
+	return s.rehttp(breakerTransport{base, s.newBreaker()})
 }
 
-// breaking is how gobreaker is put around a transport: an answer that is a failure must become an error
-// for it, and an answer again for the caller.
-type breaking struct {
+// A breakerTransport is a transport with gobreaker around it: a response that is a failure must become an error for
+// gobreaker, and a response again for the caller.
+type breakerTransport struct {
 	base    http.RoundTripper
 	breaker *gobreaker.CircuitBreaker[*http.Response]
 }
@@ -194,7 +194,7 @@ func (s Setup) newBreaker() *gobreaker.CircuitBreaker[*http.Response] {
 	})
 }
 
-func (b breaking) RoundTrip(request *http.Request) (*http.Response, error) {
+func (b breakerTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := b.breaker.Execute(func() (*http.Response, error) {
 		response, err := b.base.RoundTrip(request)
 		if err == nil && isFailure(response, nil) {
@@ -218,7 +218,7 @@ func (s Setup) retrier() heimdall.Retriable {
 	return heimdall.NewRetrier(heimdall.NewExponentialBackoff(shortest, longest, 2, shortest/2))
 }
 
-// commands numbers hystrix's commands: each client must have a circuit of its own.
+// commands numbers the commands of hystrix: each client needs a circuit of its own.
 var commands atomic.Int64
 
 func (s Setup) hystrix(base http.RoundTripper) Doer {
@@ -234,7 +234,7 @@ func (s Setup) resty(base http.RoundTripper) Doer {
 		SetCircuitBreaker(resty.NewCircuitBreakerRatio(s.failureRate(), 10, s.openFor()))
 	shortest, longest := s.waits(client.RetryWaitTime(), client.RetryMaxWaitTime())
 	client.SetRetryWaitTime(shortest).SetRetryMaxWaitTime(longest)
-	return doing(func(request *http.Request) (*http.Response, error) {
+	return doFunc(func(request *http.Request) (*http.Response, error) {
 		call := client.R().SetContext(request.Context()).SetResponseDoNotParse(true)
 		if request.Body != nil {
 			call.SetBody(request.Body)
@@ -252,14 +252,14 @@ func hedged(base http.RoundTripper) Doer {
 	if err != nil {
 		panic(err)
 	}
-	return through(transport)
+	return newClient(transport)
 }
 
-// byHand is the loop that people write themselves.
+// byHand is the loop that people write by themselves.
 func (s Setup) byHand(base http.RoundTripper) Doer {
-	client := through(breaking{base, s.newBreaker()})
+	client := newClient(breakerTransport{base, s.newBreaker()})
 	shortest, longest := s.waits(200*time.Millisecond, backoff.DefaultMaxInterval)
-	return doing(func(request *http.Request) (response *http.Response, err error) {
+	return doFunc(func(request *http.Request) (response *http.Response, err error) {
 		waits := backoff.NewExponentialBackOff(backoff.WithInitialInterval(shortest), backoff.WithMaxInterval(longest))
 		err = backoff.Retry(func() error {
 			response, err = client.Do(request)

@@ -1,8 +1,8 @@
-// Quickstart shows what a steadyhttp client does when a server misbehaves.
+// Quickstart shows what a steadyhttp client does when a server fails.
 //
-// It starts real servers on loopback ports, which fail by script, and calls them over real HTTP through a
-// client with the default settings. For each call it prints every attempt, what came of it and how long
-// the client waited, and it checks what it claims: if anything went otherwise, it exits with 1.
+// It starts real servers on loopback ports, which fail by script, and calls them over real HTTP. For each call it
+// prints every attempt, its response, and how long the client waited before the next one. It checks what it says: if
+// anything is different, it exits with 1.
 //
 //	go run ./examples/quickstart
 package main
@@ -28,83 +28,87 @@ func main() {
 	}
 }
 
-// patience keeps a broken quickstart from hanging; a sound one takes about five seconds.
-const patience = 20 * time.Second
+// timeLimit keeps a broken quickstart from hanging. It takes about five seconds.
+const timeLimit = 20 * time.Second
 
 func run(out io.Writer) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeLimit)
 	defer cancel()
 	start := time.Now()
-	fmt.Fprintln(out, "steadyhttp quickstart: real HTTP on loopback, default settings, a server that misbehaves")
+	fmt.Fprintln(out, "steadyhttp quickstart: a client with the default settings, and a server that fails")
 
-	// The outage is worth seeing even if a scenario went wrong.
-	err := errors.Join(playScenarios(ctx, out), playOutage(ctx, out, len(scenarios)+1))
+	// The outage is worth seeing even if a scenario failed.
+	err := errors.Join(runScenarios(ctx, out), runOutage(ctx, out, len(scenarios)+1))
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\n✓ all as claimed, in %s\n", readable(time.Since(start)))
+	fmt.Fprintf(out, "\n✓ everything happened as described, in %s\n", readable(time.Since(start)))
 	return nil
 }
 
-// A scenario is one call, and what is claimed of it.
+// A scenario is one call, what the server responds, and what must follow.
 type scenario struct {
-	title   string
-	method  string
-	key     string   // sent as Idempotency-Key
-	answers []answer // the server's, in order
-	lesson  string
+	title       string
+	method      string
+	key         string     // sent as Idempotency-Key
+	responses   []response // of the server, in order
+	explanation string
 
 	stopped steadyhttp.StopReason
-	waits   time.Duration // at least, before each attempt after the first
+	waits   []time.Duration // the least wait before each attempt after the first
 }
 
 var scenarios = []scenario{
 	{
-		title:   "GET, answered 503, 503 and then 200",
-		method:  http.MethodGet,
-		answers: []answer{{status: 503}, {status: 503}, {status: 200}},
-		lesson: "A 503 passes, and a GET may be repeated: it is sent again. The waits double, and are " +
-			"spread by half, so that a thousand clients do not come back at once.",
+		title:     "GET: the server responds with 503, 503 and then 200",
+		method:    http.MethodGet,
+		responses: []response{{status: 503}, {status: 503}, {status: 200}},
+		explanation: "A 503 is often over soon, and a GET may be repeated, so it is retried. The waits double on " +
+			"average, each spread by half: from 150 to 450, then from 300 to 900 ms. So a thousand clients do not " +
+			"come back at the same moment.",
 		stopped: steadyhttp.StopSuccess,
+		waits:   []time.Duration{150 * time.Millisecond, 300 * time.Millisecond},
 	},
 	{
-		title:   "GET, answered 429 with Retry-After: 1, then 200",
-		method:  http.MethodGet,
-		answers: []answer{{status: 429, retryAfter: "1"}, {status: 200}},
-		lesson:  "The server said when to come back: the client waits that long or a little longer, never less.",
+		title:     "GET: the server responds with 429 and Retry-After: 1, then 200",
+		method:    http.MethodGet,
+		responses: []response{{status: 429, retryAfter: "1"}, {status: 200}},
+		explanation: "The server says when to come back. The client waits that long or up to 50 % longer (at most " +
+			"5 s), and never less.",
 		stopped: steadyhttp.StopSuccess,
-		waits:   time.Second,
+		waits:   []time.Duration{time.Second},
 	},
 	{
-		title:   "GET, answered 404",
-		method:  http.MethodGet,
-		answers: []answer{{status: 404}},
-		lesson:  "A 4xx is the request's fault, and asking again would not change the answer.",
-		stopped: steadyhttp.StopNotRetryable,
+		title:       "GET: the server responds with 404",
+		method:      http.MethodGet,
+		responses:   []response{{status: 404}},
+		explanation: "A 404 is an error of the request. The same request would get the same response, so it is not retried.",
+		stopped:     steadyhttp.StopNotRetryable,
 	},
 	{
-		title:   "POST, answered 500",
-		method:  http.MethodPost,
-		answers: []answer{{status: 500}},
-		lesson: "The server may have taken the order before it failed, and sending it again could " +
-			"make it two. The caller gets the 500 and decides.",
+		title:     "POST: the server responds with 500",
+		method:    http.MethodPost,
+		responses: []response{{status: 500}},
+		explanation: "The server may have processed the order before it failed, and a retry could create a second " +
+			"order. So the caller gets the 500, and decides.",
 		stopped: steadyhttp.StopNotIdempotent,
 	},
 	{
-		title:   "POST with an Idempotency-Key, answered 500, then 201",
-		method:  http.MethodPost,
-		key:     "order-4711",
-		answers: []answer{{status: 500}, {status: 201}},
-		lesson: "By the key the server knows an order that comes twice: now it may be sent again, " +
-			"with the same key and the same body.",
+		title:     "POST with an Idempotency-Key: the server responds with 500, then 201",
+		method:    http.MethodPost,
+		key:       "order-4711",
+		responses: []response{{status: 500}, {status: 201}},
+		explanation: "By the key the server recognizes an order that it has processed already. So the POST is " +
+			"retried, with the same key and the same body.",
 		stopped: steadyhttp.StopSuccess,
+		waits:   []time.Duration{150 * time.Millisecond},
 	},
 }
 
-// playScenarios calls one server for all of them, through a client without any option.
-func playScenarios(ctx context.Context, out io.Writer) error {
-	service := newScriptedService(scenarios)
-	address, stop, err := serve(service)
+// runScenarios calls one server for all of them, with a client without any option.
+func runScenarios(ctx context.Context, out io.Writer) error {
+	server := newScriptedServer(scenarios)
+	address, stop, err := serve(server)
 	if err != nil {
 		return err
 	}
@@ -117,14 +121,14 @@ func playScenarios(ctx context.Context, out io.Writer) error {
 	var failures []error
 	for i, s := range scenarios {
 		printTitle(out, i+1, s.title)
-		if err := s.play(ctx, out, client, address+pathOf(i), service.scripts[i]); err != nil {
+		if err := s.run(ctx, out, client, address+pathOf(i), server.scripts[i]); err != nil {
 			failures = append(failures, fmt.Errorf("%s: %w", s.title, err))
 		}
 	}
 	return errors.Join(failures...)
 }
 
-func (s scenario) play(ctx context.Context, out io.Writer, client *http.Client, address string, played *script) error {
+func (s scenario) run(ctx context.Context, out io.Writer, client *http.Client, address string, server *script) error {
 	ctx, report := steadyhttp.WithReport(ctx)
 	response, err := s.call(ctx, client, address)
 	if err != nil {
@@ -133,9 +137,9 @@ func (s scenario) play(ctx context.Context, out io.Writer, client *http.Client, 
 	defer response.Body.Close()
 
 	printAttempts(out, report)
-	printResult(out, response, report, len(played.seen()))
-	failure := s.check(response, report, played.seen())
-	printClaim(out, failure, s.lesson)
+	printResult(out, response, report, len(server.received()))
+	failure := s.check(response, report, server.received())
+	printExplanation(out, failure, s.explanation)
 	return failure
 }
 
@@ -156,38 +160,37 @@ func (s scenario) call(ctx context.Context, client *http.Client, address string)
 	return client.Do(request)
 }
 
-// check compares what happened with what is claimed: the client's view with the server's.
-func (s scenario) check(response *http.Response, report *steadyhttp.Report, seen []arrival) error {
-	last := s.answers[len(s.answers)-1]
+// check compares what the client reports and what the server received with what must follow.
+func (s scenario) check(response *http.Response, report *steadyhttp.Report, received []receivedRequest) error {
+	last := s.responses[len(s.responses)-1]
 	return cmp.Or(
-		expect("requests that the server saw", len(seen), len(s.answers)),
-		expect("attempts", len(report.Attempts), len(s.answers)),
-		expect("attempts of the response", steadyhttp.Attempts(response), len(s.answers)),
+		expect("requests that the server received", len(received), len(s.responses)),
+		expect("attempts", len(report.Attempts), len(s.responses)),
+		expect("attempts of the response", steadyhttp.Attempts(response), len(s.responses)),
 		expect("status", response.StatusCode, last.status),
 		expect("reason to stop", report.Stopped, s.stopped),
 		s.checkWaits(report.Attempts),
-		s.checkArrivals(seen),
+		s.checkRequests(received),
 	)
 }
 
 func (s scenario) checkWaits(attempts []steadyhttp.Attempt) error {
-	for i, attempt := range attempts {
-		last := i == len(attempts)-1
-		if !last && (attempt.Wait <= 0 || attempt.Wait < s.waits) {
-			return fmt.Errorf("waited %s, claimed was at least %s", attempt.Wait, s.waits)
+	for i, least := range s.waits {
+		if attempts[i].Wait < least {
+			return fmt.Errorf("wait %d: got %s, want at least %s", i+1, attempts[i].Wait, least)
 		}
 	}
 	return nil
 }
 
-// checkArrivals wants each attempt to have brought the same key and the whole body.
-func (s scenario) checkArrivals(seen []arrival) error {
-	want := arrival{key: s.key}
+// checkRequests sees that each attempt sent the same key and the whole body.
+func (s scenario) checkRequests(received []receivedRequest) error {
+	want := receivedRequest{key: s.key}
 	if s.method == http.MethodPost {
 		want.body = order
 	}
-	for _, got := range seen {
-		if err := expect("what arrived", got, want); err != nil {
+	for _, got := range received {
+		if err := expect("key and body", got, want); err != nil {
 			return err
 		}
 	}
@@ -196,7 +199,7 @@ func (s scenario) checkArrivals(seen []arrival) error {
 
 func expect[T comparable](what string, got, want T) error {
 	if got != want {
-		return fmt.Errorf("%s: got %v, claimed was %v", what, got, want)
+		return fmt.Errorf("%s: got %v, want %v", what, got, want)
 	}
 	return nil
 }

@@ -1,130 +1,175 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/steadyhttp/steadyhttp"
 )
 
-// What the client does by default, which the outage counts on.
+// The breaker opens after so many failures in a row, if they have lasted so long. By default that takes longer, which
+// is right for a server, and too long for a demonstration.
 const (
-	maxAttempts = 4
-	budgetBurst = 5 // the retries that a client without any success is allowed
+	failures = 5
+	lasting  = 500 * time.Millisecond
 )
 
 const (
-	callers  = 32                     // the breaker opens when at least half of at least 30 attempts in 5 s failed
-	interval = 100 * time.Millisecond // between calls while it is open
+	callers     = 4
+	interval    = 100 * time.Millisecond // between two calls of one caller
+	maxAttempts = 4                      // of a call, by default
 )
 
-var outageLesson = fmt.Sprintf("A server that is down needs rest: those %d calls would have sent it %d requests had "+
-	"each made its %d attempts. Instead the breaker opened. It lets one probe through about every 0.7 s, rejects "+
-	"all other calls at once, and closes with the first probe that succeeds.", callers, callers*maxAttempts, maxAttempts)
-
-// An outage is a service of its own that fails, and a client that goes on calling it.
+// An outage is a server of its own that fails, and a client that goes on calling it.
 type outage struct {
-	service *failingService
+	server  *failingServer
 	address string
 	client  *http.Client
 	log     *timeline
 
-	rejected int // calls that came while the breaker was open
-
-	mu      sync.Mutex
-	changes []change
+	mu       sync.Mutex // the observer is called by all callers
+	calls    int
+	ends     map[end]int
+	changes  []change
+	rejected int // calls since the last change
 }
 
-// A change is one of the breaker's.
+// An end is how a call ended.
+type end struct {
+	rejected bool // by the open breaker
+	stopped  steadyhttp.StopReason
+}
+
+// A change is one of the breaker's state.
 type change struct{ from, to steadyhttp.BreakerState }
 
-func playOutage(ctx context.Context, out io.Writer, number int) error {
-	printTitle(out, number, "GET during an outage: answered 503 until the service is repaired")
-	service := &failingService{}
-	address, stop, err := serve(service)
+func runOutage(ctx context.Context, out io.Writer, number int) error {
+	printTitle(out, number, "GET during an outage: the server responds with 503 until it is repaired")
+	server := &failingServer{}
+	address, stop, err := serve(server)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	o := &outage{service: service, address: address, log: newTimeline(out, service.seen)}
-	if o.client, err = steadyhttp.NewClient(steadyhttp.WithObserver(o.observe)); err != nil {
+	o := &outage{server: server, address: address, log: newTimeline(out, server.received), ends: map[end]int{}}
+	o.client, err = steadyhttp.NewClient(
+		steadyhttp.WithBreakerConsecutiveFailures(failures, lasting),
+		steadyhttp.WithObserver(o.observe),
+	)
+	if err != nil {
 		return err
 	}
 
-	failure := o.play(ctx)
+	failure := o.run(ctx)
 	fmt.Fprintln(out)
-	printClaim(out, failure, outageLesson)
+	printExplanation(out, failure, o.explanation())
 	if failure != nil {
 		return fmt.Errorf("outage: %w", failure)
 	}
 	return nil
 }
 
-// observe is called in the middle of the calls, so what it writes needs a lock.
-func (o *outage) observe(_ context.Context, event steadyhttp.Event) {
-	if event.Kind != steadyhttp.EventBreaker {
-		return
-	}
-	o.mu.Lock()
-	o.changes = append(o.changes, change{event.From, event.To})
-	o.mu.Unlock()
-	o.log.add("breaker: %s → %s", event.From, event.To)
-}
-
-func (o *outage) play(ctx context.Context) error {
-	acts := []func(context.Context) error{
-		o.callAllAtOnce,
-		o.probeInVain,
+func (o *outage) run(ctx context.Context) error {
+	steps := []func(context.Context) error{
+		o.callUntilOpen,
+		o.callUntilProbeFails,
 		o.repair,
-		o.probeWithSuccess,
+		o.callUntilProbeSucceeds,
 		o.check,
 	}
-	for _, act := range acts {
-		if err := act(ctx); err != nil {
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// callAllAtOnce opens the breaker. The claim is steadyhttp's about load: it is at most the first attempts
-// plus what the retry budget allows, however many attempts each call might make.
-func (o *outage) callAllAtOnce(ctx context.Context) error {
-	o.log.add("%d calls at once", callers)
+// observe is called in the middle of the calls.
+func (o *outage) observe(_ context.Context, event steadyhttp.Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch event.Kind {
+	case steadyhttp.EventEnd:
+		e := end{rejected: errors.Is(event.Err, steadyhttp.ErrCircuitOpen), stopped: event.Stopped}
+		o.calls++
+		o.ends[e]++
+		if e.rejected {
+			o.rejected++
+		}
+	case steadyhttp.EventBreaker:
+		o.log.add("breaker: %s → %s %s", event.From, event.To, o.reason(event))
+		o.changes = append(o.changes, change{event.From, event.To})
+		o.rejected = 0
+	}
+}
+
+// reason says why the breaker changed.
+func (o *outage) reason(event steadyhttp.Event) string {
+	switch {
+	case event.To == steadyhttp.BreakerHalfOpen:
+		return fmt.Sprintf("after %s: a probe is sent", count(o.rejected, "rejected call"))
+	case event.To == steadyhttp.BreakerClosed:
+		return "because the probe succeeded"
+	case event.From == steadyhttp.BreakerHalfOpen:
+		return "because the probe failed"
+	default:
+		return fmt.Sprintf("after %d failures in a row, in %s or more", failures, readable(lasting))
+	}
+}
+
+// callUntilOpen calls as users do, who try again at once. All calls fail, so that the breaker opens.
+func (o *outage) callUntilOpen(ctx context.Context) error {
+	o.log.add("%d callers call again and again", callers)
 	errs := make([]error, callers)
-	var calls sync.WaitGroup
+	var running sync.WaitGroup
 	for i := range errs {
-		calls.Go(func() { errs[i] = o.call(ctx, http.StatusServiceUnavailable) })
+		running.Go(func() { errs[i] = o.callUntilRejected(ctx) })
 	}
-	calls.Wait()
-
-	if seen := o.service.seen(); seen > callers+budgetBurst {
-		return fmt.Errorf("the server saw %d requests, claimed were at most %d", seen, callers+budgetBurst)
-	}
-	return o.countEndings(errs)
+	running.Wait()
+	o.logEnds()
+	return errors.Join(errs...)
 }
 
-func (o *outage) countEndings(errs []error) error {
-	rejected := 0
-	for _, err := range errs {
-		switch {
-		case errors.Is(err, steadyhttp.ErrCircuitOpen):
-			rejected++
-		case err != nil:
+func (o *outage) callUntilRejected(ctx context.Context) error {
+	for ctx.Err() == nil {
+		err := o.call(ctx, http.StatusServiceUnavailable)
+		if errors.Is(err, steadyhttp.ErrCircuitOpen) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
+		time.Sleep(interval)
 	}
-	o.log.add("they ended: %d with the 503, %d with a CircuitOpenError", len(errs)-rejected, rejected)
-	return nil
+	return ctx.Err()
 }
 
-// call makes one call, and returns an error if the answer is not the expected one.
+// logEnds says how the calls ended, the most frequent first.
+func (o *outage) logEnds() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, e := range slices.SortedFunc(maps.Keys(o.ends), func(a, b end) int {
+		return cmp.Or(o.ends[b]-o.ends[a], int(a.stopped)-int(b.stopped))
+	}) {
+		if e.rejected {
+			o.log.add("%s got a CircuitOpenError", count(o.ends[e], "call"))
+			continue
+		}
+		o.log.add("%s got the 503, stopped: %s", count(o.ends[e], "call"), e.stopped)
+	}
+}
+
+// call makes one call, and returns an error if the status is another one.
 func (o *outage) call(ctx context.Context, want int) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, o.address, nil)
 	if err != nil {
@@ -138,56 +183,48 @@ func (o *outage) call(ctx context.Context, want int) error {
 	return expect("status", response.StatusCode, want)
 }
 
-func (o *outage) probeInVain(ctx context.Context) error {
-	return o.callUntilProbe(ctx, http.StatusServiceUnavailable)
+func (o *outage) callUntilProbeFails(ctx context.Context) error {
+	return o.callUntilSent(ctx, http.StatusServiceUnavailable)
 }
 
-func (o *outage) probeWithSuccess(ctx context.Context) error {
-	if err := o.callUntilProbe(ctx, http.StatusOK); err != nil {
+func (o *outage) repair(context.Context) error {
+	o.server.repaired.Store(true)
+	o.log.add("the server is repaired")
+	return nil
+}
+
+func (o *outage) callUntilProbeSucceeds(ctx context.Context) error {
+	if err := o.callUntilSent(ctx, http.StatusOK); err != nil {
 		return err
 	}
 	if err := o.call(ctx, http.StatusOK); err != nil {
 		return err
 	}
-	o.log.add("a call got 200: business as usual")
+	o.log.add("a call got the 200")
 	return nil
 }
 
-func (o *outage) repair(context.Context) error {
-	o.service.repaired.Store(true)
-	o.log.add("the service is repaired")
-	return nil
-}
-
-// callUntilProbe calls again and again, as users do, until a call is not rejected but sent.
-func (o *outage) callUntilProbe(ctx context.Context, want int) error {
-	for rejected := 0; ctx.Err() == nil; rejected++ {
-		before := o.service.seen()
+// callUntilSent calls again and again, until a call is not rejected but sent.
+func (o *outage) callUntilSent(ctx context.Context, want int) error {
+	for first := true; ctx.Err() == nil; first = false {
+		before := o.server.received()
 		err := o.call(ctx, want)
-		sent := o.service.seen() - before
-
 		var open *steadyhttp.CircuitOpenError
 		if !errors.As(err, &open) {
-			return errors.Join(err, o.probed(rejected, sent))
-		}
-		if rejected == 0 {
-			o.log.add("CircuitOpenError for %s, retry in %s", open.Origin, readable(time.Until(open.RetryAt)))
-		}
-		if err := expect("requests sent by a rejected call", sent, 0); err != nil {
 			return err
+		}
+		if err := expect("requests sent by a rejected call", o.server.received()-before, 0); err != nil {
+			return err
+		}
+		if first && !open.RetryAt.IsZero() {
+			o.log.add("a call got a CircuitOpenError: next probe in %s", readable(time.Until(open.RetryAt)))
 		}
 		time.Sleep(interval)
 	}
 	return ctx.Err()
 }
 
-func (o *outage) probed(rejected, sent int) error {
-	o.rejected += rejected
-	o.log.add("%s rejected; the next one was sent, as a probe", count(rejected, "call"))
-	return expect("requests sent by the probe", sent, 1)
-}
-
-// check allows for a machine so slow that a resend comes late enough to be a probe.
+// check sees that the breaker did all that the explanation says.
 func (o *outage) check(context.Context) error {
 	const closed, halfOpen, open = steadyhttp.BreakerClosed, steadyhttp.BreakerHalfOpen, steadyhttp.BreakerOpen
 	o.mu.Lock()
@@ -195,12 +232,43 @@ func (o *outage) check(context.Context) error {
 	last := len(o.changes) - 1
 	switch {
 	case last < 0 || o.changes[0] != change{closed, open} || o.changes[last] != change{halfOpen, closed}:
-		return fmt.Errorf("the breaker went %v, claimed was that it opens first and closes last", o.changes)
+		return fmt.Errorf("the breaker went %v, but must open first and close last", o.changes)
 	case !slices.Contains(o.changes, change{halfOpen, open}):
-		return fmt.Errorf("the breaker went %v, claimed was that a failed probe opens it again", o.changes)
-	case o.rejected == 0:
+		return fmt.Errorf("the breaker went %v, but must open again when a probe fails", o.changes)
+	case o.ends[end{true, steadyhttp.StopCircuitOpen}] == 0:
 		return errors.New("the open breaker rejected no call")
+	case o.server.received() >= o.calls*maxAttempts:
+		return fmt.Errorf("the server received %d requests of %d calls", o.server.received(), o.calls)
 	default:
 		return nil
 	}
+}
+
+// notRetried says why a call that got the 503 was not retried, or not once more.
+var notRetried = map[steadyhttp.StopReason]string{
+	steadyhttp.StopBudgetExhausted: "retries take from a budget that only successes fill (budget_exhausted)",
+	steadyhttp.StopCircuitOpen:     "the breaker would have rejected the retry (circuit_open)",
+	steadyhttp.StopMaxAttempts:     "it had made all its attempts (max_attempts)",
+}
+
+func (o *outage) explanation() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return fmt.Sprintf("A server that is down needs rest. With %d attempts each, these %d calls would have sent %d "+
+		"requests; they sent %d. A call that got the 503 was not retried because %s. The open breaker rejects calls at "+
+		"once, lets a probe through from time to time, and closes when a probe succeeds. (Here it opens after %s, so "+
+		"that you need not wait; by default it takes longer.)",
+		maxAttempts, o.calls, o.calls*maxAttempts, o.server.received(), o.whyNotRetried(), readable(lasting))
+}
+
+// whyNotRetried joins the reasons of the calls that got the 503.
+func (o *outage) whyNotRetried() string {
+	var reasons []string
+	for _, e := range slices.SortedFunc(maps.Keys(o.ends), func(a, b end) int { return int(a.stopped) - int(b.stopped) }) {
+		if e.rejected || e.stopped == steadyhttp.StopSuccess {
+			continue
+		}
+		reasons = append(reasons, cmp.Or(notRetried[e.stopped], "of "+e.stopped.String()))
+	}
+	return strings.Join(reasons, ", or because ")
 }

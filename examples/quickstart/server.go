@@ -17,25 +17,25 @@ func serve(handler http.Handler) (address string, stop func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: patience}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: timeLimit}
 	go func() { _ = server.Serve(listener) }() // returns once it is closed
 	return "http://" + listener.Addr().String(), func() { _ = server.Close() }, nil
 }
 
-// An answer is one line of a script.
-type answer struct {
+// A response is one line of a script.
+type response struct {
 	status     int
 	retryAfter string
 }
 
-// An arrival is what the server notes of a request.
-type arrival struct{ key, body string }
+// A receivedRequest is what the server notes of a request.
+type receivedRequest struct{ key, body string }
 
-// A script is a handler that gives its answers in order, and repeats the last one.
+// A script is a handler that sends its responses in order, and repeats the last one.
 type script struct {
-	answers  []answer
-	mu       sync.Mutex
-	arrivals []arrival
+	responses []response
+	mu        sync.Mutex
+	requests  []receivedRequest
 }
 
 func (s *script) ServeHTTP(w http.ResponseWriter, request *http.Request) {
@@ -43,59 +43,59 @@ func (s *script) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	if err != nil {
 		return // the client has gone
 	}
-	next := s.next(arrival{key: request.Header.Get("Idempotency-Key"), body: string(body)})
+	next := s.next(receivedRequest{key: request.Header.Get("Idempotency-Key"), body: string(body)})
 	if next.retryAfter != "" {
 		w.Header().Set("Retry-After", next.retryAfter)
 	}
 	w.WriteHeader(next.status)
 }
 
-func (s *script) next(arrived arrival) answer {
+func (s *script) next(request receivedRequest) response {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.arrivals = append(s.arrivals, arrived)
-	return s.answers[min(len(s.arrivals), len(s.answers))-1]
+	s.requests = append(s.requests, request)
+	return s.responses[min(len(s.requests), len(s.responses))-1]
 }
 
-func (s *script) seen() []arrival {
+func (s *script) received() []receivedRequest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.arrivals)
+	return slices.Clone(s.requests)
 }
 
-// A scriptedService has one path, and one script, for each scenario.
-type scriptedService struct {
+// A scriptedServer has one path, and one script, for each scenario.
+type scriptedServer struct {
 	http.ServeMux
 	scripts []*script
 }
 
-func newScriptedService(scenarios []scenario) *scriptedService {
-	service := &scriptedService{}
+func newScriptedServer(scenarios []scenario) *scriptedServer {
+	server := &scriptedServer{}
 	for i, s := range scenarios {
-		service.scripts = append(service.scripts, &script{answers: s.answers})
-		service.Handle(pathOf(i), service.scripts[i])
+		server.scripts = append(server.scripts, &script{responses: s.responses})
+		server.Handle(pathOf(i), server.scripts[i])
 	}
-	return service
+	return server
 }
 
 func pathOf(i int) string { return fmt.Sprintf("/scenario/%d", i+1) }
 
-// A failingService answers every request with a 503, until it is repaired.
-type failingService struct {
+// A failingServer responds to every request with a 503, until it is repaired.
+type failingServer struct {
 	requests atomic.Int64
 	repaired atomic.Bool
 }
 
-// slowness is what makes calls overlap: a service in trouble takes its time even to fail.
-const slowness = 50 * time.Millisecond
+// responseTime makes calls overlap: a server in trouble takes its time even to fail.
+const responseTime = 50 * time.Millisecond
 
-func (s *failingService) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+func (s *failingServer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	s.requests.Add(1)
 	if s.repaired.Load() {
 		return
 	}
-	time.Sleep(slowness)
+	time.Sleep(responseTime)
 	w.WriteHeader(http.StatusServiceUnavailable)
 }
 
-func (s *failingService) seen() int { return int(s.requests.Load()) }
+func (s *failingServer) received() int { return int(s.requests.Load()) }

@@ -18,33 +18,33 @@ func printTitle(out io.Writer, number int, title string) {
 // printAttempts shows one line for each attempt of a call.
 func printAttempts(out io.Writer, report *steadyhttp.Report) {
 	const row = "   %-10s%-28s%-15s%9s   %9s\n"
-	fmt.Fprintf(out, row, "attempt", "answer", "class", "took", "waited")
+	fmt.Fprintf(out, row, "attempt", "response", "class", "took", "waited")
 	for i, attempt := range report.Attempts {
 		waited := "–"
 		if attempt.Wait > 0 {
 			waited = readable(attempt.Wait)
 		}
-		fmt.Fprintf(out, row, fmt.Sprint(i+1), answerOf(attempt), attempt.Class, readable(attempt.Duration), waited)
+		fmt.Fprintf(out, row, fmt.Sprint(i+1), responseOf(attempt), attempt.Class, readable(attempt.Duration), waited)
 	}
 }
 
-func answerOf(attempt steadyhttp.Attempt) string {
+func responseOf(attempt steadyhttp.Attempt) string {
 	if attempt.Err != nil {
 		return attempt.Err.Error()
 	}
 	return fmt.Sprintf("%d %s", attempt.StatusCode, http.StatusText(attempt.StatusCode))
 }
 
-func printResult(out io.Writer, response *http.Response, report *steadyhttp.Report, seen int) {
-	fmt.Fprintf(out, "\n   caller got %s · stopped: %s · server saw %s\n",
-		response.Status, report.Stopped, count(seen, "request"))
+func printResult(out io.Writer, response *http.Response, report *steadyhttp.Report, received int) {
+	fmt.Fprintf(out, "\n   the caller got %s · stopped: %s · the server received %s\n",
+		response.Status, report.Stopped, count(received, "request"))
 }
 
-// printClaim says whether what was to be shown is what happened.
-func printClaim(out io.Writer, failure error, lesson string) {
-	mark, text := "✓", lesson
+// printExplanation explains what happened, or says that something else did.
+func printExplanation(out io.Writer, failure error, explanation string) {
+	mark, text := "✓", explanation
 	if failure != nil {
-		mark, text = "✗", "NOT AS CLAIMED: "+failure.Error()
+		mark, text = "✗", "NOT AS DESCRIBED: "+failure.Error()
 	}
 	for _, line := range wrap(text, lineWidth) {
 		fmt.Fprintf(out, " %s %s\n", mark, line)
@@ -66,27 +66,27 @@ func wrap(text string, width int) (lines []string) {
 	return append(lines, line)
 }
 
-// A timeline shows what happened when, beside the number of requests that the server had seen by then.
-// It is safe for concurrent use.
+// A timeline shows what happened when, and how many requests the server had received by then. It is safe for
+// concurrent use.
 type timeline struct {
-	mu    sync.Mutex
-	out   io.Writer
-	seen  func() int
-	start time.Time
+	mu       sync.Mutex
+	out      io.Writer
+	received func() int
+	start    time.Time
 }
 
-const timelineRow = "   %-10s%-61s%10s\n"
+const timelineRow = "   %-9s%-67s%8s\n"
 
-func newTimeline(out io.Writer, seen func() int) *timeline {
-	fmt.Fprintf(out, timelineRow, "time", "what happened", "server saw")
-	return &timeline{out: out, seen: seen, start: time.Now()}
+func newTimeline(out io.Writer, received func() int) *timeline {
+	fmt.Fprintf(out, timelineRow, "time", "what happened", "requests")
+	return &timeline{out: out, received: received, start: time.Now()}
 }
 
 func (t *timeline) add(format string, values ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	since := fmt.Sprintf("%.2f s", time.Since(t.start).Seconds())
-	fmt.Fprintf(t.out, timelineRow, since, fmt.Sprintf(format, values...), fmt.Sprint(t.seen()))
+	fmt.Fprintf(t.out, timelineRow, since, fmt.Sprintf(format, values...), fmt.Sprint(t.received()))
 }
 
 // readable keeps as many digits of a duration as a reader wants.

@@ -14,8 +14,7 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-// idempotent marks the calls of procedures whose idempotency_level, in their .proto file, says that they may be
-// sent again.
+// idempotent marks the calls of procedures that are idempotent by the idempotency_level in their .proto file.
 func idempotent(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
 		if request.Spec().IdempotencyLevel != connect.IdempotencyUnknown {
@@ -25,7 +24,7 @@ func idempotent(next connect.UnaryFunc) connect.UnaryFunc {
 	}
 }
 
-// statusOfGRPC tells by a header what gRPC says in an answer of 200.
+// statusOfGRPC classifies a response of status 200 by the status of gRPC, if that is in the header.
 func statusOfGRPC(_ *http.Request, response *http.Response, _ error) steadyhttp.Class {
 	if response != nil && response.Header.Get("Grpc-Status") == "14" { // unavailable
 		return steadyhttp.Transient
@@ -37,14 +36,14 @@ type text = wrapperspb.StringValue
 
 const procedure = "/cats.v1.Cats/Name"
 
-// aProcedure is a client of one procedure, as generated code makes it.
-func aProcedure(client *http.Client, options ...connect.ClientOption) *connect.Client[text, text] {
+// newProcedureClient returns a client of one procedure, made as generated code does it.
+func newProcedureClient(client *http.Client, options ...connect.ClientOption) *connect.Client[text, text] {
 	options = append(options, connect.WithInterceptors(connect.UnaryInterceptorFunc(idempotent)))
 	return connect.NewClient[text, text](client, "https://cats.example.com"+procedure, options...)
 }
 
-// named is the procedure's server. So many calls find it unavailable first.
-func named(unavailable int64) (handler *connect.Handler, calls *atomic.Int64) {
+// newProcedureHandler returns the procedure's server, which is unavailable for the first calls.
+func newProcedureHandler(unavailable int64) (handler *connect.Handler, calls *atomic.Int64) {
 	calls = new(atomic.Int64)
 	handler = connect.NewUnaryHandler(procedure, func(_ context.Context, request *connect.Request[text]) (*connect.Response[text], error) {
 		if calls.Add(1) <= unavailable {
@@ -55,12 +54,12 @@ func named(unavailable int64) (handler *connect.Handler, calls *atomic.Int64) {
 	return handler, calls
 }
 
-func TestConnectCallSucceedsThoughTheServiceFailsFirst(t *testing.T) {
+func TestConnect_CallSucceedsAfterFailures(t *testing.T) {
 	t.Parallel()
-	handler, calls := named(2)
-	at := serveHandler(t, handler)
-	ctx, assertStatuses := reported(t)
-	client := aProcedure(at.steady(t), connect.WithIdempotency(connect.IdempotencyIdempotent))
+	handler, calls := newProcedureHandler(2)
+	server := newServiceOf(t, handler)
+	ctx, assertStatuses := newReport(t)
+	client := newProcedureClient(server.steadyClient(t), connect.WithIdempotency(connect.IdempotencyIdempotent))
 	response, err := client.CallUnary(ctx, connect.NewRequest(wrapperspb.String("Tom")))
 	require.NoError(t, err)
 	assert.Equal(t, "Tom the cat", response.Msg.GetValue())
@@ -68,18 +67,18 @@ func TestConnectCallSucceedsThoughTheServiceFailsFirst(t *testing.T) {
 	assertStatuses(503, 503, 200)
 }
 
-func TestConnectCallOfUnknownIdempotencyIsNotRepeated(t *testing.T) {
+func TestConnect_CallOfUnknownIdempotencyIsNotRetried(t *testing.T) {
 	t.Parallel()
-	handler, calls := named(1)
-	at := serveHandler(t, handler)
-	ctx, assertStatuses := reported(t)
-	_, err := aProcedure(at.steady(t)).CallUnary(ctx, connect.NewRequest(wrapperspb.String("Tom")))
+	handler, calls := newProcedureHandler(1)
+	server := newServiceOf(t, handler)
+	ctx, assertStatuses := newReport(t)
+	_, err := newProcedureClient(server.steadyClient(t)).CallUnary(ctx, connect.NewRequest(wrapperspb.String("Tom")))
 	assert.Equal(t, connect.CodeUnavailable, connect.CodeOf(err))
 	assert.EqualValues(t, 1, calls.Load())
 	assertStatuses(503)
 }
 
-func TestConnectGetIsSentAgain(t *testing.T) {
+func TestConnect_GetIsRetried(t *testing.T) {
 	t.Parallel()
 	calls := 0
 	handler := connect.NewUnaryHandler(procedure, func(_ context.Context, request *connect.Request[text]) (*connect.Response[text], error) {
@@ -89,21 +88,22 @@ func TestConnectGetIsSentAgain(t *testing.T) {
 		assert.Equal(t, http.MethodGet, request.HTTPMethod())
 		return connect.NewResponse(request.Msg), nil
 	}, connect.WithIdempotency(connect.IdempotencyNoSideEffects))
-	at := serveHandler(t, handler)
-	ctx, assertStatuses := reported(t)
-	client := aProcedure(at.steady(t), connect.WithIdempotency(connect.IdempotencyNoSideEffects), connect.WithHTTPGet())
+	server := newServiceOf(t, handler)
+	ctx, assertStatuses := newReport(t)
+	client := newProcedureClient(server.steadyClient(t), connect.WithIdempotency(connect.IdempotencyNoSideEffects), connect.WithHTTPGet())
 	response, err := client.CallUnary(ctx, connect.NewRequest(wrapperspb.String("Tom")))
 	require.NoError(t, err)
 	assert.Equal(t, "Tom", response.Msg.GetValue())
 	assertStatuses(503, 200)
 }
 
-// TestConnectOverGRPCNeedsAClassifier lets the first call be refused as grpc-go's servers do it, by a header.
-func TestConnectOverGRPCNeedsAClassifier(t *testing.T) {
+// TestConnect_GRPCStatusInTheHeaderNeedsAClassifier rejects the first call in the way of grpc-go's servers, by a
+// header.
+func TestConnect_GRPCStatusInTheHeaderNeedsAClassifier(t *testing.T) {
 	t.Parallel()
-	handler, calls := named(0)
+	handler, calls := newProcedureHandler(0)
 	var refused atomic.Bool
-	at := serveHandler(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := newServiceOf(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if refused.Swap(true) {
 			handler.ServeHTTP(w, r)
 			return
@@ -111,8 +111,8 @@ func TestConnectOverGRPCNeedsAClassifier(t *testing.T) {
 		w.Header().Set("Content-Type", "application/grpc")
 		w.Header().Set("Grpc-Status", "14")
 	}))
-	ctx, assertStatuses := reported(t)
-	client := aProcedure(at.steady(t, steadyhttp.WithClassifier(statusOfGRPC)), connect.WithGRPC(),
+	ctx, assertStatuses := newReport(t)
+	client := newProcedureClient(server.steadyClient(t, steadyhttp.WithClassifier(statusOfGRPC)), connect.WithGRPC(),
 		connect.WithIdempotency(connect.IdempotencyIdempotent))
 	response, err := client.CallUnary(ctx, connect.NewRequest(wrapperspb.String("Tom")))
 	require.NoError(t, err)
@@ -121,13 +121,14 @@ func TestConnectOverGRPCNeedsAClassifier(t *testing.T) {
 	assertStatuses(200, 200)
 }
 
-// TestConnectOverGRPCHidesWhatItsTrailersTell shows the limit: once the status is read, the answer is the caller's.
-func TestConnectOverGRPCHidesWhatItsTrailersTell(t *testing.T) {
+// TestConnect_GRPCStatusInTheTrailerIsNotSeen shows the limit: when the trailer arrives, the response is
+// already with the caller.
+func TestConnect_GRPCStatusInTheTrailerIsNotSeen(t *testing.T) {
 	t.Parallel()
-	handler, calls := named(1)
-	at := serveHandler(t, handler)
-	ctx, assertStatuses := reported(t)
-	client := aProcedure(at.steady(t, steadyhttp.WithClassifier(statusOfGRPC)), connect.WithGRPC(),
+	handler, calls := newProcedureHandler(1)
+	server := newServiceOf(t, handler)
+	ctx, assertStatuses := newReport(t)
+	client := newProcedureClient(server.steadyClient(t, steadyhttp.WithClassifier(statusOfGRPC)), connect.WithGRPC(),
 		connect.WithIdempotency(connect.IdempotencyIdempotent))
 	_, err := client.CallUnary(ctx, connect.NewRequest(wrapperspb.String("Tom")))
 	assert.Equal(t, connect.CodeUnavailable, connect.CodeOf(err))

@@ -1,6 +1,5 @@
-// Package sdk holds tests of the SDKs that people already use, over a steadyhttp transport that is plugged in as
-// their documentation plugs one in, with their own retries off where they have some. The services are
-// loopback servers that fail first.
+// Package sdk tests SDKs that people use over a steadyhttp transport. Each is set up as its documentation says, with its own
+// retries off if it has any. The services are loopback servers that fail at first.
 //
-// What each SDK needs to know is in docs/recipes.md. Its code is that of these tests.
+// docs/recipes.md says what to set for each SDK. Its code is taken from these tests.
 package sdk

@@ -24,26 +24,26 @@ func newElastic(transport http.RoundTripper, addresses ...string) (*elasticsearc
 	)
 }
 
-// answerElastic answers as Elasticsearch does: the client wants to see what it talks to.
-func answerElastic(content string) http.HandlerFunc {
+// respondElastic responds as Elasticsearch does: its client checks the product.
+func respondElastic(content string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Elastic-Product", "Elasticsearch")
-		answerJSON(content)(w, r)
+		respondJSON(content)(w, r)
 	}
 }
 
-func anElastic(t *testing.T, at *service) *elasticsearch.Client {
+func newTestElastic(t *testing.T, server *service) *elasticsearch.Client {
 	t.Helper()
-	client, err := newElastic(at.steady(t).Transport, "https://search.example.com:9200")
+	client, err := newElastic(server.steadyClient(t).Transport, "https://search.example.com:9200")
 	require.NoError(t, err)
 	return client
 }
 
-func TestElasticSearchSucceedsThoughTheServiceFailsFirst(t *testing.T) {
+func TestElastic_SearchSucceedsAfterFailures(t *testing.T) {
 	t.Parallel()
-	at := serve(t, fail(http.StatusBadGateway), fail(http.StatusServiceUnavailable), answerElastic(`{"took": 7}`))
-	client := anElastic(t, at)
-	ctx, assertStatuses := reported(t)
+	server := newService(t, status(http.StatusBadGateway), status(http.StatusServiceUnavailable), respondElastic(`{"took": 7}`))
+	client := newTestElastic(t, server)
+	ctx, assertStatuses := newReport(t)
 	response, err := client.Search(
 		client.Search.WithContext(steadyhttp.Idempotent(ctx)), // a POST that changes nothing
 		client.Search.WithIndex("cats"),
@@ -55,14 +55,14 @@ func TestElasticSearchSucceedsThoughTheServiceFailsFirst(t *testing.T) {
 	require.NoError(t, json.NewDecoder(response.Body).Decode(&found))
 	assert.Equal(t, 7, found.Took)
 	assertStatuses(502, 503, 200)
-	at.assertSameBodies(t, `{"query": {}}`)
+	server.assertSameBodies(t, `{"query": {}}`)
 }
 
-func TestElasticDocumentWithoutAnIDIsNotIndexedTwice(t *testing.T) {
+func TestElastic_DocumentWithoutAnIDIsNotRetried(t *testing.T) {
 	t.Parallel()
-	at := serve(t, fail(http.StatusServiceUnavailable))
-	client := anElastic(t, at)
-	ctx, assertStatuses := reported(t)
+	server := newService(t, status(http.StatusServiceUnavailable))
+	client := newTestElastic(t, server)
+	ctx, assertStatuses := newReport(t)
 	response, err := client.Index("cats", strings.NewReader(`{}`), client.Index.WithContext(ctx))
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
@@ -70,14 +70,14 @@ func TestElasticDocumentWithoutAnIDIsNotIndexedTwice(t *testing.T) {
 	assertStatuses(503)
 }
 
-func TestElasticDocumentWithAnIDIsIndexedAgain(t *testing.T) {
+func TestElastic_DocumentWithAnIDIsRetried(t *testing.T) {
 	t.Parallel()
-	at := serve(t, fail(http.StatusServiceUnavailable), answerElastic(`{}`))
-	client := anElastic(t, at)
-	ctx, assertStatuses := reported(t)
+	server := newService(t, status(http.StatusServiceUnavailable), respondElastic(`{}`))
+	client := newTestElastic(t, server)
+	ctx, assertStatuses := newReport(t)
 	response, err := client.Index("cats", strings.NewReader(`{}`), client.Index.WithContext(ctx), client.Index.WithDocumentID("7"))
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
 	assertStatuses(503, 200)
-	at.assertSameBodies(t, `{}`)
+	server.assertSameBodies(t, `{}`)
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-// withoutRetryAfter hides the header by which client-go would retry up to ten times what was retried already.
+// withoutRetryAfter hides the header because of which client-go would retry by itself, up to ten times.
 type withoutRetryAfter struct{ http.RoundTripper }
 
 func (t withoutRetryAfter) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -42,21 +42,21 @@ func newCluster(settings *rest.Config, options ...steadyhttp.Option) (*kubernete
 	return kubernetes.NewForConfigAndClient(settings, client)
 }
 
-func aCluster(t *testing.T, at *service) *kubernetes.Clientset {
+func newTestCluster(t *testing.T, server *service) *kubernetes.Clientset {
 	t.Helper()
 	settings := &rest.Config{
-		Host:            at.URL,
+		Host:            server.URL,
 		ContentConfig:   rest.ContentConfig{ContentType: "application/json"},
 		BearerToken:     "token",
-		TLSClientConfig: rest.TLSClientConfig{CAData: []byte(authority(at)), ServerName: serverName},
+		TLSClientConfig: rest.TLSClientConfig{CAData: []byte(certificatePEM(server)), ServerName: serverName},
 	}
 	cluster, err := newCluster(settings, steadyhttp.WithBackoff(time.Millisecond, 5*time.Millisecond))
 	require.NoError(t, err)
 	return cluster
 }
 
-// answerKind answers with an object of this kind.
-func answerKind(t *testing.T, kind string, object any) http.HandlerFunc {
+// respondKind responds with an object of this kind.
+func respondKind(t *testing.T, kind string, object any) http.HandlerFunc {
 	t.Helper()
 	content, err := json.Marshal(object)
 	require.NoError(t, err)
@@ -65,65 +65,65 @@ func answerKind(t *testing.T, kind string, object any) http.HandlerFunc {
 	typed["kind"], typed["apiVersion"] = kind, "v1"
 	content, err = json.Marshal(typed)
 	require.NoError(t, err)
-	return answerJSON(string(content))
+	return respondJSON(string(content))
 }
 
 var tom = corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "tom"}, Data: map[string]string{"colour": "grey"}}
 
-func TestKubernetesListSucceedsThoughTheServiceFailsFirst(t *testing.T) {
+func TestKubernetes_ListSucceedsAfterFailures(t *testing.T) {
 	t.Parallel()
-	at := serve(t, fail(http.StatusServiceUnavailable), fail(http.StatusInternalServerError),
-		answerKind(t, "ConfigMapList", corev1.ConfigMapList{Items: []corev1.ConfigMap{tom}}))
-	ctx, assertStatuses := reported(t)
-	list, err := aCluster(t, at).CoreV1().ConfigMaps("cats").List(ctx, metav1.ListOptions{})
+	server := newService(t, status(http.StatusServiceUnavailable), status(http.StatusInternalServerError),
+		respondKind(t, "ConfigMapList", corev1.ConfigMapList{Items: []corev1.ConfigMap{tom}}))
+	ctx, assertStatuses := newReport(t)
+	list, err := newTestCluster(t, server).CoreV1().ConfigMaps("cats").List(ctx, metav1.ListOptions{})
 	require.NoError(t, err)
 	require.Len(t, list.Items, 1)
 	assert.Equal(t, "grey", list.Items[0].Data["colour"])
 	assertStatuses(503, 500, 200)
 }
 
-func TestKubernetesObjectIsNotCreatedTwiceButUpdatedAgain(t *testing.T) {
+func TestKubernetes_CreateIsNotRetriedButUpdateIs(t *testing.T) {
 	t.Parallel()
-	at := serve(t, fail(http.StatusInternalServerError), fail(http.StatusInternalServerError), answerKind(t, "ConfigMap", tom))
-	cats := aCluster(t, at).CoreV1().ConfigMaps("cats")
-	ctx, assertStatuses := reported(t)
+	server := newService(t, status(http.StatusInternalServerError), status(http.StatusInternalServerError), respondKind(t, "ConfigMap", tom))
+	cats := newTestCluster(t, server).CoreV1().ConfigMaps("cats")
+	ctx, assertStatuses := newReport(t)
 	_, err := cats.Create(ctx, &tom, metav1.CreateOptions{})
-	require.True(t, errors.IsInternalError(err), "the SDK decodes the last answer: %v", err)
+	require.True(t, errors.IsInternalError(err), "the SDK decodes the last response: %v", err)
 	assertStatuses(500)
 
-	ctx, assertStatuses = reported(t)
+	ctx, assertStatuses = newReport(t)
 	updated, err := cats.Update(ctx, &tom, metav1.UpdateOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, "tom", updated.Name)
 	assertStatuses(500, 200)
-	at.assertSameBodies(t, at.arrivals()[0].body)
+	server.assertSameBodies(t, server.requests()[0].body)
 }
 
-func TestKubernetesPriorityAndFairnessIsWaitedOut(t *testing.T) {
+func TestKubernetes_PriorityAndFairnessIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	at := serve(t, fail(http.StatusTooManyRequests, "Retry-After", "1"), answerKind(t, "ConfigMap", tom))
-	ctx, assertStatuses := reported(t)
-	created, err := aCluster(t, at).CoreV1().ConfigMaps("cats").Create(ctx, &tom, metav1.CreateOptions{})
+	server := newService(t, status(http.StatusTooManyRequests, "Retry-After", "1"), respondKind(t, "ConfigMap", tom))
+	ctx, assertStatuses := newReport(t)
+	created, err := newTestCluster(t, server).CoreV1().ConfigMaps("cats").Create(ctx, &tom, metav1.CreateOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, "tom", created.Name)
 	assertStatuses(429, 200)
 }
 
-func TestKubernetesDoesNotRetryWhatWasRetried(t *testing.T) {
+func TestKubernetes_DoesNotRetryByItself(t *testing.T) {
 	t.Parallel()
-	at := serve(t, fail(http.StatusServiceUnavailable, "Retry-After", "0"))
-	ctx, assertStatuses := reported(t)
-	_, err := aCluster(t, at).CoreV1().ConfigMaps("cats").Get(ctx, "tom", metav1.GetOptions{})
+	server := newService(t, status(http.StatusServiceUnavailable, "Retry-After", "0"))
+	ctx, assertStatuses := newReport(t)
+	_, err := newTestCluster(t, server).CoreV1().ConfigMaps("cats").Get(ctx, "tom", metav1.GetOptions{})
 	require.Error(t, err)
 	assertStatuses(503, 503, 503, 503)
 }
 
-func TestKubernetesWatchOutlivesTheFailuresOfItsBeginning(t *testing.T) {
+func TestKubernetes_WatchStartsAfterAFailure(t *testing.T) {
 	t.Parallel()
-	at := serve(t, fail(http.StatusServiceUnavailable), watchTom(t))
+	server := newService(t, status(http.StatusServiceUnavailable), respondWatch(t))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	watch, err := aCluster(t, at).CoreV1().ConfigMaps("cats").Watch(ctx, metav1.ListOptions{})
+	watch, err := newTestCluster(t, server).CoreV1().ConfigMaps("cats").Watch(ctx, metav1.ListOptions{})
 	require.NoError(t, err)
 	defer watch.Stop()
 	for range 3 {
@@ -133,8 +133,8 @@ func TestKubernetesWatchOutlivesTheFailuresOfItsBeginning(t *testing.T) {
 	}
 }
 
-// watchTom sends three events, some time apart.
-func watchTom(t *testing.T) http.HandlerFunc {
+// respondWatch sends three events, with some time between them.
+func respondWatch(t *testing.T) http.HandlerFunc {
 	t.Helper()
 	typed := tom
 	typed.TypeMeta = metav1.TypeMeta{Kind: "ConfigMap", APIVersion: "v1"}

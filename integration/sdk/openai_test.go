@@ -29,45 +29,45 @@ var question = openai.ChatCompletionNewParams{
 
 const completion = `{"id": "1", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Yes."}}]}`
 
-func TestOpenAICompletionSucceedsThoughTheServiceFailsFirst(t *testing.T) {
+func TestOpenAI_CompletionSucceedsAfterFailures(t *testing.T) {
 	t.Parallel()
-	at := serve(t, fail(http.StatusServiceUnavailable), fail(http.StatusInternalServerError), answerJSON(completion))
-	client := newOpenAI(at.steady(t), "key")
-	ctx, assertStatuses := reported(t)
+	server := newService(t, status(http.StatusServiceUnavailable), status(http.StatusInternalServerError), respondJSON(completion))
+	client := newOpenAI(server.steadyClient(t), "key")
+	ctx, assertStatuses := newReport(t)
 	said, err := client.Chat.Completions.New(steadyhttp.Idempotent(ctx), question)
 	require.NoError(t, err)
 	assert.Equal(t, "Yes.", said.Choices[0].Message.Content)
 	assertStatuses(503, 500, 200)
-	at.assertSameBodies(t, at.arrivals()[0].body)
-	assert.Contains(t, at.arrivals()[0].body, "Are you there?")
+	server.assertSameBodies(t, server.requests()[0].body)
+	assert.Contains(t, server.requests()[0].body, "Are you there?")
 }
 
-func TestOpenAICompletionIsNotPaidForTwiceUnlessTheCallerSaysSo(t *testing.T) {
+func TestOpenAI_CompletionIsNotRetriedUnlessMarkedIdempotent(t *testing.T) {
 	t.Parallel()
-	at := serve(t, fail(http.StatusInternalServerError))
-	client := newOpenAI(at.steady(t), "key")
-	ctx, assertStatuses := reported(t)
+	server := newService(t, status(http.StatusInternalServerError))
+	client := newOpenAI(server.steadyClient(t), "key")
+	ctx, assertStatuses := newReport(t)
 	_, err := client.Chat.Completions.New(ctx, question)
 	var failed *openai.Error
-	require.ErrorAs(t, err, &failed, "the SDK decodes the last answer")
+	require.ErrorAs(t, err, &failed, "the SDK decodes the last response")
 	assert.Equal(t, http.StatusInternalServerError, failed.StatusCode)
 	assertStatuses(500)
 }
 
-func TestOpenAIRateLimitIsWaitedOut(t *testing.T) {
+func TestOpenAI_RateLimitIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	at := serve(t, fail(http.StatusTooManyRequests, "Retry-After", "1"), answerJSON(completion))
-	client := newOpenAI(at.steady(t), "key")
-	ctx, assertStatuses := reported(t)
+	server := newService(t, status(http.StatusTooManyRequests, "Retry-After", "1"), respondJSON(completion))
+	client := newOpenAI(server.steadyClient(t), "key")
+	ctx, assertStatuses := newReport(t)
 	said, err := client.Chat.Completions.New(ctx, question)
 	require.NoError(t, err)
 	assert.Equal(t, "Yes.", said.Choices[0].Message.Content)
 	assertStatuses(429, 200)
 }
 
-func TestOpenAIStreamArrivesThoughTheServiceFailsFirst(t *testing.T) {
+func TestOpenAI_StreamArrivesAfterAFailure(t *testing.T) {
 	t.Parallel()
-	at := serve(t, fail(http.StatusServiceUnavailable), func(w http.ResponseWriter, _ *http.Request) {
+	server := newService(t, status(http.StatusServiceUnavailable), func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		for _, word := range []string{"Yes", ", I", " am."} {
 			_, _ = fmt.Fprintf(w, "data: {\"choices\": [{\"index\": 0, \"delta\": {\"content\": %q}}]}\n\n", word)
@@ -75,8 +75,8 @@ func TestOpenAIStreamArrivesThoughTheServiceFailsFirst(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "data: [DONE]\n\n")
 	})
-	client := newOpenAI(at.steady(t), "key")
-	ctx, assertStatuses := reported(t)
+	client := newOpenAI(server.steadyClient(t), "key")
+	ctx, assertStatuses := newReport(t)
 	stream := client.Chat.Completions.NewStreaming(steadyhttp.Idempotent(ctx), question)
 	var said openai.ChatCompletionAccumulator
 	for stream.Next() {

@@ -16,7 +16,7 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-// traced is a transport with a span for each call, and one in it for each attempt.
+// traced returns a transport with a span for each call, and in it one for each attempt.
 func traced(base http.RoundTripper, policy []steadyhttp.Option, options ...otelhttp.Option) (http.RoundTripper, error) {
 	transport, err := steadyhttp.NewTransport(otelhttp.NewTransport(base, options...), policy...)
 	if err != nil {
@@ -25,20 +25,20 @@ func traced(base http.RoundTripper, policy []steadyhttp.Option, options ...otelh
 	return otelhttp.NewTransport(transport, options...), nil
 }
 
-// record returns a client of the service, and the spans that it ends.
-func record(t *testing.T, at *service) (*http.Client, *tracetest.SpanRecorder) {
+// newTracedClient returns a client of the service, and a recorder of its spans.
+func newTracedClient(t *testing.T, server *service) (*http.Client, *tracetest.SpanRecorder) {
 	t.Helper()
 	spans := tracetest.NewSpanRecorder()
 	provider := trace.NewTracerProvider(trace.WithSpanProcessor(spans))
 	policy := []steadyhttp.Option{steadyhttp.WithBackoff(time.Millisecond, 5*time.Millisecond)}
-	transport, err := traced(at.base(), policy, otelhttp.WithTracerProvider(provider), otelhttp.WithPropagators(propagation.TraceContext{}))
+	transport, err := traced(server.base(), policy, otelhttp.WithTracerProvider(provider), otelhttp.WithPropagators(propagation.TraceContext{}))
 	require.NoError(t, err)
 	return &http.Client{Transport: transport}, spans
 }
 
 func send(t *testing.T, client *http.Client, method string) (*http.Response, func(statuses ...int)) {
 	t.Helper()
-	ctx, assertStatuses := reported(t)
+	ctx, assertStatuses := newReport(t)
 	request, err := http.NewRequestWithContext(ctx, method, "https://api.example.com/cats", strings.NewReader("a cat"))
 	require.NoError(t, err)
 	response, err := client.Do(request)
@@ -47,14 +47,14 @@ func send(t *testing.T, client *http.Client, method string) (*http.Response, fun
 	return response, assertStatuses
 }
 
-func TestOtelhttpAboveAndBelowTellsCallAndAttempts(t *testing.T) {
+func TestOtelhttp_AboveAndBelowTracesCallAndAttempts(t *testing.T) {
 	t.Parallel()
-	at := serve(t, fail(http.StatusServiceUnavailable), fail(http.StatusBadGateway), fail(http.StatusOK))
-	client, spans := record(t, at)
+	server := newService(t, status(http.StatusServiceUnavailable), status(http.StatusBadGateway), status(http.StatusOK))
+	client, spans := newTracedClient(t, server)
 	response, assertStatuses := send(t, client, http.MethodPut)
 	assert.Equal(t, http.StatusOK, response.StatusCode)
 	assertStatuses(503, 502, 200)
-	at.assertSameBodies(t, "a cat")
+	server.assertSameBodies(t, "a cat")
 
 	started := spans.Started()
 	require.Len(t, started, 4, "the call and three attempts")
@@ -62,14 +62,14 @@ func TestOtelhttpAboveAndBelowTellsCallAndAttempts(t *testing.T) {
 	call := started[0].SpanContext()
 	for i, attempt := range started[1:] {
 		assert.Equal(t, call.SpanID(), attempt.Parent().SpanID(), "attempt %d is part of the call", i+1)
-		assert.Contains(t, at.arrivals()[i].header.Get("Traceparent"), attempt.SpanContext().SpanID().String(), "attempt %d", i+1)
+		assert.Contains(t, server.requests()[i].header.Get("Traceparent"), attempt.SpanContext().SpanID().String(), "attempt %d", i+1)
 	}
 }
 
-func TestOtelhttpAboveAndBelowRepeatsNoUnsafeCall(t *testing.T) {
+func TestOtelhttp_AboveAndBelowRetriesNoUnsafeCall(t *testing.T) {
 	t.Parallel()
-	at := serve(t, fail(http.StatusInternalServerError))
-	client, spans := record(t, at)
+	server := newService(t, status(http.StatusInternalServerError))
+	client, spans := newTracedClient(t, server)
 	response, assertStatuses := send(t, client, http.MethodPost)
 	assert.Equal(t, http.StatusInternalServerError, response.StatusCode)
 	assertStatuses(500)

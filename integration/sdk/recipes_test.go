@@ -18,8 +18,8 @@ var (
 	link = regexp.MustCompile(`\]\(([^)]*_test\.go)\)`)
 )
 
-// TestEveryRecipeIsTakenFromATest checks that the code of each recipe is part of the test that it names.
-func TestEveryRecipeIsTakenFromATest(t *testing.T) {
+// TestRecipes_AreTakenFromTests checks that the code of each recipe is part of the test that it names.
+func TestRecipes_AreTakenFromTests(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile(filepath.Join(docs, "recipes.md"))
 	require.NoError(t, err)

@@ -21,22 +21,21 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-// A service is a loopback server over TLS. Each request is for the next of its answers, and those that are left
-// over for the last.
+// A service is a loopback server over TLS. Each request gets the next of its responses, and further ones get the last.
 type service struct {
 	*httptest.Server
-	mu      sync.Mutex
-	arrived []arrival
+	mu       sync.Mutex
+	received []receivedRequest
 }
 
-// An arrival is what the service notes of a request.
-type arrival struct {
+// A receivedRequest is what the service records of a request.
+type receivedRequest struct {
 	line   string // method, host and path
 	header http.Header
 	body   string
 }
 
-func serve(t *testing.T, answers ...http.HandlerFunc) *service {
+func newService(t *testing.T, responses ...http.HandlerFunc) *service {
 	t.Helper()
 	s := &service{}
 	s.start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -44,14 +43,14 @@ func serve(t *testing.T, answers ...http.HandlerFunc) *service {
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
-		number := s.note(arrival{fmt.Sprintf("%s %s%s", r.Method, r.Host, r.URL.Path), r.Header.Clone(), string(body)})
-		answers[min(number, len(answers)-1)](w, r)
+		number := s.record(receivedRequest{fmt.Sprintf("%s %s%s", r.Method, r.Host, r.URL.Path), r.Header.Clone(), string(body)})
+		responses[min(number, len(responses)-1)](w, r)
 	}))
 	return s
 }
 
-// serveHandler leaves all to a handler, and notes nothing.
-func serveHandler(t *testing.T, handler http.Handler) *service {
+// newServiceOf returns a service with this handler, which records nothing.
+func newServiceOf(t *testing.T, handler http.Handler) *service {
 	t.Helper()
 	s := &service{}
 	s.start(t, handler)
@@ -66,40 +65,40 @@ func (s *service) start(t *testing.T, handler http.Handler) {
 	t.Cleanup(s.Close)
 }
 
-// note returns how many arrived before.
-func (s *service) note(a arrival) int {
+// record returns how many requests were received before.
+func (s *service) record(a receivedRequest) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.arrived = append(s.arrived, a)
-	return len(s.arrived) - 1
+	s.received = append(s.received, a)
+	return len(s.received) - 1
 }
 
-func (s *service) arrivals() []arrival {
+func (s *service) requests() []receivedRequest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.arrived
+	return s.received
 }
 
-// assertLines checks which requests arrived.
+// assertLines checks which requests were received.
 func (s *service) assertLines(t *testing.T, want ...string) {
 	t.Helper()
 	var lines []string
-	for _, a := range s.arrivals() {
+	for _, a := range s.requests() {
 		lines = append(lines, a.line)
 	}
-	assert.Equal(t, want, lines, "requests that arrived")
+	assert.Equal(t, want, lines, "requests that were received")
 }
 
 // assertSameBodies checks that each request had this body.
 func (s *service) assertSameBodies(t *testing.T, want string) {
 	t.Helper()
-	for i, a := range s.arrivals() {
+	for i, a := range s.requests() {
 		assert.Equal(t, want, a.body, "body of request %d", i+1)
 	}
 }
 
-// fail answers with a code, and headers given as name, value, name, value.
-func fail(code int, header ...string) http.HandlerFunc {
+// status responds with a status code, and with headers given as name, value, name, value.
+func status(code int, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		for i := 0; i+1 < len(header); i += 2 {
 			w.Header().Set(header[i], header[i+1])
@@ -108,17 +107,17 @@ func fail(code int, header ...string) http.HandlerFunc {
 	}
 }
 
-// answer answers well.
-func answer(contentType, content string) http.HandlerFunc {
+// respond responds with a body.
+func respond(contentType, content string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", contentType)
 		_, _ = io.WriteString(w, content)
 	}
 }
 
-func answerJSON(content string) http.HandlerFunc { return answer("application/json", content) }
+func respondJSON(content string) http.HandlerFunc { return respond("application/json", content) }
 
-// base returns a pooled transport for which every host is this service, by whatever name.
+// base returns a pooled base transport for which every host is this service.
 func (s *service) base() *http.Transport {
 	base := cleanhttp.DefaultPooledTransport()
 	base.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -137,9 +136,8 @@ func (s *service) trust() *tls.Config {
 // serverName is one that httptest's certificate is valid for.
 const serverName = "example.com"
 
-// steady returns a client for which every host is this service. It waits next to nothing, which changes no
-// decision.
-func (s *service) steady(t *testing.T, options ...steadyhttp.Option) *http.Client {
+// steadyClient returns a client for which every host is this service. Its waits are very short, which changes no decision.
+func (s *service) steadyClient(t *testing.T, options ...steadyhttp.Option) *http.Client {
 	t.Helper()
 	options = append([]steadyhttp.Option{steadyhttp.WithBackoff(time.Millisecond, 5*time.Millisecond)}, options...)
 	client, err := steadyhttp.Wrap(&http.Client{Transport: s.base()}, options...)
@@ -148,8 +146,8 @@ func (s *service) steady(t *testing.T, options ...steadyhttp.Option) *http.Clien
 	return client
 }
 
-// reported returns a context for one call, and a check of the statuses that its attempts came to.
-func reported(t *testing.T) (context.Context, func(statuses ...int)) {
+// newReport returns a context for one call, and a check of the statuses of its attempts.
+func newReport(t *testing.T) (context.Context, func(statuses ...int)) {
 	t.Helper()
 	ctx, report := steadyhttp.WithReport(t.Context())
 	return ctx, func(want ...int) {
@@ -162,7 +160,7 @@ func reported(t *testing.T) (context.Context, func(statuses ...int)) {
 	}
 }
 
-// authority is the service's certificate in PEM.
-func authority(s *service) string {
+// certificatePEM is the service's certificate.
+func certificatePEM(s *service) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
 }

@@ -18,18 +18,18 @@ func newStripe(client *http.Client, key string) *stripe.Client {
 	return stripe.NewClient(key, stripe.WithBackends(backends))
 }
 
-func TestStripeGetSucceedsThoughTheServiceFailsFirst(t *testing.T) {
+func TestStripe_GetSucceedsAfterFailures(t *testing.T) {
 	t.Parallel()
-	at := serve(t, fail(http.StatusBadGateway), fail(http.StatusServiceUnavailable), answerJSON(`{"id": "cus_7", "name": "Ada"}`))
-	ctx, assertStatuses := reported(t)
-	customer, err := newStripe(at.steady(t), "sk_test").V1Customers.Retrieve(ctx, "cus_7", nil)
+	server := newService(t, status(http.StatusBadGateway), status(http.StatusServiceUnavailable), respondJSON(`{"id": "cus_7", "name": "Ada"}`))
+	ctx, assertStatuses := newReport(t)
+	customer, err := newStripe(server.steadyClient(t), "sk_test").V1Customers.Retrieve(ctx, "cus_7", nil)
 	require.NoError(t, err)
 	assert.Equal(t, "Ada", customer.Name)
 	assertStatuses(502, 503, 200)
 }
 
-// TestStripeCreatesOnceByItsKey shows that the SDK gives every write a key, by which Stripe knows it again.
-func TestStripeCreatesOnceByItsKey(t *testing.T) {
+// TestStripe_CreateIsRetriedWithItsKey shows that the SDK gives every write a key, by which Stripe recognizes a retry.
+func TestStripe_CreateIsRetriedWithItsKey(t *testing.T) {
 	t.Parallel()
 	created := make(map[string]int)
 	create := func(code int) http.HandlerFunc {
@@ -39,32 +39,32 @@ func TestStripeCreatesOnceByItsKey(t *testing.T) {
 			_, _ = w.Write([]byte(`{"id": "cus_7"}`))
 		}
 	}
-	at := serve(t, create(http.StatusInternalServerError), create(http.StatusOK))
-	ctx, assertStatuses := reported(t)
-	customer, err := newStripe(at.steady(t), "sk_test").V1Customers.Create(ctx, &stripe.CustomerCreateParams{Name: stripe.String("Ada")})
+	server := newService(t, create(http.StatusInternalServerError), create(http.StatusOK))
+	ctx, assertStatuses := newReport(t)
+	customer, err := newStripe(server.steadyClient(t), "sk_test").V1Customers.Create(ctx, &stripe.CustomerCreateParams{Name: stripe.String("Ada")})
 	require.NoError(t, err)
 	assert.Equal(t, "cus_7", customer.ID)
 	assertStatuses(500, 200)
-	at.assertLines(t, "POST api.stripe.com/v1/customers", "POST api.stripe.com/v1/customers")
-	at.assertSameBodies(t, "name=Ada")
+	server.assertLines(t, "POST api.stripe.com/v1/customers", "POST api.stripe.com/v1/customers")
+	server.assertSameBodies(t, "name=Ada")
 	assert.Len(t, created, 1, "keys")
 	assert.NotContains(t, created, "")
 }
 
-func TestStripeDoesNotRetryWhatWasRetried(t *testing.T) {
+func TestStripe_DoesNotRetryByItself(t *testing.T) {
 	t.Parallel()
-	at := serve(t, fail(http.StatusServiceUnavailable))
-	ctx, assertStatuses := reported(t)
-	_, err := newStripe(at.steady(t), "sk_test").V1Customers.Retrieve(ctx, "cus_7", nil)
+	server := newService(t, status(http.StatusServiceUnavailable))
+	ctx, assertStatuses := newReport(t)
+	_, err := newStripe(server.steadyClient(t), "sk_test").V1Customers.Retrieve(ctx, "cus_7", nil)
 	require.Error(t, err)
 	assertStatuses(503, 503, 503, 503)
 }
 
-func TestStripeDeclineIsNotAskedForAgain(t *testing.T) {
+func TestStripe_DeclineIsNotRetried(t *testing.T) {
 	t.Parallel()
-	at := serve(t, fail(http.StatusPaymentRequired))
-	ctx, assertStatuses := reported(t)
-	_, err := newStripe(at.steady(t), "sk_test").V1Customers.Create(ctx, &stripe.CustomerCreateParams{})
+	server := newService(t, status(http.StatusPaymentRequired))
+	ctx, assertStatuses := newReport(t)
+	_, err := newStripe(server.steadyClient(t), "sk_test").V1Customers.Create(ctx, &stripe.CustomerCreateParams{})
 	require.Error(t, err)
 	assertStatuses(402)
 }

@@ -26,11 +26,11 @@ func newVault(options ...steadyhttp.Option) (*api.Client, error) {
 	return api.NewClient(settings)
 }
 
-// aVault is one whose address and authority come from the environment.
-func aVault(t *testing.T, at *service) *api.Client {
+// newTestVault returns one whose address and certificate come from the environment.
+func newTestVault(t *testing.T, server *service) *api.Client {
 	t.Helper()
-	t.Setenv("VAULT_ADDR", at.URL)
-	t.Setenv("VAULT_CACERT_BYTES", authority(at))
+	t.Setenv("VAULT_ADDR", server.URL)
+	t.Setenv("VAULT_CACERT_BYTES", certificatePEM(server))
 	t.Setenv("VAULT_TOKEN", "token")
 	t.Setenv("VAULT_TLS_SERVER_NAME", serverName)
 	client, err := newVault(steadyhttp.WithBackoff(time.Millisecond, 5*time.Millisecond))
@@ -38,37 +38,38 @@ func aVault(t *testing.T, at *service) *api.Client {
 	return client
 }
 
-func TestVaultReadSucceedsThoughTheServiceFailsFirst(t *testing.T) {
-	at := serve(t, fail(http.StatusInternalServerError), fail(http.StatusServiceUnavailable), answerJSON(`{"data": {"password": "hunter2"}}`))
-	ctx, assertStatuses := reported(t)
-	secret, err := aVault(t, at).Logical().ReadWithContext(ctx, "kv/cat")
+func TestVault_ReadSucceedsAfterFailures(t *testing.T) {
+	server := newService(t, status(http.StatusInternalServerError), status(http.StatusServiceUnavailable), respondJSON(`{"data": {"password": "hunter2"}}`))
+	ctx, assertStatuses := newReport(t)
+	secret, err := newTestVault(t, server).Logical().ReadWithContext(ctx, "kv/cat")
 	require.NoError(t, err)
 	assert.Equal(t, "hunter2", secret.Data["password"])
 	assertStatuses(500, 503, 200)
 }
 
-// TestVaultWriteIsAPutWhichOnlyTheCallerKnowsToBeUnsafe shows that a write that creates something must say so.
-func TestVaultWriteIsAPutWhichOnlyTheCallerKnowsToBeUnsafe(t *testing.T) {
-	at := serve(t, fail(http.StatusInternalServerError), answerJSON(`{"data": {}}`))
-	client := aVault(t, at)
-	ctx, assertStatuses := reported(t)
+// TestVault_WriteIsRetriedUnlessTheCallerForbidsIt shows that a write counts as idempotent: it is a PUT. The caller
+// of a write that creates something must forbid the retry.
+func TestVault_WriteIsRetriedUnlessTheCallerForbidsIt(t *testing.T) {
+	server := newService(t, status(http.StatusInternalServerError), respondJSON(`{"data": {}}`))
+	client := newTestVault(t, server)
+	ctx, assertStatuses := newReport(t)
 	_, err := client.Logical().WriteWithContext(steadyhttp.NoRetry(ctx), "auth/token/create", nil)
 	var failed *api.ResponseError
-	require.ErrorAs(t, err, &failed, "the SDK decodes the last answer")
+	require.ErrorAs(t, err, &failed, "the SDK decodes the last response")
 	assertStatuses(500)
 
-	at = serve(t, fail(http.StatusInternalServerError), answerJSON(`{"data": {}}`))
-	ctx, assertStatuses = reported(t)
-	_, err = aVault(t, at).Logical().WriteWithContext(ctx, "kv/cat", map[string]any{"name": "Tom"})
+	server = newService(t, status(http.StatusInternalServerError), respondJSON(`{"data": {}}`))
+	ctx, assertStatuses = newReport(t)
+	_, err = newTestVault(t, server).Logical().WriteWithContext(ctx, "kv/cat", map[string]any{"name": "Tom"})
 	require.NoError(t, err)
 	assertStatuses(500, 200)
-	at.assertSameBodies(t, `{"name":"Tom"}`)
+	server.assertSameBodies(t, `{"name":"Tom"}`)
 }
 
-func TestVaultQuotaIsWaitedOut(t *testing.T) {
-	at := serve(t, fail(http.StatusTooManyRequests, "Retry-After", "1"), answerJSON(`{"data": {"ciphertext": "vault:v1:cat"}}`))
-	ctx, assertStatuses := reported(t)
-	secret, err := aVault(t, at).Logical().WriteWithContext(ctx, "transit/encrypt/cats", nil)
+func TestVault_QuotaIsWaitedFor(t *testing.T) {
+	server := newService(t, status(http.StatusTooManyRequests, "Retry-After", "1"), respondJSON(`{"data": {"ciphertext": "vault:v1:cat"}}`))
+	ctx, assertStatuses := newReport(t)
+	secret, err := newTestVault(t, server).Logical().WriteWithContext(ctx, "transit/encrypt/cats", nil)
 	require.NoError(t, err)
 	assert.Equal(t, "vault:v1:cat", secret.Data["ciphertext"])
 	assertStatuses(429, 200)

@@ -15,16 +15,16 @@ import (
 
 // An order is what a caller sends, and how.
 type order struct {
-	id       uint64
-	method   string
-	keyed    bool          // with an Idempotency-Key
-	marked   bool          // as idempotent, by its context
-	streamed bool          // without GetBody
-	content  []byte        // nil: no body
-	patience time.Duration // the caller's
-	trusting bool          // whether the caller has no deadline, and loses patience only with an answer that stalls
-	leaves   bool          // whether the caller gives up sooner
-	ignores  bool          // whether the caller does not read the answer
+	id         uint64
+	method     string
+	keyed      bool          // with an Idempotency-Key
+	marked     bool          // as idempotent, by its context
+	streamed   bool          // without GetBody
+	body       []byte        // nil: none
+	timeout    time.Duration // of the caller
+	noDeadline bool          // whether the timeout is no deadline, but only ends the reading of a response that stalls
+	canceled   bool          // by the caller, before the timeout
+	unread     bool          // whether the caller does not read the response's body
 }
 
 var methods = []weighted[string]{
@@ -32,13 +32,13 @@ var methods = []weighted[string]{
 	{5, http.MethodHead}, {5, http.MethodOptions},
 }
 
-func drawOrder(d draw, id uint64) order {
+func randomOrder(r random, id uint64) order {
 	o := order{
-		id: id, method: oneOf(d, methods), keyed: d.percent(10), marked: d.percent(5), streamed: d.percent(20),
-		patience: d.between(500*time.Millisecond, 8*time.Second), trusting: d.percent(30), leaves: d.percent(3), ignores: d.percent(5),
+		id: id, method: choose(r, methods), keyed: r.percent(10), marked: r.percent(5), streamed: r.percent(20),
+		timeout: r.duration(500*time.Millisecond, 8*time.Second), noDeadline: r.percent(30), canceled: r.percent(3), unread: r.percent(5),
 	}
 	if o.method == http.MethodPost || o.method == http.MethodPatch || o.method == http.MethodPut {
-		o.content = d.noise(d.size())
+		o.body = r.content(r.size())
 	}
 	return o
 }
@@ -48,10 +48,10 @@ func (o order) unsafe() bool {
 	return (o.method == http.MethodPost || o.method == http.MethodPatch) && !o.keyed && !o.marked
 }
 
-// request makes the order's request. Each of its bodies is counted until it is closed, but not those for an HTTP/2
-// resend: net/http forgets to close one that it opened itself, when it then finds no other connection
+// newRequest makes the order's request. Each of its bodies is counted until it is closed, but not those that GetBody
+// makes for HTTP/2: net/http itself calls GetBody, and does not close that body if it then finds no other connection
 // (http2shouldRetryRequest).
-func (o order) request(ctx context.Context, major int, bodies *atomic.Int64) (*http.Request, error) {
+func (o order) newRequest(ctx context.Context, major int, bodies *atomic.Int64) (*http.Request, error) {
 	if o.marked {
 		ctx = steadyhttp.Idempotent(ctx)
 	}
@@ -60,30 +60,30 @@ func (o order) request(ctx context.Context, major int, bodies *atomic.Int64) (*h
 		return nil, err
 	}
 	request.Header.Set(orderHeader, strconv.FormatUint(o.id, 10))
-	request.Header.Set(checksumHeader, checksum(o.content))
+	request.Header.Set(checksumHeader, checksum(o.body))
 	if o.keyed {
 		request.Header.Set("Idempotency-Key", strconv.FormatUint(o.id, 10))
 	}
-	if len(o.content) == 0 {
+	if len(o.body) == 0 {
 		return request, nil
 	}
-	request.ContentLength = int64(len(o.content))
-	request.Body = o.body(bodies)
+	request.ContentLength = int64(len(o.body))
+	request.Body = o.newBody(bodies)
 	if o.streamed {
 		return request, nil
 	}
 	request.GetBody = func() (io.ReadCloser, error) {
 		if major == 2 {
-			return io.NopCloser(bytes.NewReader(o.content)), nil
+			return io.NopCloser(bytes.NewReader(o.body)), nil
 		}
-		return o.body(bodies), nil
+		return o.newBody(bodies), nil
 	}
 	return request, nil
 }
 
-func (o order) body(open *atomic.Int64) io.ReadCloser {
+func (o order) newBody(open *atomic.Int64) io.ReadCloser {
 	open.Add(1)
-	return &countedBody{Reader: bytes.NewReader(o.content), open: open}
+	return &countedBody{Reader: bytes.NewReader(o.body), open: open}
 }
 
 // A countedBody is counted until it is closed.
@@ -100,179 +100,179 @@ func (b *countedBody) Close() error {
 	return nil
 }
 
-// A caller sends orders, one after the other, and checks what they come to.
+// A caller sends one order after another, and checks the result of each.
 type caller struct {
-	*field
-	whereabouts
-	draw draw
-	sent uint64
+	*soakRun
+	progress
+	random random
+	sent   uint64
 }
 
-// run calls until the end, and for some time after it if there were too few good answers.
+// run calls until the end, and longer if there are too few whole responses.
 func (c *caller) run(end time.Time) {
-	defer c.gone.Store(true)
+	defer c.done.Store(true)
 	c.label()
 	for c.goesOn(end) {
-		client := c.clients[c.draw.IntN(len(c.clients))]
-		o := drawOrder(c.draw, c.nextID())
-		if client.keys { // it is made safe
+		client := c.clients[c.random.IntN(len(c.clients))]
+		o := randomOrder(c.random, c.nextID())
+		if client.keys {
 			o.keyed = true
 		}
-		c.tally.count("orders")
-		c.errand.Store(&errand{order: o, client: client, limit: o.patience + c.slack})
+		c.counters.add("orders")
+		c.progress.call.Store(&runningCall{order: o, client: client, limit: o.timeout + c.tolerance})
 		c.call(client, o)
-		c.errand.Store(nil)
-		time.Sleep(c.draw.between(0, 100*time.Millisecond))
+		c.progress.call.Store(nil)
+		time.Sleep(c.random.duration(0, 100*time.Millisecond))
 	}
 }
 
 func (c *caller) goesOn(end time.Time) bool {
 	left := time.Until(end)
-	if c.tally.of("body: whole") < c.answers {
-		left += patience
+	if c.counters.get("body: whole") < c.minResponses {
+		left += machineTime
 	}
 	return left > 0 && c.ctx.Err() == nil
 }
 
-// nextID is the same in each run, whatever the others do, and so is what the shop does with it.
+// nextID is the same in each run with the same seed, and so is what the backend does with the order.
 func (c *caller) nextID() uint64 {
 	c.sent++
 	return uint64(c.number)*1_000_000_000 + c.sent
 }
 
-// call sends an order, and settles it.
+// call sends an order, and checks its result.
 func (c *caller) call(client *client, o order) {
-	c.ledger.open(o.id, o.unsafe())
+	c.orderLog.open(o.id, o.unsafe())
 	ctx, report := steadyhttp.WithReport(c.ctx)
-	if !o.trusting {
-		bounded, cancel := context.WithTimeout(ctx, o.patience)
+	if !o.noDeadline {
+		bounded, cancel := context.WithTimeout(ctx, o.timeout)
 		defer cancel()
 		ctx = bounded
-		if o.leaves {
-			defer time.AfterFunc(o.patience/4, cancel).Stop()
+		if o.canceled {
+			defer time.AfterFunc(o.timeout/4, cancel).Stop()
 		}
 	}
-	request, err := o.request(ctx, client.major, &c.bodies)
+	request, err := o.newRequest(ctx, client.major, &c.bodies)
 	if err != nil {
-		c.faults.add("order %d cannot be made: %v", o.id, err)
+		c.violations.add("no request for order %d: %v", o.id, err)
 		return
 	}
 	request.URL = &client.url
 	response, err := client.transport.RoundTrip(request)
-	check := verdict{caller: c, client: client, order: o, ctx: ctx, report: report}
-	check.contract(response, err)
-	check.attempts(response)
+	k := checker{caller: c, client: client, order: o, ctx: ctx, report: report}
+	k.checkContract(response, err)
+	k.checkAttempts(response)
 	if response != nil {
-		check.answer(response)
+		k.checkResponse(response)
 	}
 	if err != nil {
-		check.failure(err)
+		k.checkError(err)
 	}
-	check.settle(response, err)
+	k.checkProcessed(response, err)
 }
 
-// A verdict checks what one order came to.
-type verdict struct {
+// A checker checks the result of one order.
+type checker struct {
 	*caller
 	client *client
 	order
 	ctx    context.Context
 	report *steadyhttp.Report
-	hungUp atomic.Bool // whether the caller closed an answer that it was reading
+	closed atomic.Bool // whether the caller closed the response while it was reading it
 }
 
-func (v *verdict) contract(response *http.Response, err error) {
+func (k *checker) checkContract(response *http.Response, err error) {
 	if (response == nil) == (err == nil) {
-		v.faults.add("order %d came to response %v and error %v", v.id, response, err)
+		k.violations.add("order %d has response %v and error %v", k.id, response, err)
 	}
 }
 
-// attempts checks the report: of an unsafe order, only what surely was not processed may have been sent again.
-func (v *verdict) attempts(response *http.Response) {
-	made := v.report.Attempts
+// checkAttempts checks the report: an unsafe order may have been retried only if it certainly was not processed.
+func (k *checker) checkAttempts(response *http.Response) {
+	made := k.report.Attempts
 	if len(made) > maxAttempts {
-		v.faults.add("order %d was sent %d times", v.id, len(made))
+		k.violations.add("order %d was sent %d times", k.id, len(made))
 	}
 	if response != nil && steadyhttp.Attempts(response) != len(made) {
-		v.faults.add("order %d: the response tells of %d attempts, the report of %d", v.id, steadyhttp.Attempts(response), len(made))
+		k.violations.add("order %d: the response has %d attempts, the report %d", k.id, steadyhttp.Attempts(response), len(made))
 	}
-	v.tally.count("stopped: " + v.report.Stopped.String())
+	k.counters.add("stopped: " + k.report.Stopped.String())
 	for i, attempt := range made {
-		v.tally.count("attempt: " + attempt.Class.String())
+		k.counters.add("attempt: " + attempt.Class.String())
 		last := i == len(made)-1
-		if !last && v.unsafe() && attempt.Class != steadyhttp.Unprocessed && attempt.Class != steadyhttp.Throttled {
-			v.faults.add("unsafe order %d was sent again after %v: %d %v", v.id, attempt.Class, attempt.StatusCode, attempt.Err)
+		if !last && k.unsafe() && attempt.Class != steadyhttp.Unprocessed && attempt.Class != steadyhttp.Throttled {
+			k.violations.add("unsafe order %d was retried after %v: %d %v", k.id, attempt.Class, attempt.StatusCode, attempt.Err)
 		}
 		if !last && attempt.Wait <= 0 {
-			v.faults.add("order %d was sent again without a wait", v.id)
+			k.violations.add("order %d was retried without a wait", k.id)
 		}
 	}
 }
 
-// answer checks the response, and closes it.
-func (v *verdict) answer(response *http.Response) {
+// checkResponse checks the response, and closes it.
+func (k *checker) checkResponse(response *http.Response) {
 	defer func() { _ = response.Body.Close() }()
-	if v.trusting {
-		defer time.AfterFunc(v.patience, func() {
-			v.hungUp.Store(true)
+	if k.noDeadline {
+		defer time.AfterFunc(k.timeout, func() {
+			k.closed.Store(true)
 			_ = response.Body.Close()
 		}).Stop()
 	}
-	v.tally.count("status: " + strconv.Itoa(response.StatusCode))
-	if came := response.Header.Get(orderHeader); came != strconv.FormatUint(v.id, 10) {
-		v.faults.add("order %d got the answer to order %s", v.id, came)
+	k.counters.add("status: " + strconv.Itoa(response.StatusCode))
+	if got := response.Header.Get(orderHeader); got != strconv.FormatUint(k.id, 10) {
+		k.violations.add("order %d got the response to order %s", k.id, got)
 	}
-	if v.ignores {
+	if k.unread {
 		return
 	}
 	content, err := io.ReadAll(response.Body)
 	if err != nil {
-		v.cutOff(err)
+		k.checkReadError(err)
 		return
 	}
 	if response.StatusCode == http.StatusOK {
-		v.tally.count("body: whole")
+		k.counters.add("body: whole")
 	}
-	if v.method != http.MethodHead && checksum(content) != response.Header.Get(checksumHeader) {
-		v.faults.add("order %d got a foreign body, or not all of its own: %d bytes", v.id, len(content))
+	if k.method != http.MethodHead && checksum(content) != response.Header.Get(checksumHeader) {
+		k.violations.add("order %d got another body, or a part of its own: %d bytes", k.id, len(content))
 	}
 }
 
-// cutOff checks that it was not the client that cut a body off, on which the caller was still waiting.
-func (v *verdict) cutOff(err error) {
-	v.tally.count("body: cut off")
+// checkReadError checks that it was not the client that ended a body for which the caller was still waiting.
+func (k *checker) checkReadError(err error) {
+	k.counters.add("body: cut off")
 	ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-	if ended && v.ctx.Err() == nil && !v.hungUp.Load() && !v.client.timeout {
-		v.faults.add("order %d: its client cut the answer off: %v", v.id, err)
+	if ended && k.ctx.Err() == nil && !k.closed.Load() && !k.client.timeout {
+		k.violations.add("order %d: its client ended the response's body: %v", k.id, err)
 	}
 }
 
-// failure counts what kind of error it is, and checks that it tells the truth.
-func (v *verdict) failure(err error) {
-	if stopped := v.report.Stopped; stopped != steadyhttp.StopCircuitOpen && errors.Is(err, steadyhttp.ErrCircuitOpen) {
-		v.faults.add("order %d: stopped for %v with %v", v.id, stopped, err)
+// checkError counts the error, and checks that the reported reason agrees with it.
+func (k *checker) checkError(err error) {
+	if stopped := k.report.Stopped; stopped != steadyhttp.StopCircuitOpen && errors.Is(err, steadyhttp.ErrCircuitOpen) {
+		k.violations.add("order %d: stopped for %v with %v", k.id, stopped, err)
 	}
 	switch {
 	case errors.Is(err, steadyhttp.ErrCircuitOpen):
-		v.tally.count("error: circuit open")
+		k.counters.add("error: circuit open")
 	case errors.Is(err, context.Canceled):
-		v.tally.count("error: cancelled")
+		k.counters.add("error: canceled")
 	case errors.Is(err, steadyhttp.ErrAttemptTimeout):
-		v.tally.count("error: attempt timeout")
+		k.counters.add("error: attempt timeout")
 	case errors.Is(err, context.DeadlineExceeded):
-		v.tally.count("error: deadline")
+		k.counters.add("error: deadline")
 	default:
-		v.tally.count("error: other")
+		k.counters.add("error: other")
 	}
 }
 
-// settle ends the order. One that was answered was processed.
-func (v *verdict) settle(response *http.Response, err error) {
-	processed := v.ledger.settle(v.id)
+// checkProcessed ends the order. If it succeeded it was processed; if it was rejected it was not.
+func (k *checker) checkProcessed(response *http.Response, err error) {
+	processed := k.orderLog.end(k.id)
 	if response != nil && response.StatusCode == http.StatusOK && processed == 0 {
-		v.faults.add("order %d was answered, and never processed", v.id)
+		k.violations.add("order %d succeeded, but was never processed", k.id)
 	}
-	if err != nil && v.report.Stopped == steadyhttp.StopCircuitOpen && len(v.report.Attempts) == 0 && processed > 0 {
-		v.faults.add("order %d was rejected by an open breaker, and processed", v.id)
+	if err != nil && k.report.Stopped == steadyhttp.StopCircuitOpen && len(k.report.Attempts) == 0 && processed > 0 {
+		k.violations.add("order %d was rejected by an open breaker, but was processed", k.id)
 	}
 }

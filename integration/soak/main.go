@@ -1,9 +1,8 @@
-// Soak runs many callers against a server and a network that misbehave at random, and checks while it runs
-// that nothing is lost, mixed up, processed twice or left behind.
+// Soak runs many callers against a server and a network that fail at random. While it runs, it checks that nothing is
+// lost, mixed up, processed twice or left behind.
 //
-// What the server does with an arrival, what a caller sends, and what the network is like at a time are drawn
-// from a seed, which is printed. With the same seed the same is drawn again; who meets whom when is up to the
-// machine.
+// A seed decides what the server does with each request, what the callers send, and what the network is like. It is
+// printed, and the same seed makes the same decisions again. The timing is up to the machine.
 //
 //	go run -race ./soak -duration 60s -seed 7
 package main
@@ -16,17 +15,17 @@ import (
 	"time"
 )
 
-// patience is what a loaded machine is given.
-const patience = time.Minute
+// machineTime is what a busy machine may add to anything.
+const machineTime = time.Minute
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == stationFlag {
-		must(runStation(os.Args[2:], os.Stdin, os.Stdout))
+	if len(os.Args) > 1 && os.Args[1] == proxyFlag {
+		must(runProxies(os.Args[2:], os.Stdin, os.Stdout))
 		return
 	}
-	s := settings{answers: 100, slack: patience, settling: patience}
+	s := settings{minResponses: 100, tolerance: machineTime, settleTime: machineTime}
 	flag.DurationVar(&s.duration, "duration", 10*time.Minute, "how long to run")
-	flag.Uint64Var(&s.seed, "seed", 0, "what to draw from; 0 means any")
+	flag.Uint64Var(&s.seed, "seed", 0, "the seed of all random choices; 0 takes any")
 	flag.IntVar(&s.callers, "callers", 128, "how many goroutines call")
 	flag.Parse()
 	for s.seed == 0 {
@@ -34,12 +33,12 @@ func main() {
 	}
 	fmt.Printf("soak: %d callers for %v; replay with -seed %d -callers %d -duration %v\n", s.callers, s.duration, s.seed, s.callers, s.duration)
 	found := soak(s)
-	for _, f := range found {
-		fmt.Println("FAULT:", f)
+	for _, v := range found {
+		fmt.Println("VIOLATION:", v)
 	}
 	if len(found) > 0 {
-		fmt.Printf("%d faults; replay with -seed %d\n", len(found), s.seed)
+		fmt.Printf("%d violations; replay with -seed %d\n", len(found), s.seed)
 		os.Exit(1)
 	}
-	fmt.Println("no faults")
+	fmt.Println("no violations")
 }

@@ -17,19 +17,19 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-// settings are what the flags say.
+// settings are what the flags say, and what tests change.
 type settings struct {
-	duration time.Duration
-	seed     uint64
-	callers  int
-	answers  int                 // at least so many good ones, even if it takes a little longer
-	slack    time.Duration       // what a loaded machine, and the clients' own timeouts, may add to a caller's patience
-	settling time.Duration       // how long callers may take to come back once cancelled, and everything to be as it was before
-	options  []steadyhttp.Option // for every client, on top of its own
-	sabotage func(*client)       // breaks a client on purpose; nil: nobody does
+	duration     time.Duration
+	seed         uint64
+	callers      int
+	minResponses int                 // whole ones; if there are fewer, the soak takes longer
+	tolerance    time.Duration       // what a busy machine, and the clients' own timeouts, may add to a call
+	settleTime   time.Duration       // after which canceled callers have returned, and everything is as it was before
+	options      []steadyhttp.Option // of every client, after its own
+	breakClient  func(*client)       // on purpose; nil: no client is broken
 }
 
-// A protocol is what is spoken to the shop.
+// A protocol is what is spoken to the backend.
 type protocol struct {
 	secure bool
 	major  int
@@ -43,11 +43,12 @@ const maxAttempts = 4
 type policy struct {
 	options     []steadyhttp.Option
 	keys        bool // whether each POST gets a key
-	timeout     bool // whether it is an http.Client with a Timeout
+	timeout     bool // whether it has a timeout for the whole call
 	connections int  // at most; 0: any number
 }
 
-// policies are those of the clients of each protocol. The waits are shorter than by default, to see more of them.
+// policies are those of the clients of each protocol. Their waits are shorter than by default, so that there are more
+// of them.
 var policies = []policy{
 	{options: []steadyhttp.Option{steadyhttp.WithAttemptTimeout(500 * time.Millisecond)}},
 	{options: []steadyhttp.Option{steadyhttp.WithReplayBuffer(1 << 16)}, connections: 10},
@@ -55,7 +56,7 @@ var policies = []policy{
 	{options: []steadyhttp.Option{steadyhttp.WithTimeout(3 * time.Second), steadyhttp.WithMaxAttempts(3)}, timeout: true},
 }
 
-// A client is a transport to one shop through one network.
+// A client is a transport to one server of the backend, through one network.
 type client struct {
 	protocol
 	policy
@@ -68,88 +69,89 @@ func (c *client) String() string {
 	return fmt.Sprintf("%v by HTTP/%d", &c.url, c.major)
 }
 
-// A field is all that runs.
-type field struct {
+// A soakRun is everything that runs.
+type soakRun struct {
 	settings
-	ctx     context.Context // of every caller; it ends for those that are stuck, and once nothing more is open
-	cancel  context.CancelFunc
-	faults  *faults
-	tally   *tally
-	ledger  *ledger
-	shop    *shop
-	servers []*httptest.Server // one for each protocol
-	station *station
-	clients []*client
-	bodies  atomic.Int64 // of requests, that are not closed
+	ctx        context.Context // of every caller; it ends for those that are stuck, and once nothing more is open
+	cancel     context.CancelFunc
+	violations *violations
+	counters   *counters
+	orderLog   *orderLog
+	backend    *backend
+	servers    []*httptest.Server // of the backend, one for each protocol
+	proxies    *proxyProcess
+	clients    []*client
+	bodies     atomic.Int64 // of requests, that are not closed
 }
 
-// soak runs it all, and returns what was found.
+// soak runs everything, and returns the violations.
 func soak(s settings) []string {
-	found := &faults{}
+	found := &violations{}
 	before := measure()
-	func() { // whose memory must be free again after it
-		f := newField(s, found)
-		f.run()
-		f.close()
-		f.tally.print()
-		f.tally.suffices(found, f.answers)
+	func() { // a function of its own, so that its memory is free after it
+		r := newSoakRun(s, found)
+		r.run()
+		r.close()
+		r.counters.print()
+		r.counters.checkCoverage(found, r.minResponses)
 	}()
-	before.compare(found, s.settling)
+	before.compare(found, s.settleTime)
 	return found.list()
 }
 
-func newField(s settings, found *faults) *field {
-	f := &field{settings: s, faults: found, tally: &tally{}, ledger: newLedger(found)}
-	f.ctx, f.cancel = context.WithCancel(context.Background())
-	f.shop = &shop{seed: s.seed, ledger: f.ledger, faults: found, begun: time.Now()}
+func newSoakRun(s settings, found *violations) *soakRun {
+	r := &soakRun{settings: s, violations: found, counters: &counters{}, orderLog: newOrderLog(found)}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.backend = &backend{seed: s.seed, orderLog: r.orderLog, violations: found, started: time.Now()}
 	var targets []string
 	for _, p := range protocols {
-		server := f.shop.serve(p)
-		f.servers = append(f.servers, server)
+		server := r.backend.serve(p)
+		r.servers = append(r.servers, server)
 		targets = append(targets, server.Listener.Addr().String())
 	}
 	var err error
-	f.station, err = startStation(s.seed, targets)
+	r.proxies, err = startProxyProcess(s.seed, targets)
 	must(err)
 	for i, p := range protocols {
-		f.station.networks[i].cut = f.servers[i].CloseClientConnections
-		f.addClients(p, f.servers[i], f.station.networks[i])
+		r.proxies.networks[i].cut = r.servers[i].CloseClientConnections
+		r.addClients(p, r.servers[i], r.proxies.networks[i])
 	}
-	return f
+	return r
 }
 
-func (f *field) addClients(p protocol, server *httptest.Server, n *network) {
+func (r *soakRun) addClients(p protocol, server *httptest.Server, n *network) {
 	target, err := url.Parse(server.URL + "/")
 	must(err)
 	for _, kind := range policies {
-		base := base(p, server, n)
+		base := newBase(p, server, n)
 		base.MaxConnsPerHost = kind.connections
 		wrapped, err := steadyhttp.Wrap(&http.Client{Transport: base}, slices.Concat([]steadyhttp.Option{
 			steadyhttp.WithBackoff(20*time.Millisecond, 500*time.Millisecond),
-			steadyhttp.WithObserver(f.observe),
-		}, kind.options, f.options)...)
+			steadyhttp.WithBreakerConsecutiveFailures(5, 600*time.Millisecond),
+			steadyhttp.WithObserver(r.observe),
+		}, kind.options, r.options)...)
 		must(err)
 		c := &client{protocol: p, policy: kind, transport: wrapped.Transport, closeIdle: wrapped.CloseIdleConnections, url: *target}
 		if kind.timeout {
 			c.transport = doer{wrapped}
 		}
-		if f.sabotage != nil {
-			f.sabotage(c)
+		if r.breakClient != nil {
+			r.breakClient(c)
 		}
-		f.clients = append(f.clients, c)
+		r.clients = append(r.clients, c)
 	}
 }
 
-// A doer sends through a client, with what that does above its transport.
+// A doer sends through a client, with what a client does above its transport.
 type doer struct{ *http.Client }
 
 func (d doer) RoundTrip(request *http.Request) (*http.Response, error) { return d.Do(request) }
 
-func base(p protocol, server *httptest.Server, n *network) *http.Transport {
+func newBase(p protocol, server *httptest.Server, n *network) *http.Transport {
 	base := cleanhttp.DefaultPooledTransport()
 	base.DialContext = n.dial
 	base.MaxIdleConnsPerHost = 20
-	base.IdleConnTimeout = 5 * time.Second // which HTTP/2's timers hold on to, and closed connections with them
+	base.IdleConnTimeout = 5 * time.Second // its timers keep HTTP/2 connections in memory, closed ones too
 	base.ResponseHeaderTimeout = 2 * time.Second
 	base.TLSHandshakeTimeout = 2 * time.Second
 	base.Protocols = &http.Protocols{}
@@ -161,64 +163,65 @@ func base(p protocol, server *httptest.Server, n *network) *http.Transport {
 	return base
 }
 
-func (f *field) observe(_ context.Context, event steadyhttp.Event) {
+func (r *soakRun) observe(_ context.Context, event steadyhttp.Event) {
 	if event.Kind == steadyhttp.EventBreaker {
-		f.tally.count("breaker: " + event.To.String())
+		r.counters.add("breaker: " + event.To.String())
 	}
 }
 
-// run lets the callers call and the weather change.
-func (f *field) run() {
+// run lets the callers call and the toxics change.
+func (r *soakRun) run() {
 	stop := make(chan struct{})
-	var weather, calling sync.WaitGroup
-	for _, n := range f.station.networks {
-		weather.Go(func() { n.change(stop) })
+	var changing, calling sync.WaitGroup
+	for _, n := range r.proxies.networks {
+		changing.Go(func() { n.changeToxics(stop) })
 	}
-	watch := watch{field: f}
-	end := time.Now().Add(f.duration)
-	for i := range f.callers {
-		c := &caller{field: f, draw: drawFrom(f.seed, wishes, uint64(i)), whereabouts: whereabouts{number: i}}
-		watch.callers = append(watch.callers, c)
+	dog := watchdog{soakRun: r}
+	end := time.Now().Add(r.duration)
+	for i := range r.callers {
+		c := &caller{soakRun: r, random: newRandom(r.seed, callerOrders, uint64(i)), progress: progress{number: i}}
+		dog.callers = append(dog.callers, c)
 		calling.Go(func() { c.run(end) })
 	}
-	over := make(chan struct{})
+	done := make(chan struct{})
 	go func() {
 		calling.Wait()
-		close(over)
+		close(done)
 	}()
-	watch.keep(over)
+	dog.watch(done)
 	close(stop)
-	weather.Wait()
+	changing.Wait()
 }
 
 // close ends everything, and checks that nothing is left open.
-func (f *field) close() {
-	for _, c := range f.clients {
+func (r *soakRun) close() {
+	for _, c := range r.clients {
 		c.closeIdle()
 	}
-	f.settles("request bodies are not closed", f.bodies.Load)
-	for _, n := range f.station.networks {
-		f.settles("connections are open", n.open.Load)
+	r.checkNone("request bodies are not closed", r.bodies.Load)
+	for _, n := range r.proxies.networks {
+		r.checkNone("connections are open", n.open.Load)
 	}
-	f.cancel()
-	if err := f.station.close(); err != nil {
-		f.faults.add("the station broke: %v", err)
+	r.cancel()
+	if err := r.proxies.close(); err != nil {
+		r.violations.add("the proxy process failed: %v", err)
 	}
-	f.settles("connections have arrived and are open", f.shop.connections.Load)
-	for _, server := range f.servers {
+	r.checkNone("connections of the backend are open", r.backend.connections.Load)
+	for _, server := range r.servers {
 		server.CloseClientConnections() // else Close waits for them
 		server.Close()
 	}
 }
 
-// settles waits until there are no more of them.
-func (f *field) settles(what string, left func() int64) {
-	if !eventually(f.settling, func() bool { return left() == 0 }) {
-		f.faults.add("%d "+what, left())
+// checkNone waits until there are none left.
+func (r *soakRun) checkNone(what string, left func() int64) {
+	if !eventually(r.settleTime, func() bool { return left() == 0 }) {
+		r.violations.add("%d "+what, left())
 	}
 }
 
-// eventually gives something that much time to hold, not counting what a loaded machine takes from it.
+// eventually waits until something holds, and reports whether it does. What a busy machine takes of the time does not
+// count.
 func eventually(within time.Duration, holds func() bool) bool {
 	const pause = 10 * time.Millisecond
 	for range within / pause {
@@ -230,7 +233,7 @@ func eventually(within time.Duration, holds func() bool) bool {
 	return holds()
 }
 
-// A measurement is what must be the same after it as before it.
+// A measurement is what must be the same before and after.
 type measurement struct {
 	goroutines int
 	heap       uint64
@@ -238,22 +241,22 @@ type measurement struct {
 
 func measure() measurement {
 	runtime.GC()
-	runtime.GC() // pools are emptied by the second
+	runtime.GC() // the second one empties pools
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
 	return measurement{runtime.NumGoroutine(), memory.HeapAlloc}
 }
 
-// spare is what the heap may keep: caches of the standard library, and what the tally printed.
-const spare = 2 << 20
+// heapTolerance is for caches of the standard library, and for what the counters print.
+const heapTolerance = 2 << 20
 
-// compare gives everything some time to be let go.
-func (m measurement) compare(found *faults, settling time.Duration) {
-	if !eventually(settling, func() bool { return runtime.NumGoroutine() <= m.goroutines }) {
+// compare waits until all is as it was before.
+func (m measurement) compare(found *violations, settleTime time.Duration) {
+	if !eventually(settleTime, func() bool { return runtime.NumGoroutine() <= m.goroutines }) {
 		found.add("%d goroutines, %d at the beginning:\n%s", runtime.NumGoroutine(), m.goroutines, goroutines())
 	}
 	after := measure()
-	if !eventually(settling, func() bool { after = measure(); return after.heap <= m.heap+spare }) {
+	if !eventually(settleTime, func() bool { after = measure(); return after.heap <= m.heap+heapTolerance }) {
 		found.add("%d bytes of heap, %d at the beginning", after.heap, m.heap)
 	}
 	fmt.Printf("heap %d -> %d KiB, goroutines %d -> %d\n", m.heap>>10, after.heap>>10, m.goroutines, after.goroutines)

@@ -16,32 +16,34 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-// TestMain lets the test's own program be the station.
+// TestMain lets the test binary be the process of the proxies.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == stationFlag {
-		must(runStation(os.Args[2:], os.Stdin, os.Stdout))
+	if len(os.Args) > 1 && os.Args[1] == proxyFlag {
+		must(runProxies(os.Args[2:], os.Stdin, os.Stdout))
 		return
 	}
 	os.Exit(m.Run())
 }
 
-func TestTheSameIsDrawnFromTheSameSeed(t *testing.T) {
+func TestSoak_SameSeedMakesTheSameChoices(t *testing.T) {
 	t.Parallel()
 	for id := range uint64(100) {
-		assert.Equal(t, drawOrder(drawFrom(7, wishes, id), id), drawOrder(drawFrom(7, wishes, id), id))
-		assert.NotEqual(t, drawFrom(7, deeds, id).noise(8), drawFrom(7, deeds, id+1).noise(8))
-		assert.NotEqual(t, drawFrom(7, deeds, id).noise(8), drawFrom(8, deeds, id).noise(8))
-		assert.NotEqual(t, drawFrom(7, deeds, id).noise(8), drawFrom(7, wishes, id).noise(8))
+		assert.Equal(t, randomOrder(newRandom(7, callerOrders, id), id), randomOrder(newRandom(7, callerOrders, id), id))
+		assert.NotEqual(t, newRandom(7, backendActions, id).content(8), newRandom(7, backendActions, id+1).content(8))
+		assert.NotEqual(t, newRandom(7, backendActions, id).content(8), newRandom(8, backendActions, id).content(8))
+		assert.NotEqual(t, newRandom(7, backendActions, id).content(8), newRandom(7, callerOrders, id).content(8))
 	}
 }
 
-func TestAShortSoakFindsNothing(t *testing.T) {
-	assert.Empty(t, soak(settings{duration: 3 * time.Second, seed: 7, callers: 32, answers: 100, slack: patience, settling: patience}))
+func TestSoak_ShortRunFindsNothing(t *testing.T) {
+	assert.Empty(t, soak(settings{
+		duration: 3 * time.Second, seed: 7, callers: 32, minResponses: 100, tolerance: machineTime, settleTime: machineTime,
+	}))
 }
 
-func TestFaultsOfOneKindHideNoOther(t *testing.T) {
+func TestSoak_ViolationsOfOneKindHideNoOther(t *testing.T) {
 	t.Parallel()
-	var found faults
+	var found violations
 	for i := range 100 {
 		found.add("one of many: %d", i)
 	}
@@ -52,115 +54,117 @@ func TestFaultsOfOneKindHideNoOther(t *testing.T) {
 	}, found.list())
 }
 
-// A sabotage breaks the client on purpose. The soak must find something that contains each of these.
-type sabotage struct {
-	name     string
-	found    []string
-	sabotage func(*testing.T, *client)
-	options  []steadyhttp.Option
-	hasty    bool // whether orders are stuck that take longer than their callers' patience
+// A brokenClient is broken on purpose. The soak must find violations that contain each of these texts.
+type brokenClient struct {
+	name        string
+	violations  []string
+	breakClient func(*testing.T, *client)
+	options     []steadyhttp.Option
+	noTolerance bool // whether a call is stuck as soon as it takes longer than its caller's timeout
 }
 
-func TestWhatIsBrokenOnPurposeIsFound(t *testing.T) {
-	for _, broken := range sabotages {
+func TestSoak_FindsABrokenClient(t *testing.T) {
+	for _, broken := range brokenClients {
 		t.Run(broken.name, func(t *testing.T) {
-			s := settings{seed: 7, callers: 16, answers: 50, slack: patience, settling: 200 * time.Millisecond, options: broken.options}
-			if broken.hasty {
-				s.slack = 0
+			s := settings{
+				seed: 7, callers: 16, minResponses: 50, tolerance: machineTime, settleTime: 200 * time.Millisecond, options: broken.options,
 			}
-			if broken.sabotage != nil {
-				s.sabotage = func(c *client) { broken.sabotage(t, c) }
+			if broken.noTolerance {
+				s.tolerance = 0
+			}
+			if broken.breakClient != nil {
+				s.breakClient = func(c *client) { broken.breakClient(t, c) }
 			}
 			found := strings.Join(soak(s), "\n")
-			for _, want := range broken.found {
+			for _, want := range broken.violations {
 				assert.Contains(t, found, want)
 			}
 		})
 	}
 }
 
-var sabotages = []sabotage{
+var brokenClients = []brokenClient{
 	{
-		name:     "everything sent five times",
-		found:    []string{"was processed 2 times", "was sent 5 times", "the response tells of 1 attempts, the report of 5"},
-		sabotage: around(sendFiveTimes),
+		name:        "everything sent five times",
+		violations:  []string{"was processed 2 times", "was sent 5 times", "the response has 1 attempts, the report 5"},
+		breakClient: around(sendFiveTimes),
 	},
 	{
-		name:    "unsafe requests sent again",
-		found:   []string{"was processed 2 times", "was sent again after transient"},
-		options: []steadyhttp.Option{steadyhttp.WithRetryNonIdempotent()},
+		name:       "unsafe requests retried",
+		violations: []string{"was processed 2 times", "was retried after transient"},
+		options:    []steadyhttp.Option{steadyhttp.WithRetryNonIdempotent()},
 	},
 	{
-		name:     "an order that nobody sent",
-		found:    []string{"arrived, which nobody sent", "was answered, and never processed"},
-		sabotage: around(sendUnderAnotherName),
+		name:        "an order that nobody sent",
+		violations:  []string{"arrived, which nobody sent", "succeeded, but was never processed"},
+		breakClient: around(sendAnotherOrder),
 	},
 	{
-		name:     "a foreign request body",
-		found:    []string{"arrived with a foreign body"},
-		sabotage: around(sendMore),
+		name:        "another request body",
+		violations:  []string{"arrived with another body"},
+		breakClient: around(sendAnotherBody),
 	},
 	{
-		name:     "a request body not closed",
-		found:    []string{"request bodies are not closed"},
-		sabotage: around(closeNoRequest),
+		name:        "a request body not closed",
+		violations:  []string{"request bodies are not closed"},
+		breakClient: around(closeNoRequestBody),
 	},
 	{
-		name:     "a foreign answer",
-		found:    []string{"got the answer to order"},
-		sabotage: swapAnswers,
+		name:        "the response to another request",
+		violations:  []string{"got the response to order"},
+		breakClient: swapResponses,
 	},
 	{
-		name:     "an answer cut short in silence",
-		found:    []string{"got a foreign body, or not all of its own"},
-		sabotage: around(cutAnswers),
+		name:        "a response truncated without an error",
+		violations:  []string{"got another body, or a part of its own"},
+		breakClient: around(truncateResponses),
 	},
 	{
-		name:     "an answer cut off by its client",
-		found:    []string{"its client cut the answer off: context canceled"},
-		sabotage: around(cancelAnswers),
+		name:        "a response's body ended by its client",
+		violations:  []string{"its client ended the response's body: context canceled"},
+		breakClient: around(cancelResponses),
 	},
 	{
-		name:     "an answer dropped and not closed",
-		found:    []string{"connections are open"},
-		sabotage: dropAnswers,
+		name:        "a response dropped and not closed",
+		violations:  []string{"connections are open"},
+		breakClient: dropResponses,
 	},
 	{
-		name:     "a response and an error",
-		found:    []string{"came to response &{"},
-		sabotage: around(answerBoth),
+		name:        "a response and an error",
+		violations:  []string{"has response &{"},
+		breakClient: around(returnBoth),
 	},
 	{
-		name:     "neither response nor error",
-		found:    []string{"came to response <nil> and error <nil>"},
-		sabotage: around(answerNothing),
+		name:        "neither response nor error",
+		violations:  []string{"has response <nil> and error <nil>"},
+		breakClient: around(returnNeither),
 	},
 	{
-		name:     "an error that blames the breaker",
-		found:    []string{" with steadyhttp: circuit open"},
-		sabotage: around(blameTheBreaker),
+		name:        "an error that blames the breaker",
+		violations:  []string{" with steadyhttp: circuit open"},
+		breakClient: around(blameBreaker),
 	},
 	{
-		name:     "a caller who is stuck until cancelled",
-		found:    []string{" is stuck: ", "soak.waitForCancel+"},
-		sabotage: getStuck(waitForCancel),
-		hasty:    true,
+		name:        "a caller that is stuck until it is canceled",
+		violations:  []string{" is stuck: ", "soak.waitForCancel+"},
+		breakClient: getStuck(waitForCancel),
+		noTolerance: true,
 	},
 	{
-		name:     "a caller who is stuck for good",
-		found:    []string{" is stuck: ", "do not come back although they are cancelled", "soak.waitForTheEnd+"},
-		sabotage: getStuck(waitForTheEnd),
-		hasty:    true,
+		name:        "a caller that is stuck for ever",
+		violations:  []string{" is stuck: ", "do not return although they are canceled", "soak.waitForTheEnd+"},
+		breakClient: getStuck(waitForTheEnd),
+		noTolerance: true,
 	},
 	{
-		name:     "goroutines left behind",
-		found:    []string{"goroutines, "},
-		sabotage: leaveGoroutines,
+		name:        "goroutines left running",
+		violations:  []string{"goroutines, "},
+		breakClient: leaveGoroutines,
 	},
 	{
-		name:     "memory kept",
-		found:    []string{"bytes of heap"},
-		sabotage: keepMemory,
+		name:        "memory kept",
+		violations:  []string{"bytes of heap"},
+		breakClient: keepMemory,
 	},
 }
 
@@ -168,7 +172,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
 
-// around puts a function around a client's transport.
+// around puts a function around the transport of a client.
 func around(send func(next http.RoundTripper, request *http.Request) (*http.Response, error)) func(*testing.T, *client) {
 	return func(_ *testing.T, c *client) {
 		next := c.transport
@@ -178,20 +182,20 @@ func around(send func(next http.RoundTripper, request *http.Request) (*http.Resp
 
 func sendFiveTimes(next http.RoundTripper, request *http.Request) (*http.Response, error) {
 	for range 4 {
-		again := request.WithContext(request.Context())
+		retry := request.WithContext(request.Context())
 		if request.GetBody != nil {
-			again.Body, _ = request.GetBody()
+			retry.Body, _ = request.GetBody()
 		} else if request.Body != nil {
 			break
 		}
-		if response, err := next.RoundTrip(again); err == nil {
+		if response, err := next.RoundTrip(retry); err == nil {
 			_ = response.Body.Close()
 		}
 	}
 	return next.RoundTrip(request)
 }
 
-func sendUnderAnotherName(next http.RoundTripper, request *http.Request) (*http.Response, error) {
+func sendAnotherOrder(next http.RoundTripper, request *http.Request) (*http.Response, error) {
 	changed := request.WithContext(request.Context())
 	changed.Header = request.Header.Clone()
 	changed.Header.Set(orderHeader, "4711")
@@ -203,7 +207,7 @@ type readCloser struct {
 	io.Closer
 }
 
-func sendMore(next http.RoundTripper, request *http.Request) (*http.Response, error) {
+func sendAnotherBody(next http.RoundTripper, request *http.Request) (*http.Response, error) {
 	changed := request.WithContext(request.Context())
 	if request.Body != nil {
 		changed.Body = readCloser{io.MultiReader(strings.NewReader("X"), request.Body), request.Body}
@@ -212,7 +216,7 @@ func sendMore(next http.RoundTripper, request *http.Request) (*http.Response, er
 	return next.RoundTrip(changed)
 }
 
-func closeNoRequest(next http.RoundTripper, request *http.Request) (*http.Response, error) {
+func closeNoRequestBody(next http.RoundTripper, request *http.Request) (*http.Response, error) {
 	changed := request.WithContext(request.Context())
 	if request.Body != nil {
 		changed.Body = io.NopCloser(request.Body)
@@ -220,8 +224,8 @@ func closeNoRequest(next http.RoundTripper, request *http.Request) (*http.Respon
 	return next.RoundTrip(changed)
 }
 
-// swapAnswers gives each caller of a client the response to the one before.
-func swapAnswers(t *testing.T, c *client) {
+// swapResponses gives each caller of a client the response to the previous caller.
+func swapResponses(t *testing.T, c *client) {
 	var mu sync.Mutex
 	var last *http.Response
 	around(func(next http.RoundTripper, request *http.Request) (*http.Response, error) {
@@ -245,7 +249,7 @@ func swapAnswers(t *testing.T, c *client) {
 	})
 }
 
-func cutAnswers(next http.RoundTripper, request *http.Request) (*http.Response, error) {
+func truncateResponses(next http.RoundTripper, request *http.Request) (*http.Response, error) {
 	response, err := next.RoundTrip(request)
 	if err == nil {
 		response.Body = readCloser{io.LimitReader(response.Body, 100), response.Body}
@@ -253,14 +257,14 @@ func cutAnswers(next http.RoundTripper, request *http.Request) (*http.Response, 
 	return response, err
 }
 
-func cancelAnswers(next http.RoundTripper, request *http.Request) (*http.Response, error) {
+func cancelResponses(next http.RoundTripper, request *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(request.Context())
 	defer cancel()
 	return next.RoundTrip(request.WithContext(ctx))
 }
 
-// dropAnswers drops those that no deadline closes, of clients that wait for no other call's connection.
-func dropAnswers(t *testing.T, c *client) {
+// dropResponses drops responses that no deadline closes, of clients that need not wait for a connection of another call.
+func dropResponses(t *testing.T, c *client) {
 	if c.connections > 0 {
 		return
 	}
@@ -274,7 +278,7 @@ func dropAnswers(t *testing.T, c *client) {
 	})(t, c)
 }
 
-func answerBoth(next http.RoundTripper, request *http.Request) (*http.Response, error) {
+func returnBoth(next http.RoundTripper, request *http.Request) (*http.Response, error) {
 	response, err := next.RoundTrip(request)
 	if response != nil {
 		err = http.ErrNotSupported
@@ -282,7 +286,7 @@ func answerBoth(next http.RoundTripper, request *http.Request) (*http.Response, 
 	return response, err
 }
 
-func answerNothing(next http.RoundTripper, request *http.Request) (*http.Response, error) {
+func returnNeither(next http.RoundTripper, request *http.Request) (*http.Response, error) {
 	response, err := next.RoundTrip(request)
 	if errors.Is(err, steadyhttp.ErrCircuitOpen) || request.Method == http.MethodDelete {
 		closeAll(response)
@@ -297,7 +301,7 @@ func closeAll(response *http.Response) {
 	}
 }
 
-func blameTheBreaker(next http.RoundTripper, request *http.Request) (*http.Response, error) {
+func blameBreaker(next http.RoundTripper, request *http.Request) (*http.Response, error) {
 	response, err := next.RoundTrip(request)
 	if request.Method == http.MethodDelete && err == nil {
 		closeAll(response)
@@ -306,7 +310,7 @@ func blameTheBreaker(next http.RoundTripper, request *http.Request) (*http.Respo
 	return response, err
 }
 
-// getStuck lets the first caller without a deadline wait, of each client with keys.
+// getStuck makes the first caller without a deadline wait, of each client with keys.
 func getStuck(wait func(*testing.T, *http.Request)) func(*testing.T, *client) {
 	return func(t *testing.T, c *client) {
 		if !c.keys {
@@ -334,6 +338,6 @@ func leaveGoroutines(t *testing.T, c *client) {
 }
 
 func keepMemory(t *testing.T, _ *client) {
-	kept := make([]byte, 2*spare)
+	kept := make([]byte, 2*heapTolerance)
 	t.Cleanup(func() { clear(kept[:1]) })
 }

@@ -16,13 +16,13 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// The networks are toxiproxy's, in a process of their own: it leaves goroutines behind, and toxics that come and go
-// under load can bring it to a halt. So each weather has a proxy of its own, and a new connection takes the one
-// of the weather that there is.
+// The networks are toxiproxy's, in a process of its own: toxiproxy leaves goroutines behind, and it can come to a halt
+// if toxics are added and removed under load. So each toxic has a proxy of its own, and a new connection goes through
+// the proxy of the present toxic.
 
-// climate is how often there is which weather: a toxic in toxiproxy's own words, none, or an outage.
-var climate = []weighted[string]{
-	{40, fine},
+// toxics are toxiproxy's own, or none, or an outage; the weight is how often each is chosen.
+var toxics = []weighted[string]{
+	{40, noToxic},
 	{10, `{"type": "latency", "stream": "downstream", "attributes": {"latency": 100, "jitter": 100}}`},
 	{10, `{"type": "latency", "stream": "upstream", "attributes": {"latency": 50, "jitter": 50}}`},
 	{5, `{"type": "bandwidth", "stream": "downstream", "attributes": {"rate": 500}}`},
@@ -39,90 +39,91 @@ var climate = []weighted[string]{
 }
 
 const (
-	fine   = ""
-	outage = "outage"
+	noToxic = ""
+	outage  = "outage"
 )
 
-// A station is the process in which the networks are. It runs until its input ends.
-type station struct {
+// A proxyProcess is the process of the proxies. It runs until its input ends.
+type proxyProcess struct {
 	command  *exec.Cmd
 	input    io.WriteCloser
 	networks []*network
 }
 
-// A network is what lies between callers and one shop. Its weather is drawn from the seed.
+// A network is what lies between the callers and one server of the backend.
 type network struct {
-	draw      draw
-	cut       func()            // drops all connections, at the shop's end
-	addresses map[string]string // of the proxy for each weather
-	weather   atomic.Value      // a string of the climate
+	random    random
+	cut       func()            // closes all connections, at the backend's end
+	addresses map[string]string // of the proxy for each toxic
+	toxic     atomic.Value      // the present one, a string
 	open      atomic.Int64      // connections
 }
 
-// stationFlag makes this program a station, for the servers at the addresses that follow it.
-const stationFlag = "-station"
+// proxyFlag makes this program the process of the proxies, for the servers at the addresses that follow it.
+const proxyFlag = "-proxies"
 
-// startStation starts one before these servers.
-func startStation(seed uint64, targets []string) (*station, error) {
+// startProxyProcess starts the proxies in front of these servers.
+func startProxyProcess(seed uint64, targets []string) (*proxyProcess, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	s := &station{command: exec.Command(self, append([]string{stationFlag}, targets...)...)}
-	s.command.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // it has no report to wait for
-	s.command.Stderr = os.Stderr
-	if s.input, err = s.command.StdinPipe(); err != nil {
+	p := &proxyProcess{command: exec.Command(self, append([]string{proxyFlag}, targets...)...)}
+	p.command.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // it has no report to wait for
+	p.command.Stderr = os.Stderr
+	if p.input, err = p.command.StdinPipe(); err != nil {
 		return nil, err
 	}
-	answers, err := s.command.StdoutPipe()
+	output, err := p.command.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	if err := s.command.Start(); err != nil {
+	if err := p.command.Start(); err != nil {
 		return nil, err
 	}
 	var addresses []map[string]string
-	if err := json.NewDecoder(answers).Decode(&addresses); err != nil {
-		return nil, fmt.Errorf("what the station says: %w; it ended with: %w", err, s.close())
+	if err := json.NewDecoder(output).Decode(&addresses); err != nil {
+		return nil, fmt.Errorf("output of the proxy process: %w; it ended with: %w", err, p.close())
 	}
 	for i := range targets {
-		n := &network{draw: drawFrom(seed, weathers, uint64(i)), addresses: addresses[i]}
-		n.weather.Store(fine)
-		s.networks = append(s.networks, n)
+		n := &network{random: newRandom(seed, networkToxics, uint64(i)), addresses: addresses[i]}
+		n.toxic.Store(noToxic)
+		p.networks = append(p.networks, n)
 	}
-	return s, nil
+	return p, nil
 }
 
-// close ends the station, by force if it must.
-func (s *station) close() error {
-	_ = s.input.Close()
-	defer time.AfterFunc(patience, func() { _ = s.command.Process.Kill() }).Stop()
-	return s.command.Wait()
+// close ends the process, and kills it if it does not end.
+func (p *proxyProcess) close() error {
+	_ = p.input.Close()
+	defer time.AfterFunc(machineTime, func() { _ = p.command.Process.Kill() }).Stop()
+	return p.command.Wait()
 }
 
-// change lets one weather follow another, until it is told to stop. An outage begins by cutting what there is.
-func (n *network) change(stop <-chan struct{}) {
+// changeToxics puts one toxic after another in place, until it is stopped. An outage begins by closing all
+// connections.
+func (n *network) changeToxics(stop <-chan struct{}) {
 	for {
-		weather := oneOf(n.draw, climate)
-		n.weather.Store(weather)
+		toxic := choose(n.random, toxics)
+		n.toxic.Store(toxic)
 		longest := 2 * time.Second
-		if weather == outage {
+		if toxic == outage {
 			longest = 600 * time.Millisecond
 			n.cut()
 		}
 		select {
 		case <-stop:
 			return
-		case <-time.After(n.draw.between(200*time.Millisecond, longest)):
+		case <-time.After(n.random.duration(200*time.Millisecond, longest)):
 		}
 	}
 }
 
-// dial goes through the proxy of the weather that there is.
+// dial goes through the proxy of the present toxic.
 func (n *network) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	address, ok := n.addresses[n.weather.Load().(string)]
+	address, ok := n.addresses[n.toxic.Load().(string)]
 	if !ok {
-		address = "127.0.0.1:1" // where nobody listens
+		address = "127.0.0.1:1" // nobody listens there
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -146,8 +147,8 @@ func (c *countedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// runStation is the station's main: it tells its addresses, and stays until there is nothing to read.
-func runStation(targets []string, input io.Reader, answers io.Writer) error {
+// runProxies is the main function of the proxy process: it writes its addresses, and runs until its input ends.
+func runProxies(targets []string, input io.Reader, output io.Writer) error {
 	zerolog.SetGlobalLevel(zerolog.Disabled) // some toxics have a logger of their own
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	var addresses []map[string]string
@@ -158,29 +159,29 @@ func runStation(targets []string, input io.Reader, answers io.Writer) error {
 		}
 		addresses = append(addresses, proxies)
 	}
-	if err := json.NewEncoder(answers).Encode(addresses); err != nil {
+	if err := json.NewEncoder(output).Encode(addresses); err != nil {
 		return err
 	}
 	_, err := io.Copy(io.Discard, input)
 	return err
 }
 
-// startProxies starts one for each weather, and returns their addresses.
+// startProxies starts one for each toxic, and returns their addresses.
 func startProxies(server *toxiproxy.ApiServer, target string) (map[string]string, error) {
 	addresses := make(map[string]string)
-	for _, c := range climate {
-		if c.choice == outage {
+	for _, toxic := range toxics {
+		if toxic.choice == outage {
 			continue
 		}
 		proxy := toxiproxy.NewProxy(server, target, "127.0.0.1:0", target)
 		if err := proxy.Start(); err != nil {
 			return nil, err
 		}
-		addresses[c.choice] = proxy.Listen
-		if c.choice == fine {
+		addresses[toxic.choice] = proxy.Listen
+		if toxic.choice == noToxic {
 			continue
 		}
-		if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(c.choice)); err != nil {
+		if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(toxic.choice)); err != nil {
 			return nil, err
 		}
 	}
