@@ -7,7 +7,7 @@ replace github.com/steadyhttp/steadyhttp => ../
 require (
 	github.com/cenkalti/backoff/v4 v4.3.0
 	github.com/prometheus/client_golang v1.24.1
-	github.com/steadyhttp/steadyhttp v0.1.0
+	github.com/steadyhttp/steadyhttp v0.2.0
 	github.com/stretchr/testify v1.12.1
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.71.0
 	go.opentelemetry.io/otel v1.46.0
