@@ -116,7 +116,7 @@ func provided(t *testing.T, provider metric.MeterProvider, steps []int, options 
 		}
 		return &http.Response{StatusCode: code, Body: http.NoBody}, nil
 	})
-	constant := func() backoff.BackOff { return backoff.NewConstantBackOff(2 * time.Second) }
+	constant := func() steadyhttp.Backoff { return backoff.NewConstantBackOff(2 * time.Second) }
 	options = append([]steadyhttp.Option{steadyhttp.WithBackoffPolicy(constant), steadyhttp.WithObserver(observe)}, options...)
 	transport, err := steadyhttp.NewTransport(base, options...)
 	require.NoError(t, err)
