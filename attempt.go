@@ -14,12 +14,16 @@ type attempt struct {
 	request *http.Request // what is sent; never modified
 	unsent  bool          // whether the request's body is still ours to close; sending hands it on
 
+	reconnect reconnect // which connection it may go over
+	probe     bool      // whether it shows if connections are dead: a probe over a new one
+
 	response *http.Response // nil, or
 	err      error          // nil
 	class    Class
 	health   health
 	traced   traceFlags
 	status   int           // of the response, also once that is gone; 0 for an error
+	fresh    bool          // whether the last connection was dialed for it, as far as that is known
 	rejected bool          // by an open breaker: nothing was sent
 	sends    int           // how often the base sent the request; 0: it got no connection
 	start    time.Duration // since the transport's epoch

@@ -330,6 +330,17 @@ func (b *breaker) open(lasting time.Duration) {
 	b.probeAt = since + min(lasting, math.MaxInt64-since)
 }
 
+// succeededSince reports whether an attempt that began since then has succeeded; always true without a breaker,
+// which alone knows.
+func (b *breaker) succeededSince(start time.Duration) bool {
+	if b == nil {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.succeeded > 0 && b.succeeded >= start
+}
+
 // openFor reports whether the breaker is sure to reject a call after the wait.
 func (b *breaker) openFor(wait time.Duration) bool {
 	if b == nil || b.state() != BreakerOpen {

@@ -21,6 +21,7 @@ type origin struct {
 	budget    *budget  // nil: unlimited
 
 	calls atomic.Int64  // under way; far below zero once the origin is forgotten
+	left  atomic.Uint32 // when a retry last left a connection: ms since the epoch, which may wrap; 0: never
 	flags atomic.Uint32 // what it is like; written only when that is news
 }
 

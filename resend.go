@@ -111,6 +111,20 @@ func (g *resendGuard) stop(refused bool) {
 	}
 }
 
+// forget takes back what led to a connection that is not used.
+func (g *resendGuard) forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.asked = 0
+}
+
+// isFresh reports whether the last connection was dialed for this attempt.
+func (g *resendGuard) isFresh() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.fresh
+}
+
 // settle replaces the error of an attempt that the guard has ended: over HTTP/2 it is a mere cancel.
 func (g *resendGuard) settle(response *http.Response, err error) (*http.Response, error) {
 	g.mu.Lock()

@@ -25,6 +25,7 @@ type call struct {
 	wait       time.Duration // before the next attempt
 	waited     bool
 	upcoming   *http.Request // of the next attempt; nil if there is none
+	reconnect  reconnect     // which connection the next attempt may go over
 	lastStatus int           // of the last response seen
 	reported   []int         // the last attempt's index in each reporter; empty unless timed
 	finished   bool
@@ -113,7 +114,7 @@ func (c *call) refuse(err error) {
 // try makes one attempt.
 func (c *call) try() {
 	before := c.attempt
-	c.attempt = attempt{number: before.number + 1, request: before.request, unsent: true}
+	c.attempt = attempt{number: before.number + 1, request: before.request, unsent: true, reconnect: c.reconnect}
 	if c.upcoming != nil {
 		c.attempt.request, c.upcoming = c.upcoming, nil
 	}
@@ -261,6 +262,7 @@ func (c *call) nextRequest() StopReason {
 		return StopBudgetExhausted
 	}
 	c.upcoming = request
+	c.reconnect = c.reconnectAfter(&c.attempt)
 	return 0
 }
 

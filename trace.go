@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // traceFlags are what the attempt itself showed, for errors whose type does not tell.
@@ -32,28 +33,29 @@ func tracesConnection(c *call) bool {
 	return c.attempt.number > 1 || !c.origin.has(answered) || c.origin.mayResend()
 }
 
-// sendTraced sends again what the server surely has not acted on, where net/http was kept from doing so.
+// sendTraced sends again what the server surely has not acted on, where net/http was kept from doing so, and what
+// only marked a connection that is to be left.
 func sendTraced(base http.RoundTripper, c *call) (*http.Response, traceFlags, error) {
 	for {
-		response, flags, err := sendTracedOnce(base, c)
-		wait, ok := resendAfter(err, c.attempt.sends)
+		t := newTracer(c)
+		response, err := t.send(base, c)
+		wait, ok := t.resendAfter(err, c.attempt.sends)
 		if !ok || !replayable(c.attempt.request) {
-			return response, flags, err
+			return response, t.flags(), err
 		}
 		sleep(c.attempt.request, wait)
 		if callerErr(c.attempt.request) != nil { // that of the attempt's context
-			return response, flags | unsent, err
+			return response, t.flags() | unsent, err
 		}
 		again, cannot := cloneForRetry(c.attempt.request.Context(), c.attempt.request)
 		if cannot != nil {
-			return response, flags, err
+			return response, t.flags(), err
 		}
 		c.attempt.request = again
 	}
 }
 
-func sendTracedOnce(base http.RoundTripper, c *call) (*http.Response, traceFlags, error) {
-	t := newTracer(c)
+func (t *tracer) send(base http.RoundTripper, c *call) (*http.Response, error) {
 	held := false // by a response, whose body is still to be read
 	defer func() {
 		if !held {
@@ -62,11 +64,20 @@ func sendTracedOnce(base http.RoundTripper, c *call) (*http.Response, traceFlags
 	}()
 	response, err := t.guard.settle(roundTrip(base, t.request))
 	c.attempt.sends += t.sends()
+	c.attempt.fresh = t.guard.isFresh()
 	held = response != nil
 	if needsContext(response) && t.ctx.isKnown() {
 		holdContext(response, t.ctx.release)
 	}
-	return response, t.flags(), err
+	return response, err
+}
+
+// resendAfter says after which wait the request is sent again within its attempt, and whether it is at all.
+func (t *tracer) resendAfter(err error, sends int) (wait time.Duration, ok bool) {
+	if err != nil && t.reconnector.hasLeft() {
+		return 0, sends < maxSends
+	}
+	return resendAfter(err, sends)
 }
 
 // A tracer notes what no error type tells. Its hooks may run after RoundTrip has returned.
@@ -77,6 +88,8 @@ type tracer struct {
 	asked   atomic.Bool // for a connection,
 	got     atomic.Bool // and got one
 	body    tracedBody
+
+	reconnector reconnector
 }
 
 func newTracer(c *call) *tracer {
@@ -86,7 +99,12 @@ func newTracer(c *call) *tracer {
 	if !c.idempotent() && c.origin.mayResend() {
 		request, t.guard.repeatable = withoutGetBody(request), hasBody(request)
 	}
+	t.reconnector = reconnector{ctx: t.ctx, want: c.attempt.reconnect, unsafe: !c.idempotent()}
 	t.request = request.WithContext(httptrace.WithClientTrace(t.ctx, t.hooks()))
+	if c.origin.has(http2Spoken) && c.attempt.reconnect == newConnection {
+		t.request.Close = true
+	}
+	c.attempt.reconnect = keepConnection // once is enough
 	if !isReliable(request) {
 		t.body = tracedBody{onceBody: onceBody{ReadCloser: request.Body}, length: request.ContentLength}
 		t.request.Body = &t.body
@@ -102,8 +120,13 @@ func (t *tracer) hooks() *httptrace.ClientTrace {
 		},
 		GotConn: func(got httptrace.GotConnInfo) {
 			t.got.Store(true)
+			if t.reconnector.gotConn(got, t.guard.isHTTP2(got.Conn)) {
+				t.guard.forget()
+				return
+			}
 			t.guard.gotConn(got)
 		},
+		WroteHeaders: t.reconnector.wroteHeaders,
 	}
 }
 
