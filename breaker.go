@@ -2,13 +2,11 @@ package steadyhttp
 
 import (
 	"context"
-	"errors"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/sony/gobreaker/v2"
 )
 
 // BreakerState is what a breaker does with the next call.
@@ -93,43 +91,36 @@ func (p *breakerPolicy) openTime(waited time.Duration) time.Duration {
 
 // A breaker guards one origin.
 //
-// gobreaker keeps the state, and is asked only when it may change: at the failure that is one too many,
-// at a probe's outcome, and once the open time is over. Successes, which cost by their number, never
-// reach it; and what it would do under its lock or leave undone is done here: neutral outcomes, leases
-// for probes, jitter, ordered events.
+// Invariants. mu guards all fields below it, and the methods that need it say "b.mu is held". The lock order is
+// b.mu, then gobreaker's mutex (see machine). Nobody but deliver calls the Observer, and it holds no lock.
+// phase is written under b.mu and read without it. Each change of state begins a new phase, and an outcome
+// counts only in the phase in which its attempt was admitted.
 type breaker struct {
 	origin string
 	config *breakerConfig
-	phase  atomic.Uint64 // a generation and a state; written under mu, read without it
+	phase  atomic.Uint64 // a generation, and the state in its lowest bits
 
-	mu        sync.Mutex
-	machine   *gobreaker.CircuitBreaker[struct{}] // nil until it first opens
-	recent    window
-	run       uint32            // failures since the last success, by weight
-	runSince  time.Duration     // when the first failure's silence began, or the last success if that was later
-	succeeded time.Duration     // when the last success began
-	waited    time.Duration     // by the probe that has just failed
-	probeAt   time.Duration     // when an open breaker may probe, since the epoch
-	retryAt   time.Time         // and by the wall clock
-	rejection *CircuitOpenError // of every call that is rejected in this phase
-	probe     probe
-	cause     context.Context // of the change that gobreaker is asked for
-	untold    []change
-	telling   bool
+	mu         sync.Mutex
+	machine    machine
+	recent     window
+	run        uint32            // failures since the last success, by weight
+	runSince   time.Duration     // when the first failure's silence began, or the last success if that was later
+	succeeded  time.Duration     // when the last success began
+	waited     time.Duration     // by the probe that has just failed
+	probeAt    time.Duration     // when an open breaker may probe, since the epoch
+	retryAt    time.Time         // and by the wall clock
+	rejection  *CircuitOpenError // of every call that is rejected in this phase
+	probe      probe
+	pending    []transition // that the Observer has not been told of
+	delivering bool         // whether some call is telling it
 }
 
-// A probe is the one call that a half-open breaker has let through. One that hangs loses its lease, and
-// with it its say.
+// A probe is the one call that a half-open breaker has let through. If it takes longer than its lease, its
+// outcome no longer counts, and another probe may go.
 type probe struct {
 	id      uint64
 	running bool
 	until   time.Duration // since the epoch
-}
-
-// A permit is an admission; its outcome counts only in the phase in which it was given.
-type permit struct {
-	phase uint64
-	probe uint64 // 0 for an ordinary call
 }
 
 func newBreakerConfig(policy *policy, epoch time.Time) *breakerConfig {
@@ -145,6 +136,8 @@ const stateBits = 2
 func stateIn(phase uint64) BreakerState { return BreakerState(phase & (1<<stateBits - 1)) }
 
 func (b *breaker) state() BreakerState { return stateIn(b.phase.Load()) }
+
+func (b *breaker) now() time.Duration { return time.Since(b.config.epoch) }
 
 // breaking is the layer that asks the origin's breaker, if it has one, before each attempt, and tells it
 // the outcome.
@@ -167,98 +160,116 @@ func breaking(next sender) sender {
 
 // guard is the way through a breaker that is not closed.
 func (b *breaker) guard(next sender, c *call) {
-	granted, rejection := b.admit(time.Since(b.config.epoch))
-	for rejection == errDue {
-		b.wake(c.attempt.request.Context())
-		b.tell()
-		granted, rejection = b.admit(time.Since(b.config.epoch)) // the probe's lease begins after the telling
+	for {
+		switch a := b.admit(b.now()); {
+		case a.due:
+			b.toHalfOpen(c.attempt.request.Context())
+			b.deliver() // before it is asked again: the Observer's time is not the probe's
+		case a.rejection != nil:
+			c.attempt.err, c.attempt.class, c.attempt.rejected = a.rejection, Unprocessed, true
+			return
+		default:
+			b.sendProbe(next, c, a.permit)
+			return
+		}
 	}
-	if rejection != nil {
-		c.attempt.err, c.attempt.class, c.attempt.rejected = rejection, Unprocessed, true
-		return
-	}
-	b.sendProbe(next, c, granted)
 }
 
-// sendProbe reports on every way out, a panic and runtime.Goexit among them: the outcome that there is
-// none of is neutral, and frees the probe's place.
+// sendProbe reports on every way out. After a panic and runtime.Goexit there is no outcome: the zero health is
+// neutral, which decides nothing and frees the probe's place.
 func (b *breaker) sendProbe(next sender, c *call, granted permit) {
 	c.timed = true
 	defer b.report(c, granted)
 	next(c)
 }
 
-// wake makes an open breaker half-open, unless another call just has.
-func (b *breaker) wake(cause context.Context) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.cause = cause
-	b.machine.State() // notices that gobreaker's own time is over, and calls enter
-	b.cause = nil
+// An admission is the breaker's word on an attempt: a permit, or a rejection, or neither yet, since the open
+// time is over and the breaker is due to be half-open.
+type admission struct {
+	permit    permit
+	rejection *CircuitOpenError // nil unless rejected
+	due       bool
 }
 
-// errDue is no rejection: the open time is over.
-var errDue = &CircuitOpenError{}
+// A permit says what an outcome can decide.
+type permit struct {
+	phase uint64 // in which it was given
+	probe uint64 // 0 for an ordinary attempt
+}
 
-// admit gives a permit, or says why not.
-func (b *breaker) admit(now time.Duration) (permit, *CircuitOpenError) {
+// admit decides whether an attempt may go.
+func (b *breaker) admit(now time.Duration) admission {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	phase := b.phase.Load()
-	switch stateIn(phase) {
-	case BreakerClosed:
-		return permit{phase: phase}, nil
-	case BreakerOpen:
-		if now >= b.probeAt {
-			return permit{}, errDue
-		}
-		return permit{}, b.rejection
+	switch state := stateIn(phase); {
+	case state == BreakerClosed:
+		return admission{permit: permit{phase: phase}}
+	case state == BreakerOpen && now >= b.probeAt:
+		return admission{due: true}
+	case state == BreakerOpen, b.probe.running && now < b.probe.until:
+		return admission{rejection: b.rejection}
+	default:
+		b.probe = probe{id: b.probe.id + 1, running: true, until: now + min(b.config.lease, math.MaxInt64-now)}
+		return admission{permit: permit{phase: phase, probe: b.probe.id}}
 	}
-	if b.probe.running && now < b.probe.until {
-		return permit{}, b.rejection
-	}
-	b.probe = probe{id: b.probe.id + 1, running: true, until: now + min(b.config.lease, math.MaxInt64-now)}
-	return permit{phase: phase, probe: b.probe.id}, nil
 }
 
-// report counts an outcome, and tells what follows from it once the lock is free.
+// toHalfOpen makes an open breaker half-open, unless another call just has.
+func (b *breaker) toHalfOpen(ctx context.Context) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state() == BreakerOpen {
+		b.setState(ctx, b.machine.halfOpen)
+	}
+}
+
+// report counts an outcome, and delivers what follows from it.
 func (b *breaker) report(c *call, granted permit) {
 	if c.attempt.health == neutral && granted.probe == 0 {
 		return
 	}
 	if b.count(c.attempt.request.Context(), granted, &c.attempt) {
-		b.tell()
+		b.deliver()
 	}
 }
 
 // count reports whether the state changed. An outcome from an earlier phase decides nothing, and
 // neither does a probe's after its lease.
-func (b *breaker) count(cause context.Context, granted permit, a *attempt) (changed bool) {
+func (b *breaker) count(ctx context.Context, granted permit, a *attempt) (changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if granted.phase != b.phase.Load() || granted.probe != 0 && !b.endProbe(granted.probe, a.end) {
+	switch {
+	case granted.phase != b.phase.Load():
 		return false
-	}
-	if b.state() == BreakerClosed && !b.tally(a) || a.health == neutral {
+	case granted.probe != 0:
+		return b.countProbe(ctx, granted.probe, a)
+	case a.health == neutral || !b.tally(a):
 		return false
+	default:
+		b.setState(ctx, b.machine.trip)
+		return true
 	}
-	if granted.probe != 0 {
-		b.waited = a.took()
-	}
-	b.decide(cause, a.health)
-	return true
 }
 
-// endProbe frees the probe's place, and reports whether its outcome counts.
-func (b *breaker) endProbe(id uint64, now time.Duration) bool {
+// countProbe frees the probe's place, and draws the consequence: a failure opens, a success closes. b.mu is held.
+func (b *breaker) countProbe(ctx context.Context, id uint64, a *attempt) (changed bool) {
 	if id != b.probe.id || !b.probe.running {
 		return false
 	}
 	b.probe.running = false
-	return now < b.probe.until
+	if a.health == neutral || a.end >= b.probe.until {
+		return false
+	}
+	change := b.machine.close
+	if a.health == failing {
+		b.waited, change = a.took(), b.machine.trip
+	}
+	b.setState(ctx, change)
+	return true
 }
 
-// tally counts an outcome of a closed breaker, and reports whether it is one too many.
+// tally counts an outcome of a closed breaker, and reports whether it is one too many. b.mu is held.
 func (b *breaker) tally(a *attempt) (trips bool) {
 	slot := b.recent.current(a.end)
 	slot.requests++
@@ -275,59 +286,33 @@ func (b *breaker) tally(a *attempt) (trips bool) {
 	return b.config.policy.trips(b.recent.sum(a.end), b.run, a.end-b.runSince)
 }
 
-var errFailing = errors.New("the origin is failing")
-
-// decide lets gobreaker draw the consequence: a failure opens, a probe's success closes. Nothing runs
-// inside Execute, so nothing can hang, panic or exit there.
-func (b *breaker) decide(cause context.Context, found health) {
-	outcome := errFailing
-	if found == healthy {
-		outcome = nil
-	}
-	if b.machine == nil {
-		b.machine = b.newMachine()
-	}
-	b.cause = cause
-	_, _ = b.machine.Execute(func() (struct{}, error) { return struct{}{}, outcome })
-	b.cause = nil
-}
-
-// newMachine returns a gobreaker that opens at the first failure it is told of, for it is told of none
-// before the policy trips. Its own open time only has to be over when ours is. It calls back under its
-// lock and ours, so enter calls nobody.
-func (b *breaker) newMachine() *gobreaker.CircuitBreaker[struct{}] {
-	return gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
-		MaxRequests: 1,
-		Timeout:     1, // ns; 0 would be a minute
-		ReadyToTrip: func(gobreaker.Counts) bool { return true },
-		OnStateChange: func(_ string, from, to gobreaker.State) {
-			b.enter(BreakerState(from), BreakerState(to)) // gobreaker numbers its states as we do
-		},
-	})
-}
-
-// enter starts a new generation, in which nothing has happened yet.
-func (b *breaker) enter(from, to BreakerState) {
+// setState changes the machine, and begins a new phase, in which nothing has happened yet. ctx is that of the
+// call which caused the change. b.mu is held.
+func (b *breaker) setState(ctx context.Context, change func()) {
+	from := b.machine.state
+	change()
+	to := b.machine.state
 	generation := b.phase.Load()>>stateBits + 1
 	b.phase.Store(generation<<stateBits | uint64(to))
 	b.recent.clear()
 	b.run = 0
 	b.retryAt = time.Time{}
 	if to == BreakerOpen {
-		b.open(b.config.policy.openTime(b.waited))
+		b.setOpenTime(b.config.policy.openTime(b.waited))
 	}
 	b.waited = 0
 	b.rejection = &CircuitOpenError{Origin: b.origin, RetryAt: b.retryAt}
 	if b.config.observe != nil {
-		b.untold = append(b.untold, change{b.cause, Event{Kind: EventBreaker, Origin: b.origin, From: from, To: to}})
+		b.pending = append(b.pending, transition{ctx, Event{Kind: EventBreaker, Origin: b.origin, From: from, To: to}})
 	}
 }
 
-func (b *breaker) open(lasting time.Duration) {
+// setOpenTime fixes when the next probe may go. b.mu is held.
+func (b *breaker) setOpenTime(openTime time.Duration) {
 	now := time.Now()
-	b.retryAt = now.Add(lasting)
+	b.retryAt = now.Add(openTime)
 	since := now.Sub(b.config.epoch)
-	b.probeAt = since + min(lasting, math.MaxInt64-since)
+	b.probeAt = since + min(openTime, math.MaxInt64-since)
 }
 
 // succeededSince reports whether an attempt that began since then has succeeded; always true without a breaker,
@@ -348,16 +333,16 @@ func (b *breaker) openFor(wait time.Duration) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.probeAt-time.Since(b.config.epoch) > wait
+	return b.probeAt-b.now() > wait
 }
 
-// stale is how long after its time an open breaker, which a call would have made half-open, is taken for
+// forgetAfter is how long after its time an open breaker, which a call would have made half-open, is taken for
 // one that nobody asks any more. Else hosts that died would fill the registry for good.
-const stale = time.Minute
+const forgetAfter = time.Minute
 
-// clean reports whether the breaker has nothing to remember: it is closed and no failure is left in the
+// forgettable reports whether the breaker has nothing to remember: it is closed and no failure is left in the
 // window, or it stopped rejecting long ago.
-func (b *breaker) clean(now time.Duration) bool {
+func (b *breaker) forgettable(now time.Duration) bool {
 	if b == nil {
 		return true
 	}
@@ -367,9 +352,9 @@ func (b *breaker) clean(now time.Duration) bool {
 	case BreakerClosed:
 		return b.recent.sum(now).failures == 0
 	case BreakerOpen:
-		return now-b.probeAt > stale
+		return now-b.probeAt > forgetAfter
 	default:
-		return now-b.probe.until > stale
+		return now-b.probe.until > forgetAfter
 	}
 }
 
@@ -382,46 +367,48 @@ func (b *breaker) status(now time.Duration) BreakerStatus {
 	}
 }
 
-// A change is a transition that the Observer has not been told of yet.
-type change struct {
-	cause context.Context // of the call whose outcome it was
+// A transition is a change of state that the Observer is to be told of.
+type transition struct {
+	ctx   context.Context // of the call whose outcome it was
 	event Event
 }
 
-// tell delivers the changes in order and outside the lock, one teller at a time: whoever finds another
-// at it, perhaps further up its own stack, leaves its change to that one.
-func (b *breaker) tell() {
+// deliver tells the Observer of the changes, in order, one call at a time, and with no lock held, so that it may
+// call anything. A call that finds another one delivering, perhaps further up its own stack, leaves its
+// change to that one.
+func (b *breaker) deliver() {
 	for {
-		next, ok := b.takeChange()
+		next, ok := b.nextPending()
 		if !ok {
 			return
 		}
-		b.tellOne(next)
+		b.deliverOne(next)
 	}
 }
 
-func (b *breaker) takeChange() (next change, ok bool) {
+func (b *breaker) nextPending() (next transition, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.telling || len(b.untold) == 0 {
-		return change{}, false
+	if b.delivering || len(b.pending) == 0 {
+		return transition{}, false
 	}
-	next, b.untold = b.untold[0], b.untold[1:]
-	b.telling = true
+	next = b.pending[0]
+	b.pending = slices.Delete(b.pending, 0, 1) // which keeps no context
+	b.delivering = true
 	return next, true
 }
 
-// tellOne lets nobody lose a change because the Observer panics at another.
-func (b *breaker) tellOne(c change) {
-	told := false
+// deliverOne loses no later change if the Observer panics or exits at this one.
+func (b *breaker) deliverOne(t transition) {
+	returned := false
 	defer func() {
 		b.mu.Lock()
-		b.telling = false
+		b.delivering = false
 		b.mu.Unlock()
-		if !told {
-			b.tell()
+		if !returned {
+			b.deliver()
 		}
 	}()
-	b.config.observe(c.cause, c.event)
-	told = true
+	b.config.observe(t.ctx, t.event)
+	returned = true
 }

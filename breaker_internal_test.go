@@ -1,6 +1,7 @@
 package steadyhttp
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,16 +15,16 @@ func TestBreaker_ProbeThatReportsTwiceIsCountedOnce(t *testing.T) {
 	for _, first := range []health{neutral, healthy, failing} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBreaker("a", newBreakerConfig(defaultPolicy(), time.Now()))
-			b.decide(t.Context(), failing)
+			b.setState(t.Context(), b.machine.trip)
 			time.Sleep(2 * b.config.policy.openFor)
-			b.wake(t.Context())
+			b.toHalfOpen(t.Context())
 			now := time.Since(b.config.epoch)
-			granted, rejection := b.admit(now)
-			assert.Nil(t, rejection)
-			b.count(t.Context(), granted, &attempt{health: first, start: now, end: now})
+			admitted := b.admit(now)
+			assert.Nil(t, admitted.rejection)
+			b.count(t.Context(), admitted.permit, &attempt{health: first, start: now, end: now})
 			after := b.state()
-			assert.False(t, b.count(t.Context(), granted, &attempt{health: failing, start: now, end: now}))
-			assert.False(t, b.count(t.Context(), granted, &attempt{health: healthy, start: now, end: now}))
+			assert.False(t, b.count(t.Context(), admitted.permit, &attempt{health: failing, start: now, end: now}))
+			assert.False(t, b.count(t.Context(), admitted.permit, &attempt{health: healthy, start: now, end: now}))
 			assert.Equal(t, after, b.state())
 		})
 	}
@@ -36,24 +37,23 @@ func TestBreaker_IsForgottenAMinuteAfterItCouldHaveProbed(t *testing.T) {
 		policy.attemptTimeout = time.Hour
 		b := newBreaker("a", newBreakerConfig(policy, time.Now()))
 		now := func() time.Duration { return time.Since(b.config.epoch) }
-		assert.True(t, b.clean(0))
+		assert.True(t, b.forgettable(0))
 		b.tally(&attempt{health: failing})
-		assert.False(t, b.clean(0))
-		assert.False(t, b.clean(b.config.policy.window-1))
-		assert.True(t, b.clean(b.config.policy.window))
+		assert.False(t, b.forgettable(0))
+		assert.False(t, b.forgettable(b.config.policy.window-1))
+		assert.True(t, b.forgettable(b.config.policy.window))
 
-		b.decide(t.Context(), failing)
-		assert.False(t, b.clean(now()))
-		assert.False(t, b.clean(b.probeAt+time.Minute))
-		assert.True(t, b.clean(b.probeAt+time.Minute+1))
+		b.setState(t.Context(), b.machine.trip)
+		assert.False(t, b.forgettable(now()))
+		assert.False(t, b.forgettable(b.probeAt+time.Minute))
+		assert.True(t, b.forgettable(b.probeAt+time.Minute+1))
 
 		time.Sleep(b.probeAt)
-		b.wake(t.Context())
-		_, rejection := b.admit(now())
-		assert.Nil(t, rejection)
-		assert.False(t, b.clean(now()))
-		assert.False(t, b.clean(b.probe.until+time.Minute))
-		assert.True(t, b.clean(b.probe.until+time.Minute+1))
+		b.toHalfOpen(t.Context())
+		assert.Nil(t, b.admit(now()).rejection)
+		assert.False(t, b.forgettable(now()))
+		assert.False(t, b.forgettable(b.probe.until+time.Minute))
+		assert.True(t, b.forgettable(b.probe.until+time.Minute+1))
 	})
 }
 
@@ -64,22 +64,37 @@ func TestBreaker_AsksGobreakerOnlyWhenTheStateMayChange(t *testing.T) {
 	for _, found := range []health{healthy, failing, healthy} {
 		assert.False(t, b.count(t.Context(), permit{}, &attempt{health: found}))
 	}
-	assert.Nil(t, b.machine)
+	assert.Nil(t, b.machine.gobreaker)
 }
 
 func TestBreaker_KeepsNoContextOfACall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		policy := defaultPolicy()
+		policy.observe = func(context.Context, Event) {}
 		b := newBreaker("a", newBreakerConfig(policy, time.Now()))
-		b.decide(t.Context(), failing)
-		assert.Nil(t, b.cause)
+		b.setState(t.Context(), b.machine.trip)
 		time.Sleep(2 * b.config.policy.openFor)
-		b.wake(t.Context())
+		b.toHalfOpen(t.Context())
+		assert.Len(t, b.pending, 2)
+		b.deliver()
+		for _, delivered := range b.pending[:cap(b.pending)] {
+			assert.Zero(t, delivered)
+		}
+	})
+}
+
+func TestBreaker_OnlyTheFirstCallMakesItHalfOpen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker("a", newBreakerConfig(defaultPolicy(), time.Now()))
+		b.setState(t.Context(), b.machine.trip)
+		time.Sleep(2 * b.config.policy.openFor)
+		b.toHalfOpen(t.Context())
 		assert.Equal(t, BreakerHalfOpen, b.state())
-		assert.Nil(t, b.cause)
-		b.wake(t.Context())
-		assert.Equal(t, BreakerHalfOpen, b.state(), "whoever comes second changes nothing")
+		phase := b.phase.Load()
+		b.toHalfOpen(t.Context())
+		assert.Equal(t, phase, b.phase.Load())
 	})
 }
 

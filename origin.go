@@ -71,7 +71,7 @@ func (o *origin) forget(now time.Duration) bool {
 	if !o.calls.CompareAndSwap(0, forgotten) {
 		return false
 	}
-	if o.breaker.clean(now) && o.budget.full(now) {
+	if o.breaker.forgettable(now) && o.budget.full(now) {
 		return true
 	}
 	o.calls.Add(-forgotten)

@@ -56,7 +56,8 @@ func (p *plan) fleetFlags(flags *flag.FlagSet) {
 	flags.Func("rate", "`calls` a second, of all clients together (default 1000)", into(&s.rate, rate))
 	flags.Func("workers", "the server's `workers` (default 15)", into(&s.workers, from(1)))
 	flags.Func("service", "`time` that a worker takes for an attempt (default 10ms)", into(&s.service, some))
-	flags.Func("patience", "`time` that an attempt waits for its answer (default 1s)", into(&s.patience, some))
+	flags.Func("patience", "`time` that an attempt waits for its response (default 1s)", into(&s.patience, some))
+	flags.Func("deadline", "`time` that a call has, with its retries (default none)", into(&s.deadline, some))
 	flags.Func("before", "`time` in health before the trouble (default 15s)", into(&s.before, stretch))
 	flags.Func("after", "`time` in health after it (default 30s)", into(&s.after, stretch))
 	flags.Func("seed", "`number` that the calls and the server's chances follow from (default 1)", into(&s.seed, seed))
@@ -65,6 +66,8 @@ func (p *plan) fleetFlags(flags *flag.FlagSet) {
 func (p *plan) troubleFlags(flags *flag.FlagSet) {
 	flags.Func("lasting", "`time` that the trouble lasts (default 20s)", change(p, stretch, func(c *scenario, d time.Duration) { c.lasting = d }))
 	flags.Func("refused", "`share` of the attempts that are answered 503 at once", change(p, share, func(c *scenario, s float64) { c.trouble.refused = s }))
+	flags.Func("hung", "`share` of the attempts that are never answered", change(p, share, func(c *scenario, s float64) { c.trouble.hung = s }))
+	flags.BoolFunc("bad-path", "one path of four is answered 503 at once; the others' calls are what the figures tell of", change(p, strconv.ParseBool, func(c *scenario, b bool) { c.trouble.badPath = b }))
 	flags.Func("capacity", "`share` of the workers' speed that is left", change(p, part, func(c *scenario, s float64) { c.trouble.capacity = s }))
 	flags.Func("shedding", "`length` of the queue beyond which an attempt is answered 503", change(p, from(1), func(c *scenario, n int) { c.trouble.shedding = n }))
 	flags.Func("delay", "`time` added to every answer", change(p, some, func(c *scenario, d time.Duration) { c.trouble.delay = d }))

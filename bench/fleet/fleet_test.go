@@ -56,10 +56,12 @@ func TestFiguresAreInTheOrderOfTheTable(t *testing.T) {
 	r := result{
 		calls:     []int{5, 5, 0, 4, 4, 4, 4, 4, 0, 0, 0, 0, 0, 0, 9},
 		succeeded: []int{5, 4, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		hopeless:  make([]int, 15),
 		attempts:  []int{5, 5, 0, 8, 8, 8, 8, 8, 0, 0, 0, 0, 0, 0, 0},
+		latencies: []time.Duration{time.Millisecond, 2 * time.Millisecond, 3 * time.Second},
 		from:      3, to: 8,
 	}
-	want := []string{"90.00 %", "15.00 %", "100.00 %", "×2.00", "×2.00", "0.0 s"} // no calls, and none failed
+	want := []string{"90.00 %", "15.00 %", "100.00 %", "×2.00", "×2.00", "0.0 s", "2 ms", "2 ms"} // no calls, and none failed
 	if got := r.figures(); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
@@ -69,7 +71,7 @@ func TestFiguresSayWhenThereIsNoRecovery(t *testing.T) {
 	calls := func(succeeded ...int) result {
 		r := result{from: 0, to: 5}
 		for _, n := range succeeded {
-			r.calls, r.succeeded, r.attempts = append(r.calls, 10), append(r.succeeded, n), append(r.attempts, 10)
+			r.calls, r.succeeded, r.attempts, r.hopeless = append(r.calls, 10), append(r.succeeded, n), append(r.attempts, 10), append(r.hopeless, 0)
 		}
 		return r
 	}

@@ -35,9 +35,9 @@ func TestWithoutFlagsEverythingIsPlayed(t *testing.T) {
 
 func TestFlagsDescribeFleetAndServer(t *testing.T) {
 	p := parsed(t, "-clients", "5,10", "-rate", "20", "-workers", "2", "-service", "50ms", "-patience", "2s",
-		"-before", "3s", "-after", "4s", "-seed", "7", "-repeat", "2")
+		"-deadline", "5s", "-before", "3s", "-after", "4s", "-seed", "7", "-repeat", "2")
 	want := setting{clients: defaults().clients, rate: 20, workers: 2, service: 50 * time.Millisecond, patience: 2 * time.Second,
-		before: 3 * time.Second, after: 4 * time.Second, seed: 7}
+		deadline: 5 * time.Second, before: 3 * time.Second, after: 4 * time.Second, seed: 7}
 	if p.setting != want {
 		t.Errorf("%+v", p.setting)
 	}
@@ -48,8 +48,8 @@ func TestFlagsDescribeFleetAndServer(t *testing.T) {
 
 func TestTroubleFlagsAloneMakeAScenario(t *testing.T) {
 	p := parsed(t, "-refused", "0.1", "-capacity", "0.5", "-shedding", "9", "-delay", "1s", "-throttled", "0.2", "-retry-after", "0",
-		"-restarting", "-lasting", "7s")
-	want := scenario{"yours", trouble{refused: 0.1, capacity: 0.5, shedding: 9, delay: time.Second, throttled: 0.2, restarting: true}, 7 * time.Second}
+		"-restarting", "-lasting", "7s", "-hung", "0.3", "-bad-path")
+	want := scenario{"yours", trouble{refused: 0.1, hung: 0.3, badPath: true, capacity: 0.5, shedding: 9, delay: time.Second, throttled: 0.2, restarting: true}, 7 * time.Second}
 	if len(p.scenarios) != 1 || p.scenarios[0] != want {
 		t.Errorf("%+v", p.scenarios)
 	}
@@ -169,6 +169,9 @@ func TestNonsenseIsRefusedByName(t *testing.T) {
 		"-refused -0.1":                        "-refused",
 		"-refused 0":                           "no trouble",
 		"-refused 0.6 -throttled 0.6":          "-throttled",
+		"-refused 0.6 -hung 0.6":               "-hung",
+		"-hung 2":                              "-hung",
+		"-deadline 0s":                         "-deadline",
 		"-capacity 0":                          "-capacity",
 		"-shedding 0":                          "-shedding",
 		"-delay -1s":                           "-delay",
@@ -237,7 +240,7 @@ func TestTableIsMarkdown(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(out.String(), "\n")
-	if len(lines) != 5 || lines[1] != "| --- | --- | --- | --- | --- | --- | --- | --- | --- |" || !strings.HasPrefix(lines[3], "| yours | 20 | steadyhttp | 100.00 % | ") {
+	if len(lines) != 5 || lines[1] != "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |" || !strings.HasPrefix(lines[3], "| yours | 20 | steadyhttp | 100.00 % | ") {
 		t.Error(out.String())
 	}
 }
@@ -316,11 +319,14 @@ func TestEveryLibraryHasALookOfItsOwn(t *testing.T) {
 
 func TestTroubleIsToldInWords(t *testing.T) {
 	for want, c := range map[string]scenario{
-		"outage: every attempt answered 503 for 20s":                             scenarios[2],
-		"overload: capacity at 50 %, 503 beyond a queue of 100 for 20s":          scenarios[4],
-		"x: 10 % of the attempts answered 503, answers 3s late for 1m0s":         {"x", trouble{refused: 0.1, delay: 3 * time.Second}, time.Minute},
-		"429 storm: every attempt answered 429 with Retry-After: 2 for 10s":      scenarios[6],
-		"restart: connections of a tenth of the clients in turn refused for 20s": scenarios[7],
+		"outage: every attempt answered 503 for 20s":                                 scenarios[2],
+		"overload: capacity at 50 %, 503 beyond a queue of 100 for 20s":              scenarios[4],
+		"x: 10 % of the attempts answered 503, answers 3s late for 1m0s":             {"x", trouble{refused: 0.1, delay: 3 * time.Second}, time.Minute},
+		"429 storm: every attempt answered 429 with Retry-After: 2 for 10s":          scenarios[6],
+		"partial, silent: 60 % of the attempts never answered for 20s":               scenarios[9],
+		"one replica of three hangs: 33.33 % of the attempts never answered for 20s": scenarios[10],
+		"one bad path: one path of four answered 503 for 20s":                        scenarios[11],
+		"restart: connections of a tenth of the clients in turn refused for 20s":     scenarios[7],
 	} {
 		if c.String() != want {
 			t.Errorf("%s, not %s", c, want)

@@ -18,6 +18,10 @@ var scenarios = []scenario{
 	{"slow", trouble{delay: 3 * time.Second}, 20 * time.Second},
 	{"429 storm", trouble{throttled: 1, retryAfter: 2}, 10 * time.Second},
 	{"restart", trouble{restarting: true}, 20 * time.Second},
+	{"partial", trouble{refused: 0.6}, 20 * time.Second},
+	{"partial, silent", trouble{hung: 0.6}, 20 * time.Second},
+	{"one replica of three hangs", trouble{hung: 1.0 / 3}, 20 * time.Second}, // the balancer chooses one by chance for each attempt
+	{"one bad path", trouble{badPath: true}, 20 * time.Second},
 }
 
 // A setting is what all scenarios have in common.
@@ -26,7 +30,8 @@ type setting struct {
 	rate     float64 // calls a second, of all clients together
 	workers  int
 	service  time.Duration
-	patience time.Duration // of a caller with one attempt
+	patience time.Duration // of an attempt
+	deadline time.Duration // of a call; 0: none
 	before   time.Duration // in health, so that windows and budgets fill
 	after    time.Duration // in health again
 	seed     uint64

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -16,6 +17,8 @@ import (
 // A trouble is how a server fails while it lasts. The zero trouble is health.
 type trouble struct {
 	refused    float64       // share of the attempts that are answered 503 at once
+	hung       float64       // share of the attempts that are never answered
+	badPath    bool          // one path of four is answered 503 at once, always
 	capacity   float64       // share of the workers' speed that is left; 0 means all of it
 	shedding   int           // queue length beyond which an attempt is answered 503 at once; 0: never
 	delay      time.Duration // added to every answer, outside the workers
@@ -40,7 +43,7 @@ type model struct {
 }
 
 // attempt decides what becomes of one attempt: after how long which status, or an error.
-func (m *model) attempt(client int) (time.Duration, int, trouble, error) {
+func (m *model) attempt(client int, path string) (time.Duration, int, trouble, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
@@ -50,15 +53,23 @@ func (m *model) attempt(client int) (time.Duration, int, trouble, error) {
 	switch chance := m.random.Float64(); {
 	case t.restarting && restarts(client, since):
 		return 0, 0, t, refusedDial
-	case chance < t.refused:
+	case chance < t.refused, t.badPath && path == paths[0]:
 		return time.Millisecond, http.StatusServiceUnavailable, t, nil
-	case chance < t.refused+t.throttled:
+	case chance < t.refused+t.hung:
+		return never, 0, t, nil
+	case chance < t.refused+t.hung+t.throttled:
 		return time.Millisecond, http.StatusTooManyRequests, t, nil
 	case t.shedding > 0 && m.queue(now) >= t.shedding:
 		return time.Millisecond, http.StatusServiceUnavailable, t, nil
 	}
 	return m.enqueue(now) + t.delay, http.StatusOK, t, nil
 }
+
+// never is longer than anybody waits.
+const never = time.Duration(math.MaxInt64)
+
+// paths are what callers ask for, each as often as the others.
+var paths = []string{"/0", "/1", "/2", "/3"}
 
 // queue is how many attempts wait for a worker.
 func (m *model) queue(now time.Time) int {
@@ -114,7 +125,7 @@ func (c connection) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.Body != nil {
 		_ = request.Body.Close()
 	}
-	wait, status, t, err := c.attempt(c.client)
+	wait, status, t, err := c.attempt(c.client, request.URL.Path)
 	if err != nil {
 		return nil, err
 	}

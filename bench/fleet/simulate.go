@@ -1,18 +1,26 @@
 package main
 
 import (
+	"context"
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/steadyhttp/steadyhttp/bench/peers"
 )
 
-// succeeds makes one call.
-func succeeds(client peers.Doer) bool {
-	request, err := http.NewRequest(http.MethodGet, "http://model.example.com/", nil)
+// succeeds makes one call, which has until the deadline, if there is one.
+func succeeds(client peers.Doer, path string, deadline time.Duration) bool {
+	ctx := context.Background()
+	if deadline > 0 {
+		limited, cancel := context.WithTimeout(ctx, deadline)
+		defer cancel()
+		ctx = limited
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://model.example.com"+path, nil)
 	if err != nil {
 		panic(err)
 	}
@@ -31,15 +39,17 @@ const bucket = 100 * time.Millisecond
 // A result counts what happened, by the bucket in which calls and attempts began.
 type result struct {
 	calls, succeeded, attempts []int
-	answered                   []int // successes again, by the bucket in which they came
-	from, to                   int   // the buckets of the trouble
+	hopeless                   []int           // those of the calls that go to a bad path
+	answered                   []int           // successes again, by the bucket in which they came
+	latencies                  []time.Duration // of the successes begun during the trouble, in order
+	from, to                   int             // the buckets of the trouble
 }
 
 // simulate lets a fleet of clients meet a scenario. It must run in a synctest bubble.
 func simulate(s setting, c scenario, library peers.Library) result {
 	total := s.before + c.lasting + s.after
 	r := result{
-		calls: make([]int, total/bucket+1), succeeded: make([]int, total/bucket+1),
+		calls: make([]int, total/bucket+1), succeeded: make([]int, total/bucket+1), hopeless: make([]int, total/bucket+1),
 		attempts: make([]int, 2*total/bucket+1), answered: make([]int, 2*total/bucket+1),
 		from: int(s.before / bucket), to: int((s.before + c.lasting) / bucket),
 	}
@@ -58,31 +68,42 @@ func simulate(s setting, c scenario, library peers.Library) result {
 	for i := range clients {
 		clients[i] = library.Client(connection{m, i})
 	}
-	r.drive(s, total, clients)
+	r.drive(s, c.trouble, total, clients)
+	slices.Sort(r.latencies)
 	return r
 }
 
-// drive makes the calls: a Poisson process, of which each call falls to a client by chance.
-func (r *result) drive(s setting, total time.Duration, clients []peers.Doer) {
-	random := rand.New(rand.NewPCG(s.seed, 2))
+// drive makes the calls: a Poisson process, of which each call falls to a client and to a path by chance.
+func (r *result) drive(s setting, t trouble, total time.Duration, clients []peers.Doer) {
+	random, pathOf := rand.New(rand.NewPCG(s.seed, 2)), rand.New(rand.NewPCG(s.seed, 3))
 	var group sync.WaitGroup
 	var mu sync.Mutex
 	begin := time.Now()
 	for at := time.Duration(0); at < total; at += time.Duration(random.ExpFloat64() / s.rate * float64(time.Second)) {
 		time.Sleep(time.Until(begin.Add(at)))
-		client := clients[random.IntN(len(clients))]
+		client, path := clients[random.IntN(len(clients))], paths[pathOf.IntN(len(paths))]
 		group.Go(func() {
-			succeeded := succeeds(client)
+			succeeded := succeeds(client, path, s.deadline)
 			mu.Lock()
 			defer mu.Unlock()
 			count(r.calls, at)
-			if succeeded {
-				count(r.succeeded, at)
-				count(r.answered, time.Since(begin))
+			if t.badPath && path == paths[0] {
+				count(r.hopeless, at)
+			} else if succeeded {
+				r.succeed(at, time.Since(begin))
 			}
 		})
 	}
 	group.Wait()
+}
+
+// succeed counts a success of a call begun at a time, and when it came.
+func (r *result) succeed(at, came time.Duration) {
+	count(r.succeeded, at)
+	count(r.answered, came)
+	if index := int(at / bucket); index >= r.from && index < r.to {
+		r.latencies = append(r.latencies, came-at)
+	}
 }
 
 // count counts what happened then; the last bucket stands for all time after it.
@@ -95,9 +116,10 @@ func sum(counts []int) (total int) {
 	return total
 }
 
-// success is the share of the calls begun in those buckets that succeeded; of no calls, none failed.
+// success is the share of the calls begun in those buckets that succeeded, but for those that could not; of no
+// calls, none failed.
 func (r result) success(from, to int) float64 {
-	calls := sum(r.calls[from:to])
+	calls := sum(r.calls[from:to]) - sum(r.hopeless[from:to])
 	if calls == 0 {
 		return 1
 	}
@@ -112,6 +134,14 @@ func (r result) load(from, to int) float64 {
 func (r result) during() float64 { return r.success(r.from, r.to) }
 func (r result) before() float64 { return r.success(0, r.from) }
 func (r result) after() float64  { return r.success(r.to, len(r.calls)-1) }
+
+// latency is what that share of the calls begun during the trouble that succeeded took at most; 0 of none.
+func (r result) latency(share float64) time.Duration {
+	if len(r.latencies) == 0 {
+		return 0
+	}
+	return r.latencies[int(share*float64(len(r.latencies)-1))]
+}
 
 // loadDuring is the load while the trouble lasts.
 func (r result) loadDuring() float64 { return r.load(r.from, r.to) }

@@ -6,12 +6,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // tabulate prints a row for each scenario, size of the fleet and library.
 func (p *plan) tabulate(t *testing.T, out io.Writer) {
 	table := newTable(out, p.markdown, "scenario ", "clients", "library             ",
-		"before  ", "during  ", "after   ", "load ", "peak ", "back in")
+		"before  ", "during  ", "after   ", "load ", "peak ", "back in", "p50   ", "p99   ")
 	for _, c := range p.scenarios {
 		for g, r := range playAll(t, p.games(c)) {
 			table.row(append([]string{c.name, fmt.Sprint(g.setting.clients), g.library.Name}, r.figures()...)...)
@@ -24,10 +25,13 @@ func (r result) figures() []string {
 	return []string{
 		percent(r.before()), percent(r.during()), percent(r.after()),
 		fmt.Sprintf("×%.2f", r.loadDuring()), fmt.Sprintf("×%.2f", r.peak()), r.backIn(),
+		milliseconds(r.latency(0.5)), milliseconds(r.latency(0.99)),
 	}
 }
 
 func percent(share float64) string { return fmt.Sprintf("%.2f %%", 100*share) }
+
+func milliseconds(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) }
 
 func (r result) backIn() string {
 	if !r.recovered() {

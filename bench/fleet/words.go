@@ -16,6 +16,8 @@ func (t trouble) String() string {
 		}
 	}
 	say(t.refused > 0, "%v answered 503", portion(t.refused))
+	say(t.hung > 0, "%v never answered", portion(t.hung))
+	say(t.badPath, "one path of four answered 503")
 	say(t.capacity > 0, "capacity at %v %%", 100*t.capacity)
 	say(t.shedding > 0, "503 beyond a queue of %d", t.shedding)
 	say(t.delay > 0, "answers %v late", t.delay)
@@ -28,5 +30,5 @@ func portion(share float64) string {
 	if share == 1 {
 		return "every attempt"
 	}
-	return fmt.Sprintf("%v %% of the attempts", 100*share)
+	return fmt.Sprintf("%.4g %% of the attempts", 100*share)
 }
