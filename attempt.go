@@ -52,6 +52,7 @@ func chain(layers ...layer) layer {
 // It reads the clock a second time only where the result matters, since that is a fifth of what a success
 // costs: took is 0 for a success of a call that is not timed.
 func sending(base http.RoundTripper, epoch time.Time) sender {
+	idle := &idleCloser{base: base}
 	return func(c *call) {
 		a := &c.attempt
 		a.begin(c.timed, epoch)
@@ -69,6 +70,9 @@ func sending(base http.RoundTripper, epoch time.Time) sender {
 		a.end = a.start
 		if c.timed || a.status < http.StatusContinue || a.status >= http.StatusBadRequest {
 			a.end = time.Since(epoch)
+		}
+		if a.probe && a.response != nil { // a new connection works, where others timed out
+			idle.close(a.end)
 		}
 	}
 }

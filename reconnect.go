@@ -19,6 +19,7 @@ type reconnect uint8
 const (
 	keepConnection  reconnect = iota
 	otherConnection           // not the one that the pool offers first, over HTTP/1: it brought the last response
+	closeConnection           // the one of HTTP/2 once more, but nothing after this
 	newConnection             // none of the pool
 )
 
@@ -38,12 +39,10 @@ func (r *reconnector) gotConn(got httptrace.GotConnInfo, multiplexed bool) (refu
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
-	case r.want == keepConnection || !got.Reused:
+	case r.want == keepConnection || !got.Reused || got.Conn == nil:
 		return false
 	case multiplexed:
 		r.leaving = r.want == newConnection && !r.unsafe
-		return false
-	case got.Conn == nil:
 		return false
 	}
 	if r.want == otherConnection {
@@ -77,8 +76,8 @@ const (
 	leaveIdleInterval = time.Second / 10 // where only one idle connection is at stake
 )
 
-// reconnectAfter says which connection the next attempt should go over. A 5xx over HTTP/1 costs a connection only
-// where something has succeeded lately: an outage is not the fault of one backend.
+// reconnectAfter says which connection the next attempt should go over. A 5xx over HTTP/1 costs a connection more
+// often where something has succeeded lately: an outage is not the fault of one backend.
 func (c *call) reconnectAfter(last *attempt) reconnect {
 	switch {
 	case last.timeoutAfter() > 0:
@@ -88,10 +87,16 @@ func (c *call) reconnectAfter(last *attempt) reconnect {
 	case last.response == nil || last.status < http.StatusInternalServerError:
 	case c.origin.has(http2Spoken):
 		if c.origin.mayLeave(last.end, leaveInterval) {
-			return newConnection
+			return closeConnection // to be sent over a new one at once, it would have to be sent twice
 		}
-	case c.origin.breaker.succeededSince(last.end-time.Second) && c.origin.mayLeave(last.end, leaveIdleInterval):
-		return otherConnection
+	default:
+		interval := leaveInterval
+		if c.origin.breaker.succeededSince(last.end - time.Second) {
+			interval = leaveIdleInterval
+		}
+		if c.origin.mayLeave(last.end, interval) {
+			return otherConnection
+		}
 	}
 	return keepConnection
 }

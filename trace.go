@@ -101,7 +101,7 @@ func newTracer(c *call) *tracer {
 	}
 	t.reconnector = reconnector{ctx: t.ctx, want: c.attempt.reconnect, unsafe: !c.idempotent()}
 	t.request = request.WithContext(httptrace.WithClientTrace(t.ctx, t.hooks()))
-	if c.origin.has(http2Spoken) && c.attempt.reconnect == newConnection {
+	if c.origin.has(http2Spoken) && c.attempt.reconnect >= closeConnection {
 		t.request.Close = true
 	}
 	c.attempt.reconnect = keepConnection // once is enough
