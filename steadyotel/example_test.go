@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/go-cleanhttp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
@@ -22,8 +23,8 @@ import (
 	steadyotel "github.com/steadyhttp/steadyhttp/steadyotel"
 )
 
-// flaky fails every first of two requests.
-func flaky() *httptest.Server {
+// newFlakyServer fails every first of two requests.
+func newFlakyServer() *httptest.Server {
 	var requests atomic.Int64
 	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if requests.Add(1)%2 == 1 {
@@ -35,15 +36,23 @@ func flaky() *httptest.Server {
 // shortWaits keep the examples short.
 var shortWaits = steadyhttp.WithBackoff(time.Millisecond, 2*time.Millisecond)
 
-// Each attempt is one client span, if otelhttp is the base of the Transport.
+// The base of the examples is set up as NewClient sets up its own: DefaultTransport would share its connections,
+// and wait for ever for a response's header.
+func newBase() http.RoundTripper {
+	base := cleanhttp.DefaultPooledTransport()
+	base.ResponseHeaderTimeout = 30 * time.Second
+	return base
+}
+
+// Each attempt is one client span if otelhttp is the base of the Transport.
 func ExampleAnnotate() {
-	server := flaky()
+	server := newFlakyServer()
 	defer server.Close()
 	exporter := tracetest.NewInMemoryExporter() // yours sends them somewhere
 	provider := trace.NewTracerProvider(trace.WithSyncer(exporter))
 
 	attempts := otelhttp.NewTransport(
-		steadyotel.Annotate(http.DefaultTransport),
+		steadyotel.Annotate(newBase()),
 		otelhttp.WithTracerProvider(provider),
 		otelhttp.WithSpanNameFormatter(steadyotel.SpanName),
 	)
@@ -82,9 +91,9 @@ func ExampleAnnotate() {
 	//   http.response.status_code 200
 }
 
-// The metrics go to Prometheus through OpenTelemetry's exporter, beside otelhttp's durations.
+// The metrics reach Prometheus through OpenTelemetry's exporter, together with otelhttp's durations.
 func ExampleMetricObserver() {
-	server := flaky()
+	server := newFlakyServer()
 	defer server.Close()
 
 	// What a service with OpenTelemetry and Prometheus has anyway.
@@ -99,14 +108,14 @@ func ExampleMetricObserver() {
 	metrics := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	defer metrics.Close()
 
-	observe, err := steadyotel.MetricObserver(provider)
+	recordMetrics, err := steadyotel.MetricObserver(provider)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	transport, err := steadyhttp.NewTransport(
-		otelhttp.NewTransport(steadyotel.Annotate(http.DefaultTransport), otelhttp.WithMeterProvider(provider)),
-		steadyhttp.WithObserver(observe),
+		otelhttp.NewTransport(steadyotel.Annotate(newBase()), otelhttp.WithMeterProvider(provider)),
+		steadyhttp.WithObserver(recordMetrics),
 		steadyhttp.WithOriginKey(func(*http.Request) string { return "inventory" }),
 		shortWaits,
 	)
@@ -143,4 +152,5 @@ func ExampleMetricObserver() {
 	// steadyhttp_client_attempts_total{http_request_method="GET",http_response_status_code="503",steadyhttp_class="transient",steadyhttp_origin="inventory"} 3
 	// steadyhttp_client_call_retries_sum{http_request_method="GET",steadyhttp_class="success",steadyhttp_origin="inventory"} 3
 	// steadyhttp_client_call_retries_count{http_request_method="GET",steadyhttp_class="success",steadyhttp_origin="inventory"} 3
+	// steadyhttp_client_calls_total{http_request_method="GET",http_response_status_code="200",steadyhttp_class="success",steadyhttp_origin="inventory",steadyhttp_stopped="success"} 3
 }

@@ -3,6 +3,7 @@ package steadyotel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -14,39 +15,41 @@ import (
 
 // The attributes that the semantic conventions have no key for.
 const (
-	originKey = attribute.Key("steadyhttp.origin")
-	classKey  = attribute.Key("steadyhttp.class")
-	reasonKey = attribute.Key("steadyhttp.reason")
-	stateKey  = attribute.Key("steadyhttp.breaker.state")
-	fromKey   = attribute.Key("steadyhttp.breaker.from")
-	toKey     = attribute.Key("steadyhttp.breaker.to")
+	originKey  = attribute.Key("steadyhttp.origin")
+	classKey   = attribute.Key("steadyhttp.class")
+	stoppedKey = attribute.Key("steadyhttp.stopped")
+	stateKey   = attribute.Key("steadyhttp.breaker.state")
+	fromKey    = attribute.Key("steadyhttp.breaker.from")
+	toKey      = attribute.Key("steadyhttp.breaker.to")
 )
 
-// MetricObserver returns an observer for [steadyhttp.WithObserver] that keeps metrics with the provider's
+const scope = "github.com/steadyhttp/steadyhttp/steadyotel"
+
+// MetricObserver returns an observer for [steadyhttp.WithObserver] that records metrics with the provider's
 // meter "github.com/steadyhttp/steadyhttp/steadyotel".
 //
-// Their names begin with "steadyhttp."; docs/observability.md lists them. There are as many series as
-// there are origins, classes, methods and statuses: a client that calls hosts without number should be
-// given a [steadyhttp.WithOriginKey]. What the metrics cost is paid by each call, some microseconds. The
-// provider must not be nil; the error is also that of an instrument that it cannot make. One observer may
-// serve several Transports.
-func MetricObserver(provider metric.MeterProvider) (func(context.Context, steadyhttp.Event), error) {
+// The names of the metrics begin with "steadyhttp."; docs/observability.md lists them. There is one series for
+// each combination of origin, class, method, status and reason, so give a client that calls very many hosts a
+// [steadyhttp.WithOriginKey]. Recording takes some microseconds of each call. One observer may serve
+// several Transports, and is safe for concurrent use. It is an error if the provider is nil or cannot make
+// an instrument.
+func MetricObserver(provider metric.MeterProvider) (steadyhttp.Observer, error) {
 	if provider == nil {
 		return nil, errors.New("steadyotel: MetricObserver: nil MeterProvider; use otel.GetMeterProvider for the global one")
 	}
-	m, err := newMetrics(provider.Meter("github.com/steadyhttp/steadyhttp/steadyotel", metric.WithSchemaURL(semconv.SchemaURL)))
+	m, err := newMetrics(provider.Meter(scope, metric.WithSchemaURL(semconv.SchemaURL)))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("steadyotel: MetricObserver: %w", err)
 	}
 	return m.observe, nil
 }
 
-// metrics are the instruments. Durations of attempts are otelhttp's http.client.request.duration.
+// metrics are the instruments. The durations of attempts are otelhttp's http.client.request.duration.
 type metrics struct {
 	attempts    metric.Int64Counter
+	calls       metric.Int64Counter
 	retries     metric.Int64Histogram
 	wait        metric.Float64Histogram
-	giveUps     metric.Int64Counter
 	exhaustions metric.Int64Counter
 	transitions metric.Int64Counter
 	state       metric.Int64Gauge
@@ -58,21 +61,21 @@ func newMetrics(meter metric.Meter) (*metrics, error) {
 		errs [7]error
 	)
 	m.attempts, errs[0] = meter.Int64Counter("steadyhttp.client.attempts",
-		metric.WithUnit("{attempt}"), metric.WithDescription("Requests sent, each resend counted."))
-	m.retries, errs[1] = meter.Int64Histogram("steadyhttp.client.call.retries",
-		metric.WithUnit("{retry}"), metric.WithDescription("Resends of a call, 0 included."),
+		metric.WithUnit("{attempt}"), metric.WithDescription("Requests sent, retries included."))
+	m.calls, errs[1] = meter.Int64Counter("steadyhttp.client.calls",
+		metric.WithUnit("{call}"), metric.WithDescription("Calls that ended, by the reason why there was no further attempt."))
+	m.retries, errs[2] = meter.Int64Histogram("steadyhttp.client.call.retries",
+		metric.WithUnit("{retry}"), metric.WithDescription("Retries of a call, 0 included."),
 		metric.WithExplicitBucketBoundaries(0, 1, 2, 3, 4, 5, 10))
-	m.wait, errs[2] = meter.Float64Histogram("steadyhttp.client.retry.wait",
-		metric.WithUnit("s"), metric.WithDescription("Waits before resends."),
+	m.wait, errs[3] = meter.Float64Histogram("steadyhttp.client.retry.wait",
+		metric.WithUnit("s"), metric.WithDescription("Waits before retries."),
 		metric.WithExplicitBucketBoundaries(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60))
-	m.giveUps, errs[3] = meter.Int64Counter("steadyhttp.client.give_ups",
-		metric.WithUnit("{call}"), metric.WithDescription("Calls that ended otherwise than with a success."))
 	m.exhaustions, errs[4] = meter.Int64Counter("steadyhttp.client.budget.exhaustions",
-		metric.WithUnit("{call}"), metric.WithDescription("Calls that ended because the retry budget was spent."))
+		metric.WithUnit("{call}"), metric.WithDescription("Calls that ended because the retry budget was exhausted."))
 	m.transitions, errs[5] = meter.Int64Counter("steadyhttp.breaker.transitions",
 		metric.WithUnit("{transition}"), metric.WithDescription("Changes of a breaker's state."))
 	m.state, errs[6] = meter.Int64Gauge("steadyhttp.breaker.state",
-		metric.WithUnit("{breaker}"), metric.WithDescription("1 for the state that a breaker changed to last, 0 for the others."))
+		metric.WithUnit("{breaker}"), metric.WithDescription("1 for the last state of a breaker, 0 for the others."))
 	return &m, errors.Join(errs[:]...)
 }
 
@@ -80,25 +83,22 @@ func (m *metrics) observe(ctx context.Context, e steadyhttp.Event) {
 	switch e.Kind {
 	case steadyhttp.EventAttempt:
 		m.attempts.Add(ctx, 1, with(outcome(e)...))
-		if e.Class == steadyhttp.Success && e.Err == nil { // of which no event follows
-			m.ended(ctx, e)
-		}
 	case steadyhttp.EventRetry:
 		m.wait.Record(ctx, e.Wait.Seconds(), with(call(e)...))
 	case steadyhttp.EventEnd:
-		m.giveUps.Add(ctx, 1, with(append(outcome(e), reasonKey.String(e.Stopped.String()))...))
-		if e.Stopped == steadyhttp.StopBudgetExhausted {
-			m.exhaustions.Add(ctx, 1, with(originKey.String(e.Origin)))
-		}
 		m.ended(ctx, e)
 	case steadyhttp.EventBreaker:
 		m.changed(ctx, e)
 	}
 }
 
-// ended counts a call's resends. One that a breaker rejected was not even sent once.
+// ended counts a call and its retries. One that a breaker rejected made no attempt, and no retry.
 func (m *metrics) ended(ctx context.Context, e steadyhttp.Event) {
+	m.calls.Add(ctx, 1, with(append(outcome(e), stoppedKey.String(e.Stopped.String()))...))
 	m.retries.Record(ctx, int64(max(0, e.Attempt-1)), with(call(e)...))
+	if e.Stopped == steadyhttp.StopBudgetExhausted {
+		m.exhaustions.Add(ctx, 1, with(originKey.String(e.Origin)))
+	}
 }
 
 func (m *metrics) changed(ctx context.Context, e steadyhttp.Event) {
@@ -117,7 +117,7 @@ func with(attributes ...attribute.KeyValue) metric.MeasurementOption {
 	return metric.WithAttributeSet(attribute.NewSet(attributes...))
 }
 
-// call is what every event of a call has.
+// call returns the attributes that every event of a call has.
 func call(e steadyhttp.Event) []attribute.KeyValue {
 	return []attribute.KeyValue{
 		originKey.String(e.Origin), classKey.String(e.Class.String()),
@@ -125,7 +125,7 @@ func call(e steadyhttp.Event) []attribute.KeyValue {
 	}
 }
 
-// outcome adds the status, where there is a response.
+// outcome adds the status, if there is a response.
 func outcome(e steadyhttp.Event) []attribute.KeyValue {
 	attributes := call(e)
 	if e.StatusCode != 0 {
@@ -134,14 +134,14 @@ func outcome(e steadyhttp.Event) []attribute.KeyValue {
 	return attributes
 }
 
-// methods are those that the semantic conventions know. All others are one to them.
+// methods are those that the semantic conventions know. They put all others into one.
 var methods = map[string]bool{
 	http.MethodConnect: true, http.MethodDelete: true, http.MethodGet: true, http.MethodHead: true,
 	http.MethodOptions: true, http.MethodPatch: true, http.MethodPost: true, http.MethodPut: true,
 	http.MethodTrace: true, "QUERY": true,
 }
 
-// methodOf takes an empty method for GET, as net/http does.
+// methodOf returns the method as the conventions name it. An empty one is GET, as in net/http.
 func methodOf(request *http.Request) string {
 	switch {
 	case request.Method == "":

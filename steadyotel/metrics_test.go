@@ -29,10 +29,10 @@ import (
 // A point is one series of a metric.
 type point struct {
 	attribute.Set
-	value any // of a histogram the number of measurements and their sum
+	value any // for a histogram the number of measurements and their sum
 }
 
-// pointsOf returns what kind of instrument a metric comes from, and its series.
+// pointsOf returns the kind of instrument that made a metric, and its series.
 func pointsOf(t *testing.T, m metricdata.Metrics) (kind string, points []point) {
 	t.Helper()
 	switch data := m.Data.(type) {
@@ -96,14 +96,14 @@ func attributes(set attribute.Set) string {
 	return text.String()
 }
 
-// measured is a transport over a base that plays steps, and a reader of what is measured of it.
-func measured(t *testing.T, steps []int, options ...steadyhttp.Option) (*steadyhttp.Transport, *sdk.ManualReader) {
+// newMeasured returns a transport over a base that plays steps, and a reader of its metrics.
+func newMeasured(t *testing.T, steps []int, options ...steadyhttp.Option) (*steadyhttp.Transport, *sdk.ManualReader) {
 	t.Helper()
 	reader := sdk.NewManualReader()
-	return provided(t, sdk.NewMeterProvider(sdk.WithReader(reader)), steps, options...), reader
+	return newTransport(t, sdk.NewMeterProvider(sdk.WithReader(reader)), steps, options...), reader
 }
 
-func provided(t *testing.T, provider metric.MeterProvider, steps []int, options ...steadyhttp.Option) *steadyhttp.Transport {
+func newTransport(t *testing.T, provider metric.MeterProvider, steps []int, options ...steadyhttp.Option) *steadyhttp.Transport {
 	t.Helper()
 	observe, err := steadyotel.MetricObserver(provider)
 	require.NoError(t, err)
@@ -140,7 +140,7 @@ const (
 	code   = "http.response.status_code="
 )
 
-func TestMetricsCountWhatTheTransportDoes(t *testing.T) {
+func TestMetrics_CountWhatTheTransportDoes(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		steps   []int
@@ -150,24 +150,26 @@ func TestMetricsCountWhatTheTransportDoes(t *testing.T) {
 		"success": {[]int{200}, nil, []string{
 			"client.attempts " + get + code + "200 " + class + "success " + origin + "= 1",
 			"client.call.retries " + get + class + "success " + origin + "= 1 sum 0",
+			"client.calls " + get + code + "200 " + class + "success " + origin + "steadyhttp.stopped=success = 1",
 		}},
 		"client fault": {[]int{404}, nil, []string{
 			"client.attempts " + get + code + "404 " + class + "client_fault " + origin + "= 1",
 			"client.call.retries " + get + class + "client_fault " + origin + "= 1 sum 0",
-			"client.give_ups " + get + code + "404 " + class + "client_fault " + origin + "steadyhttp.reason=not_retryable = 1",
+			"client.calls " + get + code + "404 " + class + "client_fault " + origin + "steadyhttp.stopped=not_retryable = 1",
 		}},
-		"resent": {[]int{503, 0, 200}, nil, []string{
+		"retried": {[]int{503, 0, 200}, nil, []string{
 			"client.attempts " + get + code + "200 " + class + "success " + origin + "= 1",
 			"client.attempts " + get + code + "503 " + class + "transient " + origin + "= 1",
 			"client.attempts " + get + class + "transient " + origin + "= 1",
 			"client.call.retries " + get + class + "success " + origin + "= 1 sum 2",
+			"client.calls " + get + code + "200 " + class + "success " + origin + "steadyhttp.stopped=success = 1",
 			"client.retry.wait " + get + class + "transient " + origin + "= 2 sum 4",
 		}},
-		"budget spent": {[]int{503}, []steadyhttp.Option{steadyhttp.WithRetryBudget(0, 1), steadyhttp.WithoutBreaker()}, []string{
+		"budget exhausted": {[]int{503}, []steadyhttp.Option{steadyhttp.WithRetryBudget(0, 1), steadyhttp.WithoutBreaker()}, []string{
 			"client.attempts " + get + code + "503 " + class + "transient " + origin + "= 2",
 			"client.budget.exhaustions " + origin + "= 1",
 			"client.call.retries " + get + class + "transient " + origin + "= 1 sum 1",
-			"client.give_ups " + get + code + "503 " + class + "transient " + origin + "steadyhttp.reason=budget = 1",
+			"client.calls " + get + code + "503 " + class + "transient " + origin + "steadyhttp.stopped=budget_exhausted = 1",
 			"client.retry.wait " + get + class + "transient " + origin + "= 1 sum 2",
 		}},
 		"breaker opens and closes": {[]int{503, 200}, []steadyhttp.Option{steadyhttp.WithBreakerConsecutiveFailures(1, 0)}, []string{
@@ -180,13 +182,14 @@ func TestMetricsCountWhatTheTransportDoes(t *testing.T) {
 			"client.attempts " + get + code + "200 " + class + "success " + origin + "= 1",
 			"client.attempts " + get + code + "503 " + class + "transient " + origin + "= 1",
 			"client.call.retries " + get + class + "success " + origin + "= 1 sum 1",
+			"client.calls " + get + code + "200 " + class + "success " + origin + "steadyhttp.stopped=success = 1",
 			"client.retry.wait " + get + class + "transient " + origin + "= 1 sum 2",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				transport, reader := measured(t, c.steps, c.options...)
+				transport, reader := newMeasured(t, c.steps, c.options...)
 				call(t, transport, http.MethodGet)
 				assert.Equal(t, c.want, collect(t, reader))
 			})
@@ -194,34 +197,36 @@ func TestMetricsCountWhatTheTransportDoes(t *testing.T) {
 	}
 }
 
-func TestOpenBreakerAndItsRejectionsAreSeen(t *testing.T) {
+func TestMetrics_ShowAnOpenBreakerAndTheCallsItRejects(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport, reader := measured(t, []int{503}, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(1, 0))
+		transport, reader := newMeasured(t, []int{503}, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(1, 0))
 		call(t, transport, http.MethodGet)
 		call(t, transport, http.MethodGet)
 		lines := collect(t, reader)
 		assert.Contains(t, lines, "breaker.state steadyhttp.breaker.state=open "+origin+"= 1")
 		assert.Contains(t, lines, "breaker.state steadyhttp.breaker.state=closed "+origin+"= 0")
-		assert.Contains(t, lines, "client.give_ups "+get+class+"unprocessed "+origin+"steadyhttp.reason=circuit_open = 1")
+		assert.Contains(t, lines, "client.calls "+get+class+"unprocessed "+origin+"steadyhttp.stopped=circuit_open = 1")
 		assert.Contains(t, lines, "client.call.retries "+get+class+"unprocessed "+origin+"= 1 sum 0", "not -1")
 	})
 }
 
-func TestSuccessThatIsAnErrorIsOneCall(t *testing.T) {
+func TestMetrics_ErrorThatAClassifierCallsASuccessIsOneCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport, reader := measured(t, []int{0}, steadyhttp.WithClassifier(func(*http.Request, *http.Response, error) steadyhttp.Class {
+		transport, reader := newMeasured(t, []int{0}, steadyhttp.WithClassifier(func(*http.Request, *http.Response, error) steadyhttp.Class {
 			return steadyhttp.Success
 		}))
 		call(t, transport, http.MethodGet)
-		assert.Contains(t, collect(t, reader), "client.call.retries "+get+class+"success "+origin+"= 1 sum 0")
+		lines := collect(t, reader)
+		assert.Contains(t, lines, "client.call.retries "+get+class+"success "+origin+"= 1 sum 0")
+		assert.Contains(t, lines, "client.calls "+get+class+"success "+origin+"steadyhttp.stopped=not_retryable = 1")
 	})
 }
 
-func TestMethodsAreFewWhateverIsSent(t *testing.T) {
+func TestMetrics_MethodsAreFewWhateverIsSent(t *testing.T) {
 	t.Parallel()
-	transport, reader := measured(t, []int{200})
+	transport, reader := newMeasured(t, []int{200})
 	for _, method := range []string{"", "GET", "QUERY", "get", "X1", "X2", "_OTHER"} {
 		call(t, transport, method)
 	}
@@ -234,7 +239,7 @@ func TestMethodsAreFewWhateverIsSent(t *testing.T) {
 	assert.NotContains(t, lines, "things")
 }
 
-// documented are the rows of a table in docs/observability.md, by their first column.
+// documented returns the rows of a table in docs/observability.md, by their first column.
 func documented(t *testing.T, heading string) map[string][]string {
 	t.Helper()
 	content, err := os.ReadFile("../docs/observability.md")
@@ -250,7 +255,7 @@ func documented(t *testing.T, heading string) map[string][]string {
 	return rows
 }
 
-func TestDocumentHasEveryMetricAsItIs(t *testing.T) {
+func TestMetrics_AreDocumentedAsTheyAre(t *testing.T) {
 	t.Parallel()
 	keys := make(map[string]string) // of the attributes, as the document calls them
 	for name, row := range documented(t, "attribute | key") {
@@ -263,7 +268,7 @@ func TestDocumentHasEveryMetricAsItIs(t *testing.T) {
 		exporter, err := prometheusexporter.New(prometheusexporter.WithRegisterer(registry), prometheusexporter.WithoutScopeInfo(), prometheusexporter.WithoutTargetInfo())
 		require.NoError(t, err)
 		reader := sdk.NewManualReader()
-		transport := provided(t, sdk.NewMeterProvider(sdk.WithReader(reader), sdk.WithReader(exporter)), []int{503},
+		transport := newTransport(t, sdk.NewMeterProvider(sdk.WithReader(reader), sdk.WithReader(exporter)), []int{503},
 			steadyhttp.WithRetryBudget(0, 1), steadyhttp.WithBreakerConsecutiveFailures(2, 0))
 		for range 3 {
 			call(t, transport, http.MethodGet)
@@ -300,10 +305,10 @@ func TestDocumentHasEveryMetricAsItIs(t *testing.T) {
 	})
 }
 
-func TestBucketsTellRetriesAndWaitsApart(t *testing.T) {
+func TestMetrics_BucketsSeparateRetriesAndWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport, reader := measured(t, []int{503, 200})
+		transport, reader := newMeasured(t, []int{503, 200})
 		call(t, transport, http.MethodGet)
 		bounds := make(map[string][]float64)
 		for _, m := range metricsOf(t, reader) {
@@ -321,29 +326,30 @@ func TestBucketsTellRetriesAndWaitsApart(t *testing.T) {
 	})
 }
 
-func TestNilProviderIsRefused(t *testing.T) {
+func TestMetrics_NilProviderIsAnError(t *testing.T) {
 	t.Parallel()
 	observe, err := steadyotel.MetricObserver(nil)
 	assert.Nil(t, observe)
 	assert.EqualError(t, err, "steadyotel: MetricObserver: nil MeterProvider; use otel.GetMeterProvider for the global one")
 }
 
-// broken makes a meter that makes not every instrument.
-type broken struct{ noop.MeterProvider }
+// failingProvider has a meter that cannot make a gauge.
+type failingProvider struct{ noop.MeterProvider }
 
-func (broken) Meter(string, ...metric.MeterOption) metric.Meter { return brokenMeter{} }
+func (failingProvider) Meter(string, ...metric.MeterOption) metric.Meter { return failingMeter{} }
 
-type brokenMeter struct{ noop.Meter }
+type failingMeter struct{ noop.Meter }
 
-var errBroken = errors.New("no instrument")
+var errNoInstrument = errors.New("no instrument")
 
-func (brokenMeter) Int64Gauge(string, ...metric.Int64GaugeOption) (metric.Int64Gauge, error) {
-	return nil, errBroken
+func (failingMeter) Int64Gauge(string, ...metric.Int64GaugeOption) (metric.Int64Gauge, error) {
+	return nil, errNoInstrument
 }
 
-func TestInstrumentThatCannotBeMadeIsAnError(t *testing.T) {
+func TestMetrics_InstrumentThatCannotBeMadeIsAnError(t *testing.T) {
 	t.Parallel()
-	observe, err := steadyotel.MetricObserver(broken{})
+	observe, err := steadyotel.MetricObserver(failingProvider{})
 	assert.Nil(t, observe)
-	assert.ErrorIs(t, err, errBroken)
+	assert.ErrorIs(t, err, errNoInstrument)
+	assert.EqualError(t, err, "steadyotel: MetricObserver: no instrument")
 }

@@ -1,22 +1,31 @@
-// Package steadyotel shows what a [steadyhttp.Transport] does by OpenTelemetry: metrics, and what belongs on
-// the span of each attempt.
+// Package steadyotel shows by OpenTelemetry what a [steadyhttp.Transport] does: metrics of calls and breakers,
+// and one span for each attempt.
 //
-// It makes no spans of its own, since a span for each attempt is what the semantic conventions ask for, and
-// otelhttp makes it, as the base of the Transport:
+// The spans are otelhttp's. [Annotate] completes them, and [MetricObserver] records the metrics. Put otelhttp
+// below the Transport, which then sends each attempt through it, and Annotate below otelhttp, where the
+// attempt's span is in the request's context:
 //
-//	observe, err := steadyotel.MetricObserver(otel.GetMeterProvider())
+//	base := cleanhttp.DefaultPooledTransport()    // of github.com/hashicorp/go-cleanhttp, as in steadyhttp.NewClient
+//	base.ResponseHeaderTimeout = 30 * time.Second // or steadyhttp.WithAttemptTimeout
+//	attempts := otelhttp.NewTransport(
+//		steadyotel.Annotate(base),
+//		otelhttp.WithSpanNameFormatter(steadyotel.SpanName),
+//	)
+//	metrics, err := steadyotel.MetricObserver(otel.GetMeterProvider())
 //	if err != nil {
 //		return err
 //	}
-//	attempts := otelhttp.NewTransport(
-//		steadyotel.Annotate(http.DefaultTransport),
-//		otelhttp.WithSpanNameFormatter(steadyotel.SpanName),
-//	)
-//	transport, err := steadyhttp.NewTransport(attempts, steadyhttp.WithObserver(observe))
+//	transport, err := steadyhttp.NewTransport(attempts, steadyhttp.WithObserver(metrics))
+//	if err != nil {
+//		return err
+//	}
+//	client := &http.Client{Transport: transport}
 //
-// [Annotate] goes below otelhttp, where the span is, and the Transport above it, so that it sends each
-// attempt through it. docs/observability.md lists every metric and attribute. The keys are those of the
-// semantic conventions v1.44.0, where they have one.
+// The base is yours, so its timeouts are yours too. [http.DefaultTransport] is no good base: it shares its
+// connections with the whole program, and waits for ever for a response's header.
+//
+// docs/observability.md lists every metric and attribute. Where the OpenTelemetry semantic conventions v1.44.0
+// have a key, it is used.
 package steadyotel
 
 import (
@@ -32,10 +41,12 @@ import (
 // Annotate returns a RoundTripper that completes the span of each attempt, and sends the request through
 // base.
 //
-// On the span in the request's context it sets http.request.resend_count, from 1 for the first resend,
-// whether a retry or a redirect was the cause; and url.full without userinfo, query and fragment, in which
-// secrets tend to be. A span that is known to be of another kind than CLIENT is not the attempt's, and
-// left alone. A nil base stands for [http.DefaultTransport], as for otelhttp.
+// On the span in the request's context it sets two attributes. http.request.resend_count is 1 for the first
+// retry, and so on; redirects count too. url.full is the URL without userinfo, query and fragment, which may
+// hold secrets. A span that says it is of another kind than CLIENT is not the attempt's, and is left alone.
+//
+// Give it a base that bounds how long it waits for a response; the package documentation shows one. A nil base
+// is [http.DefaultTransport], as it is for otelhttp, and that does not.
 func Annotate(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
@@ -43,8 +54,10 @@ func Annotate(base http.RoundTripper) http.RoundTripper {
 	return annotator{base}
 }
 
-// SpanName names a span by the request's method, as the conventions ask for where there is no template of
-// the URL, or "HTTP" for a method that they do not know. It is for otelhttp.WithSpanNameFormatter.
+// SpanName names a span by the request's method, for otelhttp.WithSpanNameFormatter.
+//
+// The semantic conventions ask for that if there is no template of the URL. A method that they do not know gives
+// "HTTP". The first argument is not used.
 func SpanName(_ string, request *http.Request) string {
 	if method := methodOf(request); method != semconv.HTTPRequestMethodOther.Value.AsString() {
 		return method
@@ -57,7 +70,7 @@ type annotator struct{ base http.RoundTripper }
 func (a annotator) RoundTrip(request *http.Request) (*http.Response, error) {
 	if span := trace.SpanFromContext(request.Context()); span.IsRecording() && mayBeClient(span) {
 		span.SetAttributes(semconv.URLFull(bare(request.URL)))
-		if resends := resendsOf(request); resends > 0 {
+		if resends := resendCount(request); resends > 0 {
 			span.SetAttributes(semconv.HTTPRequestResendCount(resends))
 		}
 	}
@@ -71,29 +84,29 @@ func (a annotator) CloseIdleConnections() {
 	}
 }
 
-// mayBeClient reports whether the span can be an attempt's. Where a filter of otelhttp leaves a request
-// out, the span in its context is the caller's. The SDK's spans tell their kind, others may not.
+// mayBeClient reports whether the span can be an attempt's. If a filter of otelhttp leaves a request out, the
+// span in its context is the caller's. The SDK's spans say their kind, others need not.
 func mayBeClient(span trace.Span) bool {
 	known, ok := span.(interface{ SpanKind() trace.SpanKind })
 	return !ok || known.SpanKind() == trace.SpanKindClient
 }
 
-// resendsOf counts how often the request was sent before: by its own call, and by those that a redirect
-// answered. An http.Client gives each hop the response that led to it.
-func resendsOf(request *http.Request) int {
-	resends := steadyhttp.AttemptFromContext(request.Context()) - 1
+// resendCount returns how many requests were sent before this one: earlier attempts of its call, and all those
+// of the calls that were redirected to it. An http.Client gives each hop the response that led to it.
+func resendCount(request *http.Request) int {
+	count := steadyhttp.AttemptFromContext(request.Context()) - 1
 	for hops := 0; request != nil && request.Response != nil && hops < hopLimit; hops++ {
-		resends += steadyhttp.Attempts(request.Response)
+		count += steadyhttp.Attempts(request.Response)
 		request = request.Response.Request
 	}
-	return resends
+	return count
 }
 
-// hopLimit keeps requests that are set by hand from leading round in a circle for ever. An http.Client
-// stops after 10 redirects, unless told otherwise.
+// hopLimit ends the loop over requests that are made by hand and lead to each other in a circle. An http.Client
+// stops after 10 redirects by default.
 const hopLimit = 100
 
-// bare is a URL without what may be secret in it.
+// bare returns a URL without what may be secret in it, as steadyhttp's own errors and logs show it.
 func bare(target *url.URL) string {
 	if target == nil { // which the base refuses
 		return ""

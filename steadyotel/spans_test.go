@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,14 +29,14 @@ import (
 	steadyotel "github.com/steadyhttp/steadyhttp/steadyotel"
 )
 
-// A bench is a client with tracing, as the package comment composes it, and what it exports.
-type bench struct {
+// A tracedClient is a client with tracing, as the package documentation makes it, and the exporter of its spans.
+type tracedClient struct {
 	*http.Client
 	exporter *tracetest.InMemoryExporter
 	provider *trace.TracerProvider
 }
 
-func traced(t *testing.T, base http.RoundTripper, options ...steadyhttp.Option) bench {
+func newTraced(t *testing.T, base http.RoundTripper, options ...steadyhttp.Option) tracedClient {
 	t.Helper()
 	exporter := tracetest.NewInMemoryExporter()
 	provider := trace.NewTracerProvider(trace.WithSyncer(exporter))
@@ -46,17 +49,17 @@ func traced(t *testing.T, base http.RoundTripper, options ...steadyhttp.Option) 
 	transport, err := steadyhttp.NewTransport(attempts, options...)
 	require.NoError(t, err)
 	t.Cleanup(transport.CloseIdleConnections)
-	return bench{&http.Client{Transport: transport}, exporter, provider}
+	return tracedClient{&http.Client{Transport: transport}, exporter, provider}
 }
 
-// get calls within a span of the caller's, and reads the answer, which ends otelhttp's span.
-func (b bench) get(t *testing.T, address string) {
+// get calls within a span of the caller's, and reads the response, which ends otelhttp's span.
+func (c tracedClient) get(t *testing.T, address string) {
 	t.Helper()
-	ctx, span := b.provider.Tracer("test").Start(t.Context(), "caller")
+	ctx, span := c.provider.Tracer("test").Start(t.Context(), "caller")
 	defer span.End()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	require.NoError(t, err)
-	response, err := b.Do(request)
+	response, err := c.Do(request)
 	if err != nil {
 		return
 	}
@@ -65,10 +68,10 @@ func (b bench) get(t *testing.T, address string) {
 	require.NoError(t, response.Body.Close())
 }
 
-// spans are those of the attempts, without the caller's.
-func (b bench) spans(t *testing.T) (attempts []tracetest.SpanStub, caller tracetest.SpanStub) {
+// spans returns those of the attempts, and the caller's.
+func (c tracedClient) spans(t *testing.T) (attempts []tracetest.SpanStub, caller tracetest.SpanStub) {
 	t.Helper()
-	for _, span := range b.exporter.GetSpans() {
+	for _, span := range c.exporter.GetSpans() {
 		if span.Name == "caller" {
 			caller = span
 			continue
@@ -95,8 +98,8 @@ func valuesOf(spans []tracetest.SpanStub, key attribute.Key) []any {
 	return values
 }
 
-// answering plays status codes in order, repeats the last one, and keeps the trace headers that it gets.
-func answering(t *testing.T, codes ...int) (*httptest.Server, *[]string) {
+// newServer responds with the status codes in order, repeats the last one, and keeps the trace headers that it gets.
+func newServer(t *testing.T, codes ...int) (*httptest.Server, *[]string) {
 	t.Helper()
 	var (
 		mu      sync.Mutex
@@ -116,10 +119,10 @@ func answering(t *testing.T, codes ...int) (*httptest.Server, *[]string) {
 	return server, &parents
 }
 
-func TestEachAttemptIsOneClientSpan(t *testing.T) {
+func TestSpans_EachAttemptIsOneClientSpan(t *testing.T) {
 	t.Parallel()
-	server, parents := answering(t, 503, 502, 200)
-	client := traced(t, http.DefaultTransport)
+	server, parents := newServer(t, 503, 502, 200)
+	client := newTraced(t, http.DefaultTransport)
 	client.get(t, server.URL+"/things")
 
 	spans, caller := client.spans(t)
@@ -127,9 +130,9 @@ func TestEachAttemptIsOneClientSpan(t *testing.T) {
 	for i, span := range spans {
 		assert.Equal(t, oteltrace.SpanKindClient, span.SpanKind)
 		assert.Equal(t, "GET", span.Name)
-		assert.Equal(t, caller.SpanContext.SpanID(), span.Parent.SpanID(), "no span of ours is between")
+		assert.Equal(t, caller.SpanContext.SpanID(), span.Parent.SpanID(), "no other span is between")
 		assert.Equal(t, caller.SpanContext.TraceID(), span.SpanContext.TraceID())
-		assert.Contains(t, (*parents)[i], span.SpanContext.SpanID().String(), "the server is told which attempt it serves")
+		assert.Contains(t, (*parents)[i], span.SpanContext.SpanID().String(), "the server sees the span of its attempt")
 		assert.Equal(t, server.URL+"/things", valueOf(span, "url.full"))
 		assert.Equal(t, "GET", valueOf(span, "http.request.method"))
 		assert.Equal(t, "127.0.0.1", valueOf(span, "server.address"))
@@ -141,29 +144,29 @@ func TestEachAttemptIsOneClientSpan(t *testing.T) {
 	assert.Nil(t, valueOf(caller, "url.full"))
 }
 
-func TestResendCountGoesOnOverRedirects(t *testing.T) {
+func TestSpans_ResendCountContinuesOverRedirects(t *testing.T) {
 	t.Parallel()
-	server, _ := answering(t, 503, 302, 302, 503, 200)
-	client := traced(t, http.DefaultTransport)
+	server, _ := newServer(t, 503, 302, 302, 503, 200)
+	client := newTraced(t, http.DefaultTransport)
 	client.get(t, server.URL)
 	spans, _ := client.spans(t)
 	assert.Equal(t, []any{nil, int64(1), int64(2), int64(3), int64(4)}, valuesOf(spans, "http.request.resend_count"))
 }
 
-func TestEachCallCountsItsOwnResends(t *testing.T) {
+func TestSpans_EachCallCountsItsOwnRetries(t *testing.T) {
 	t.Parallel()
-	server, _ := answering(t, 503, 200, 200)
-	client := traced(t, http.DefaultTransport)
+	server, _ := newServer(t, 503, 200, 200)
+	client := newTraced(t, http.DefaultTransport)
 	client.get(t, server.URL)
 	client.get(t, server.URL)
 	spans, _ := client.spans(t)
 	assert.Equal(t, []any{nil, int64(1), nil}, valuesOf(spans, "http.request.resend_count"))
 }
 
-func TestRejectedCallHasNoSpan(t *testing.T) {
+func TestSpans_RejectedCallHasNone(t *testing.T) {
 	t.Parallel()
-	server, _ := answering(t, 503)
-	client := traced(t, http.DefaultTransport, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(1, 0))
+	server, _ := newServer(t, 503)
+	client := newTraced(t, http.DefaultTransport, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(1, 0))
 	client.get(t, server.URL)
 	client.get(t, server.URL)
 	spans, _ := client.spans(t)
@@ -174,9 +177,9 @@ type transportFunc func(*http.Request) (*http.Response, error)
 
 func (f transportFunc) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
 
-func TestFailedAttemptsHaveSpansToo(t *testing.T) {
+func TestSpans_FailedAttemptsHaveThemToo(t *testing.T) {
 	t.Parallel()
-	client := traced(t, transportFunc(func(*http.Request) (*http.Response, error) { return nil, errors.New("reset") }))
+	client := newTraced(t, transportFunc(func(*http.Request) (*http.Response, error) { return nil, errors.New("reset") }))
 	client.get(t, "https://api.example.com")
 	spans, _ := client.spans(t)
 	require.Len(t, spans, 4)
@@ -186,35 +189,35 @@ func TestFailedAttemptsHaveSpansToo(t *testing.T) {
 	assert.Equal(t, []any{nil, int64(1), int64(2), int64(3)}, valuesOf(spans, "http.request.resend_count"))
 }
 
-// A filter makes otelhttp leave a request alone, and the span in its context is somebody else's then.
-func TestSpanOfTheCallerIsLeftAlone(t *testing.T) {
+// A filter makes otelhttp leave a request alone, and the span in its context is somebody else's.
+func TestSpans_OfTheCallerAreLeftAlone(t *testing.T) {
 	t.Parallel()
-	server, _ := answering(t, 503, 200)
+	server, _ := newServer(t, 503, 200)
 	exporter := tracetest.NewInMemoryExporter()
 	provider := trace.NewTracerProvider(trace.WithSyncer(exporter))
 	attempts := otelhttp.NewTransport(steadyotel.Annotate(nil), otelhttp.WithFilter(func(*http.Request) bool { return false }))
 	transport, err := steadyhttp.NewTransport(attempts, steadyhttp.WithBackoff(time.Millisecond, time.Millisecond))
 	require.NoError(t, err)
-	bench{&http.Client{Transport: transport}, exporter, provider}.get(t, server.URL)
+	tracedClient{&http.Client{Transport: transport}, exporter, provider}.get(t, server.URL)
 	require.Len(t, exporter.GetSpans(), 1)
 	assert.Empty(t, exporter.GetSpans()[0].Attributes)
 }
 
-// foreign is a span that is not the SDK's, and does not tell its kind.
-type foreign struct {
+// foreignSpan is not the SDK's, and does not say its kind.
+type foreignSpan struct {
 	oteltrace.Span
 	recording bool
 	set       *[]attribute.KeyValue
 }
 
-func (f foreign) IsRecording() bool                         { return f.recording }
-func (f foreign) SetAttributes(attrs ...attribute.KeyValue) { *f.set = append(*f.set, attrs...) }
+func (f foreignSpan) IsRecording() bool                         { return f.recording }
+func (f foreignSpan) SetAttributes(attrs ...attribute.KeyValue) { *f.set = append(*f.set, attrs...) }
 
-func TestSpanThatDoesNotTellItsKindIsTakenForTheAttempts(t *testing.T) {
+func TestSpans_OfUnknownKindAreTakenForTheAttempts(t *testing.T) {
 	t.Parallel()
 	for _, recording := range []bool{true, false} {
 		var set []attribute.KeyValue
-		ctx := oteltrace.ContextWithSpan(t.Context(), foreign{oteltrace.SpanFromContext(context.Background()), recording, &set})
+		ctx := oteltrace.ContextWithSpan(t.Context(), foreignSpan{oteltrace.SpanFromContext(context.Background()), recording, &set})
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://me:secret@api.example.com/a%2Fb?secret#secret", nil)
 		require.NoError(t, err)
 		base := transportFunc(func(r *http.Request) (*http.Response, error) {
@@ -231,10 +234,10 @@ func TestSpanThatDoesNotTellItsKindIsTakenForTheAttempts(t *testing.T) {
 	}
 }
 
-// oddly is the span of a request made by hand.
-func oddly(t *testing.T, request *http.Request) (set []attribute.KeyValue) {
+// annotated returns what Annotate sets on the span of a request made by hand.
+func annotated(t *testing.T, request *http.Request) (set []attribute.KeyValue) {
 	t.Helper()
-	request = request.WithContext(oteltrace.ContextWithSpan(t.Context(), foreign{oteltrace.SpanFromContext(context.Background()), true, &set}))
+	request = request.WithContext(oteltrace.ContextWithSpan(t.Context(), foreignSpan{oteltrace.SpanFromContext(context.Background()), true, &set}))
 	if request.Response != nil {
 		request.Response.Request = request
 	}
@@ -243,14 +246,14 @@ func oddly(t *testing.T, request *http.Request) (set []attribute.KeyValue) {
 	return set
 }
 
-func TestRequestsMadeByHandHarmNothing(t *testing.T) {
+func TestSpans_RequestsMadeByHandDoNoHarm(t *testing.T) {
 	t.Parallel()
-	assert.Equal(t, []attribute.KeyValue{attribute.String("url.full", "")}, oddly(t, &http.Request{}))
-	circle := oddly(t, &http.Request{Response: &http.Response{}})
+	assert.Equal(t, []attribute.KeyValue{attribute.String("url.full", "")}, annotated(t, &http.Request{}))
+	circle := annotated(t, &http.Request{Response: &http.Response{}})
 	assert.Equal(t, []attribute.KeyValue{attribute.String("url.full", ""), attribute.Int("http.request.resend_count", 100)}, circle)
 }
 
-func TestSpanIsNamedByItsMethod(t *testing.T) {
+func TestSpans_AreNamedByTheMethod(t *testing.T) {
 	t.Parallel()
 	for method, want := range map[string]string{"GET": "GET", "": "GET", "QUERY": "QUERY", "get": "HTTP", "PROPFIND": "HTTP", "_OTHER": "HTTP"} {
 		assert.Equal(t, want, steadyotel.SpanName("", &http.Request{Method: method}))
@@ -264,7 +267,7 @@ type closer struct {
 
 func (c closer) CloseIdleConnections() { *c.closed = true }
 
-func TestIdleConnectionsAreClosedThroughAnnotate(t *testing.T) {
+func TestAnnotate_ClosesTheIdleConnectionsOfItsBase(t *testing.T) {
 	t.Parallel()
 	closed := false
 	(&http.Client{Transport: steadyotel.Annotate(closer{nil, &closed})}).CloseIdleConnections()
@@ -272,7 +275,7 @@ func TestIdleConnectionsAreClosedThroughAnnotate(t *testing.T) {
 	(&http.Client{Transport: steadyotel.Annotate(transportFunc(nil))}).CloseIdleConnections() // has none
 }
 
-func TestSecretsStayOutOfSpans(t *testing.T) {
+func TestSpans_HoldNoSecrets(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		content, _ := io.ReadAll(r.Body)
@@ -286,7 +289,7 @@ func TestSecretsStayOutOfSpans(t *testing.T) {
 		_, _ = fmt.Fprintf(w, "%s hunter", content)
 	}))
 	defer server.Close()
-	client := traced(t, http.DefaultTransport)
+	client := newTraced(t, http.DefaultTransport)
 	for _, address := range []string{server.URL, "http://127.0.0.1:1"} {
 		address = strings.Replace(address, "http://", "http://me:hunter@", 1) + "/things?token=hunter#hunter"
 		request, err := http.NewRequest(http.MethodPut, address, strings.NewReader("hunter"))
@@ -305,5 +308,22 @@ func TestSecretsStayOutOfSpans(t *testing.T) {
 			assert.NotContains(t, attr.Value.String(), "hunter", attr.Key)
 		}
 		assert.NotContains(t, fmt.Sprintf("%+v", span), "hunter")
+	}
+}
+
+// The rule what of a URL may be shown is also in the root module.
+func TestSpans_ShowTheURLAsLogsDo(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{
+		"https://me:secret@api.example.com:8443/a%2Fb/c d?secret#secret", "https://api.example.com", "https://api.example.com/?",
+		"mailto:secret@example.com", "//api.example.com/a", "/a?b", "https://[::1%25en0]/ü%C3%BC", "",
+	} {
+		target, err := url.Parse(address)
+		require.NoError(t, err)
+		request := &http.Request{URL: target}
+		logged := steadyhttp.Event{Kind: steadyhttp.EventAttempt, Request: request}.LogValue().Group()
+		i := slices.IndexFunc(logged, func(attr slog.Attr) bool { return attr.Key == "url" })
+		require.GreaterOrEqual(t, i, 0)
+		assert.Equal(t, []attribute.KeyValue{attribute.String("url.full", logged[i].Value.String())}, annotated(t, request), address)
 	}
 }
