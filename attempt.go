@@ -14,17 +14,20 @@ type attempt struct {
 	request *http.Request // what is sent; never modified
 	unsent  bool          // whether the request's body is still ours to close; sending hands it on
 
-	response *http.Response // nil, or
-	err      error          // nil
-	class    Class
-	health   health
-	traced   traceFlags
-	status   int           // of the response, also once that is gone; 0 for an error
-	rejected bool          // by an open breaker: nothing was sent
-	sends    int           // how often the base sent the request; 0: it got no connection
-	start    time.Duration // since the transport's epoch
-	end      time.Duration // equal to start where nobody needs to know; see sending
-	started  time.Time     // the start by the wall clock; only if the call is timed
+	response   *http.Response // nil, or
+	err        error          // nil
+	class      Class
+	health     health
+	traced     traceFlags
+	status     int           // of the response, also once that is gone; 0 for an error
+	asked      bool          // whether it is known what the response, unless it is a Success, says of
+	saysWhen   bool          // when to retry,
+	retryAfter time.Duration // and after how long that is
+	rejected   bool          // by an open breaker: nothing was sent
+	sends      int           // how often the base sent the request; 0: it got no connection
+	start      time.Duration // since the transport's epoch
+	end        time.Duration // equal to start where nobody needs to know; see sending
+	started    time.Time     // the start by the wall clock; only if the call is timed
 }
 
 // A sender carries a call's attempt to its outcome.
@@ -117,8 +120,10 @@ func classifying(next sender) sender {
 		next(c)
 		a := &c.attempt
 		a.class = classify(a.request, a.response, a.err, a.traced)
+		a.readRetryAfter(c.policy.hints)
 		if c.policy.classifier != nil {
 			a.overrule(c.policy.classifier)
+			a.readRetryAfter(c.policy.hints) // of what only the user's Classifier takes for no Success
 		}
 		a.health = a.judge()
 	}
@@ -127,8 +132,20 @@ func classifying(next sender) sender {
 // overrule asks the user's classifier.
 func (a *attempt) overrule(classifier Classifier) {
 	opinion := classifier(a.request, a.response, a.err)
-	if opinion != Unclassified && opinion <= Canceled {
+	if opinion != Unclassified && opinion <= Canceled { // the last one
 		a.class = opinion
+	}
+}
+
+// retryable reports whether the outcome allows another attempt.
+func (a *attempt) retryable() bool {
+	switch a.class {
+	case NotReady, Transient, Unprocessed:
+		return true
+	case Throttled:
+		return a.saysWhen
+	default:
+		return false
 	}
 }
 
@@ -151,7 +168,7 @@ func (a *attempt) judge() health {
 	switch a.class {
 	case Success, ClientFault:
 		return healthy
-	case Permanent:
+	case NotReady, Permanent:
 		if a.response != nil {
 			return healthy
 		}
@@ -160,6 +177,8 @@ func (a *attempt) judge() health {
 		if a.response == nil && expired(a.request.Context()) && a.took() < minBlameableWait {
 			return neutral
 		}
+		return failing
+	case ServerFault:
 		return failing
 	case Unprocessed:
 		if isLocalExhaustion(a.err) {
