@@ -174,7 +174,7 @@ func (b *breaker) guard(next sender, c *call) {
 		granted, rejection = b.admit(time.Since(b.config.epoch)) // the probe's lease begins after the telling
 	}
 	if rejection != nil {
-		c.attempt.err, c.attempt.class, c.attempt.rejected = rejection, Unprocessed, true
+		c.attempt.err, c.attempt.class, c.attempt.rejected = rejection, Unprocessed, StopCircuitOpen
 		return
 	}
 	b.sendProbe(next, c, granted)

@@ -17,10 +17,11 @@ type origin struct {
 	key       originKey
 	asWritten originKey // as in the URL that it was first found by
 	name      string
-	breaker   *breaker // nil: none
-	budget    *budget  // nil: unlimited
+	breaker   *breaker     // nil: none
+	budget    *budget      // nil: unlimited
+	pause     *originPause // nil: none
 
-	calls atomic.Int64  // under way; far below zero once the origin is forgotten
+	calls atomic.Int32  // under way; far below zero once the origin is forgotten
 	flags atomic.Uint32 // what it is like; written only when that is news
 }
 
@@ -63,14 +64,14 @@ func (o *origin) acquire() bool {
 // release counts a call out.
 func (o *origin) release() { o.calls.Add(-1) }
 
-const forgotten = math.MinInt64 / 2
+const forgotten = math.MinInt32 / 2
 
 // forget lets no call enter any more, if none is under way and nothing is lost by it.
 func (o *origin) forget(now time.Duration) bool {
 	if !o.calls.CompareAndSwap(0, forgotten) {
 		return false
 	}
-	if o.breaker.clean(now) && o.budget.full(now) {
+	if o.breaker.clean(now) && o.budget.full(now) && o.pause.forgettable(now) {
 		return true
 	}
 	o.calls.Add(-forgotten)
@@ -149,6 +150,7 @@ type registry struct {
 	policy   *policy
 	epoch    time.Time
 	breakers *breakerConfig
+	pauses   *pauseConfig
 	overflow *budget
 	last     atomic.Pointer[origin] // most calls go where the last one went
 
@@ -159,7 +161,7 @@ type registry struct {
 }
 
 func newRegistry(policy *policy, epoch time.Time) *registry {
-	r := &registry{policy: policy, epoch: epoch, breakers: newBreakerConfig(policy, epoch), origins: make(map[originKey]*origin)}
+	r := &registry{policy: policy, epoch: epoch, breakers: newBreakerConfig(policy, epoch), pauses: newPauseConfig(policy, epoch), origins: make(map[originKey]*origin)}
 	r.overflow = r.newBudget()
 	return r
 }
@@ -263,6 +265,9 @@ func (r *registry) newOrigin(key, asWritten originKey) *origin {
 	if !r.policy.withoutBreaker {
 		o.breaker = newBreaker(o.name, r.breakers)
 	}
+	if r.policy.pause.on {
+		o.pause = newOriginPause(o.name, r.pauses)
+	}
 	return o
 }
 
@@ -273,13 +278,17 @@ func (r *registry) newBudget() *budget {
 	return newBudget(&r.policy.budget, time.Since(r.epoch))
 }
 
-func (r *registry) statuses() []BreakerStatus {
+// known are the origins that are remembered.
+func (r *registry) known() []*origin {
 	r.mu.RLock()
-	known := slices.Clone(r.ring)
-	r.mu.RUnlock()
+	defer r.mu.RUnlock()
+	return slices.Clone(r.ring)
+}
+
+func (r *registry) statuses() []BreakerStatus {
 	now := time.Since(r.epoch)
 	var statuses []BreakerStatus
-	for _, o := range known {
+	for _, o := range r.known() {
 		if o.breaker != nil {
 			statuses = append(statuses, o.breaker.status(now))
 		}
