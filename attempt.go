@@ -12,23 +12,27 @@ import (
 type attempt struct {
 	number  int           // 1 is the first; 0 before it
 	request *http.Request // what is sent; never modified
+	held    time.Duration // by a pause, before it was sent
 	unsent  bool          // whether the request's body is still ours to close; sending hands it on
 
 	reconnect reconnect // which connection it may go over
 	probe     bool      // whether it shows if connections are dead: a probe over a new one
 
-	response *http.Response // nil, or
-	err      error          // nil
-	class    Class
-	health   health
-	traced   traceFlags
-	status   int           // of the response, also once that is gone; 0 for an error
-	fresh    bool          // whether the last connection was dialed for it, as far as that is known
-	rejected bool          // by an open breaker: nothing was sent
-	sends    int           // how often the base sent the request; 0: it got no connection
-	start    time.Duration // since the transport's epoch
-	end      time.Duration // equal to start where nobody needs to know; see sending
-	started  time.Time     // the start by the wall clock; only if the call is timed
+	response   *http.Response // nil, or
+	err        error          // nil
+	class      Class
+	health     health
+	traced     traceFlags
+	status     int           // of the response, also once that is gone; 0 for an error
+	asked      bool          // whether it is known what the response, unless it is a Success, says of
+	saysWhen   bool          // when to retry,
+	retryAfter time.Duration // and after how long that is
+	fresh      bool          // whether the last connection was dialed for it, as far as that is known
+	rejected   StopReason    // by an open breaker or a pause: nothing was sent; 0 if it was
+	sends      int           // how often the base sent the request; 0: it got no connection
+	start      time.Duration // since the transport's epoch
+	end        time.Duration // equal to start where nobody needs to know; see sending
+	started    time.Time     // the start by the wall clock; only if the call is timed
 }
 
 // A sender carries a call's attempt to its outcome.
@@ -37,11 +41,13 @@ type sender func(*call)
 // A layer puts a step around a sender.
 type layer func(next sender) sender
 
-// chain makes one layer of several, outermost first.
+// chain makes one layer of several, outermost first. A nil layer is left out.
 func chain(layers ...layer) layer {
 	return func(next sender) sender {
 		for _, around := range slices.Backward(layers) {
-			next = around(next)
+			if around != nil {
+				next = around(next)
+			}
 		}
 		return next
 	}
@@ -125,8 +131,10 @@ func classifying(next sender) sender {
 		next(c)
 		a := &c.attempt
 		a.class = classify(a.request, a.response, a.err, a.traced)
+		a.readRetryAfter(c.policy.hints)
 		if c.policy.classifier != nil {
 			a.overrule(c.policy.classifier)
+			a.readRetryAfter(c.policy.hints) // of what only the user's Classifier takes for no Success
 		}
 		a.health = a.judge()
 	}
@@ -135,8 +143,20 @@ func classifying(next sender) sender {
 // overrule asks the user's classifier.
 func (a *attempt) overrule(classifier Classifier) {
 	opinion := classifier(a.request, a.response, a.err)
-	if opinion != Unclassified && opinion <= Canceled {
+	if opinion != Unclassified && opinion <= Canceled { // the last one
 		a.class = opinion
+	}
+}
+
+// retryable reports whether the outcome allows another attempt.
+func (a *attempt) retryable() bool {
+	switch a.class {
+	case NotReady, Transient, Unprocessed:
+		return true
+	case Throttled:
+		return a.saysWhen
+	default:
+		return false
 	}
 }
 
@@ -159,7 +179,7 @@ func (a *attempt) judge() health {
 	switch a.class {
 	case Success, ClientFault:
 		return healthy
-	case Permanent:
+	case NotReady, Permanent:
 		if a.response != nil {
 			return healthy
 		}
@@ -168,6 +188,8 @@ func (a *attempt) judge() health {
 		if a.response == nil && expired(a.request.Context()) && a.took() < minBlameableWait {
 			return neutral
 		}
+		return failing
+	case ServerFault:
 		return failing
 	case Unprocessed:
 		if isLocalExhaustion(a.err) {

@@ -46,6 +46,7 @@ func (p *policy) describe() []setting {
 		{name: "MaxAttempts", value: fmt.Sprint(p.maxAttempts)},
 		{name: "Backoff", value: p.backoff.describe()},
 		{name: "MaxRetryAfter", value: p.maxRetryAfter.String()},
+		{name: "Hints", value: describeCount(len(p.hints))},
 		{name: "Timeout", value: describeLimit(p.timeout)},
 		{name: "AttemptTimeout", value: describeLimit(p.attemptTimeout)},
 		{name: "RetryBudget", value: p.describeBudget()},
@@ -56,6 +57,7 @@ func (p *policy) describe() []setting {
 		{name: "Observer", value: describeFunction(p.observe != nil)},
 	}
 	settings = append(settings, p.describeBreaker()...)
+	settings = append(settings, p.describePause()...)
 	return append(settings,
 		setting{name: "OriginKey", value: describeFunction(p.originKey != nil)},
 		setting{name: "OriginLimit", value: fmt.Sprint(p.originLimit)})
@@ -92,6 +94,16 @@ func (p *policy) describeBreaker() []setting {
 	}
 }
 
+func (p *policy) describePause() []setting {
+	if !p.pause.on {
+		return []setting{{name: "OriginPause", value: "off"}}
+	}
+	if p.pause.key != nil {
+		return []setting{{name: "OriginPause", value: fmt.Sprint(p.pause.waiters, ",keyed")}}
+	}
+	return []setting{{name: "OriginPause", value: fmt.Sprint(p.pause.waiters)}}
+}
+
 // describeBase shows no more of a base than its type: it may hold secrets.
 func (t *Transport) describeBase() setting {
 	if !t.builtIn {
@@ -108,6 +120,13 @@ func describeLimit(d time.Duration) string {
 		return "none"
 	}
 	return d.String()
+}
+
+func describeCount(n int) string {
+	if n == 0 {
+		return "none"
+	}
+	return fmt.Sprint(n)
 }
 
 func describeSwitch(on bool) string {

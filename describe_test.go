@@ -22,11 +22,11 @@ func TestDescribe_NamesEverySettingAndItsDefault(t *testing.T) {
 	t.Parallel()
 	client, err := steadyhttp.NewClient()
 	require.NoError(t, err)
-	assert.Equal(t, "MaxAttempts=4(default) Backoff=300ms,10s(default) MaxRetryAfter=1m0s(default) Timeout=none(default) "+
+	assert.Equal(t, "MaxAttempts=4(default) Backoff=300ms,10s(default) MaxRetryAfter=1m0s(default) Hints=none(default) Timeout=none(default) "+
 		"AttemptTimeout=none(default) RetryBudget=0.2,5,growing(default) RetryNonIdempotent=off(default) "+
 		"IdempotencyKeys=off(default) ReplayBuffer=0(default) Classifier=none(default) Observer=none(default) "+
 		"Breaker=on(default) BreakerFailureRate=0.5,30(default) BreakerConsecutive=5,600ms(default) "+
-		"BreakerWindow=5s(default) BreakerOpenFor=700ms(default) OriginKey=none(default) OriginLimit=1024(default) "+
+		"BreakerWindow=5s(default) BreakerOpenFor=700ms(default) OriginPause=off(default) OriginKey=none(default) OriginLimit=1024(default) "+
 		"Base=pooled,header=30s(default)", fmt.Sprint(client.Transport))
 }
 
@@ -52,6 +52,9 @@ var optionChanges = map[string]struct {
 	"WithBreakerConsecutiveFailures": {steadyhttp.WithBreakerConsecutiveFailures(5, 0), "BreakerConsecutive=5,0s"},
 	"WithBreakerWindow":              {steadyhttp.WithBreakerWindow(time.Minute), "BreakerWindow=1m0s"},
 	"WithBreakerOpenFor":             {steadyhttp.WithBreakerOpenFor(2 * time.Second), "BreakerOpenFor=2s"},
+	"WithHints":                      {steadyhttp.WithHints(steadyhttp.HintGitHub, steadyhttp.HintMilliseconds), "Hints=2"},
+	"WithOriginPause":                {steadyhttp.WithOriginPause(1000), "OriginPause=1000"},
+	"WithPauseKey":                   {steadyhttp.WithPauseKey(func(*http.Request) string { return "hunter2" }), "OriginPause=1000,keyed"},
 	"WithoutBreaker":                 {steadyhttp.WithoutBreaker(), "Breaker=off"},
 	"WithOriginKey":                  {steadyhttp.WithOriginKey(func(*http.Request) string { return "hunter2" }), "OriginKey=set"},
 	"WithOriginLimit":                {steadyhttp.WithOriginLimit(10), "OriginLimit=10"},
@@ -60,7 +63,11 @@ var optionChanges = map[string]struct {
 func TestDescribe_NamesWhatAnOptionChanged(t *testing.T) {
 	t.Parallel()
 	for name, change := range optionChanges {
-		client, err := steadyhttp.NewClient(change.option)
+		options := []steadyhttp.Option{change.option}
+		if name == "WithPauseKey" { // which needs it
+			options = append(options, steadyhttp.WithOriginPause(1000))
+		}
+		client, err := steadyhttp.NewClient(options...)
 		require.NoError(t, err)
 		told := strings.Fields(fmt.Sprint(client.Transport))
 		assert.Contains(t, told, change.told, name)

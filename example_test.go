@@ -684,6 +684,7 @@ func ExampleTransport_String() {
 	// MaxAttempts=3
 	// Backoff=300ms,10s(default)
 	// MaxRetryAfter=1m0s(default)
+	// Hints=none(default)
 	// Timeout=none(default)
 	// AttemptTimeout=none(default)
 	// RetryBudget=0.2,5,growing(default)
@@ -693,6 +694,7 @@ func ExampleTransport_String() {
 	// Classifier=none(default)
 	// Observer=none(default)
 	// Breaker=off
+	// OriginPause=off(default)
 	// OriginKey=none(default)
 	// OriginLimit=1024(default)
 	// Base=pooled,header=30s(default)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -96,6 +97,24 @@ func WithMaxRetryAfter(d time.Duration) Option {
 	return option(func(p *policy) error {
 		p.maxRetryAfter = d
 		return checkNotNegative("WithMaxRetryAfter", d)
+	})
+}
+
+// WithHints lets hints say how long a server asks to be left alone where it does not use Retry-After.
+//
+// By default there are none, and only Retry-After counts. The ready ones are [HintMilliseconds],
+// [HintRateLimit] and [HintGitHub]; any function of your own is one too. They are asked in order, once for each
+// attempt whose response is no [Success], and the first that knows counts.
+//
+// A 4xx for which a hint says when is [Throttled]: any method is retried, at the time told. A Retry-After takes
+// precedence, unless a hint says the same more exactly: one that differs by less than a second from a
+// Retry-After in whole seconds. [WithMaxRetryAfter] bounds a hint as it does Retry-After, and the jitter is the
+// same. No hint may be nil. A later WithHints replaces an earlier one; without arguments it turns hints off.
+func WithHints(hints ...Hint) Option {
+	return option(func(p *policy) error {
+		p.hints = slices.Clone(hints)
+		isNilHint := func(h Hint) bool { return h == nil }
+		return check(!slices.ContainsFunc(hints, isNilHint), "WithHints", "nil", "want functions")
 	})
 }
 
@@ -200,7 +219,23 @@ func WithReplayBuffer(maxBytes int64) Option {
 // WithClassifier lets classifier overrule [Classify].
 //
 // It is called exactly once for each attempt. The class that it returns decides whether the request is
-// retried and what the breaker counts. See [Classifier] for what it may do. It must not be nil.
+// retried, and what the breaker and the retry budget count:
+//
+//	class        retried?                       breaker             budget
+//	Success      no                             a success           earns
+//	ClientFault  no                             a success           earns
+//	Throttled    any method, if told when       not counted         pays, if it was told in vain
+//	NotReady     any method                     a success           pays
+//	Transient    if it is idempotent            a failure           pays
+//	Unprocessed  any method                     a failure           pays
+//	ServerFault  no                             a failure           nothing
+//	Permanent    no                             a success, if       earns, if there
+//	                                            there is a response is a response
+//	Canceled     no                             not counted         nothing
+//
+// "Told when" is by Retry-After, or by [WithHints]. So a healthy server that answers 404, 409 or 423 for a while,
+// or 429 without a time, is NotReady, and not Transient, which would open the breaker for all calls. See
+// [Classifier] for what the function may do. It must not be nil.
 func WithClassifier(classifier Classifier) Option {
 	return option(func(p *policy) error {
 		if classifier == nil {
@@ -333,5 +368,43 @@ func WithOriginLimit(n int) Option {
 	return option(func(p *policy) error {
 		p.originLimit = n
 		return check(n >= 1, "WithOriginLimit", n, "want at least 1")
+	})
+}
+
+// WithOriginPause makes what an origin says hold for all its calls: while all that it answers is "wait until",
+// calls to it are held back until then, and at most so many of them wait. Others, and with 0 waiters all, fail at
+// once with a [*PausedError].
+//
+// By default each call waits for itself alone, and others are sent meanwhile. A pause begins with three responses
+// in a row, over 300 ms or more and with no other response between them, that are [Throttled] or a 503 and say when,
+// by Retry-After or [WithHints], and for no longer than [WithMaxRetryAfter]. It lasts as long as they say, plus
+// jitter. Then one call is sent first, and if it is let in, the others follow at a pace: up to 1.5 times the rate
+// at which calls come, less while responses still say "wait". First come, first served.
+//
+// A call fails at once, unsent, if its deadline or WithMaxRetryAfter leaves too little time, and is returned its
+// last response if there is one. A call that waits ends at once when its caller gives up. The retries that a pause
+// holds back cost no budget. An open breaker rejects a call that is let go.
+//
+// Use it where a limit is the origin's, or the client's as a whole. A limit of one endpoint or one token makes calls
+// that it is not about wait for seconds: name what is limited as one by [WithPauseKey]. Calls that wait take
+// memory, so 1,000 is a good number of waiters where calls have deadlines. It must not be negative.
+func WithOriginPause(waiters int) Option {
+	return option(func(p *policy) error {
+		p.pause.on, p.pause.waiters = true, waiters
+		return check(waiters >= 0, "WithOriginPause", waiters, "want 0 or more")
+	})
+}
+
+// WithPauseKey says which calls of an origin are limited as one, where that is not all of them: those with the same
+// key, such as a token or a route.
+//
+// Two origins never share a pause, whatever the key. The key is shown nowhere, so it may hold a secret. It is asked
+// for once for each call, and only while the origin says "wait"; at most 1,024 keys of an origin are paused at a
+// time. key is called from many goroutines at once, and must not modify the request. It must not be nil, and has no
+// effect without [WithOriginPause], which is an error.
+func WithPauseKey(key func(*http.Request) string) Option {
+	return option(func(p *policy) error {
+		p.pause.key = key
+		return check(key != nil, "WithPauseKey", "nil", "want a function")
 	})
 }

@@ -32,12 +32,14 @@ type reconnector struct {
 	unsafe  bool // whether the request may not reach the server twice
 	leaving bool // whether this request is only to mark its HTTP/2 connection
 	left    bool // whether it has
+	closed  bool // whether the last connection was closed before anything was sent on it
 }
 
 // gotConn reports whether the connection is not to be used.
 func (r *reconnector) gotConn(got httptrace.GotConnInfo, multiplexed bool) (refused bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.closed = false
 	switch {
 	case r.want == keepConnection || !got.Reused || got.Conn == nil:
 		return false
@@ -48,6 +50,7 @@ func (r *reconnector) gotConn(got httptrace.GotConnInfo, multiplexed bool) (refu
 	if r.want == otherConnection {
 		r.want = keepConnection
 	}
+	r.closed = true
 	_ = got.Conn.Close()
 	return true
 }
@@ -63,10 +66,16 @@ func (r *reconnector) wroteHeaders() {
 	}
 }
 
-func (r *reconnector) hasLeft() bool {
+// unsent reports whether an error is of our own doing: the request only marked its connection, or net/http did not
+// take another one for a connection that was closed. With a body it takes the error of that for one of the body
+// (transferWriter.doBodyCopy). want is what is wanted of the next connection.
+func (r *reconnector) unsent() (want reconnect, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.left
+	if r.closed {
+		return r.want, true
+	}
+	return keepConnection, r.left
 }
 
 // How often retries to one origin may leave a connection: a server that is slow, or flaky as a whole, must not pay

@@ -21,9 +21,10 @@ type call struct {
 
 	next       sender        // the rest of the chain, for one attempt
 	backoff    Backoff       // nil before the first retry
-	retryAfter time.Duration // what the last response asks for
 	wait       time.Duration // before the next attempt
 	waited     bool
+	ticket     pauseTicket
+	promised   bool          // whether the next attempt is paid for, and comes when the server said
 	upcoming   *http.Request // of the next attempt; nil if there is none
 	reconnect  reconnect     // which connection the next attempt may go over
 	lastStatus int           // of the last response seen
@@ -51,7 +52,7 @@ func (c *call) run() {
 			c.finish(reason)
 			return
 		}
-		c.pause()
+		c.drainAndWait()
 		if callerErr(c.request) != nil {
 			c.interrupt()
 			return
@@ -61,6 +62,7 @@ func (c *call) run() {
 
 // release closes what the call holds when one of the user's functions panics or exits.
 func (c *call) release() {
+	c.origin.pause.cancel(c)
 	if c.finished {
 		return
 	}
@@ -119,13 +121,11 @@ func (c *call) try() {
 		c.attempt.request, c.upcoming = c.upcoming, nil
 	}
 	c.next(c)
-	if c.attempt.rejected {
+	if c.attempt.rejected != 0 {
 		c.undoRejected(before)
 		return
 	}
-	if c.attempt.health == healthy {
-		c.origin.budget.earn(c.attempt.end)
-	}
+	c.settleBudget()
 	if c.attempt.response != nil {
 		c.lastStatus = c.attempt.status
 	}
@@ -134,14 +134,27 @@ func (c *call) try() {
 	}
 }
 
-// undoRejected takes back an attempt that the breaker rejected. The outcome of the attempt before it still
+// settleBudget earns for a success, and gives back what a retry cost that waited as it was told and was let in: it
+// was no burden for the server.
+func (c *call) settleBudget() {
+	a := &c.attempt
+	if a.health == healthy && a.class != NotReady {
+		c.origin.budget.earn(a.end)
+	}
+	if c.promised && (a.health == healthy || a.class == Throttled) {
+		c.origin.budget.settle(a.health == healthy)
+	}
+	c.promised = false
+}
+
+// undoRejected takes back an attempt that was rejected, by the breaker or by a pause. The outcome of the attempt before it still
 // stands, since the server may have acted on that one. A caller who has given up gets that error, and not
 // one about a breaker.
 func (c *call) undoRejected(before attempt) {
 	a := &c.attempt
 	a.number, a.status = before.number, before.status
 	if why := callerErr(c.request); why != nil {
-		a.rejected, a.class = false, classifyContext(c.request)
+		a.rejected, a.class = 0, classifyContext(c.request)
 		a.err = &interruptedError{cause: causeOf(c.request, why), ctxErr: why, last: before.err}
 		return
 	}
@@ -157,10 +170,10 @@ func (c *call) reportAttempt() {
 	c.reported = c.reported[:0]
 	for _, r := range c.options.reporters {
 		c.reported = append(c.reported, r.add(Attempt{
-			Start: a.started, Duration: a.took(), StatusCode: a.status, Err: a.err, Class: a.class, Resends: a.resends(),
+			Start: a.started, Duration: a.took(), StatusCode: a.status, Err: a.err, Class: a.class, Resends: a.resends(), Held: a.held,
 		}))
 	}
-	c.observe(Event{Kind: EventAttempt, Duration: a.took(), Resends: a.resends()})
+	c.observe(Event{Kind: EventAttempt, Duration: a.took(), Resends: a.resends(), Held: a.held})
 }
 
 // observe fills in what all events of a call have.
@@ -181,12 +194,14 @@ func (c *call) stopReason() StopReason {
 	switch {
 	case a.class == Success && a.response != nil:
 		return StopSuccess
-	case a.rejected:
-		return StopCircuitOpen
+	case a.rejected != 0:
+		return a.rejected
 	case a.class == Canceled:
 		return StopCanceled
-	case !c.retryable():
+	case !a.retryable():
 		return StopNotRetryable
+	case declined(a.response):
+		return StopServerDeclined
 	case callerErr(c.request) != nil:
 		return stopReasonOf(callerErr(c.request))
 	case c.options.noRetry:
@@ -202,17 +217,6 @@ func (c *call) stopReason() StopReason {
 	}
 }
 
-// retryable reports whether the outcome allows another attempt, and keeps what the server asks for.
-func (c *call) retryable() bool {
-	class := c.attempt.class
-	if class != Transient && class != Unprocessed && class != Throttled {
-		return false
-	}
-	var found bool
-	c.retryAfter, found = retryAfter(c.attempt.response, time.Now())
-	return found || class != Throttled
-}
-
 func (c *call) idempotent() bool {
 	return c.policy.retryNonIdempotent || c.options.idempotent || idempotent(c.request)
 }
@@ -221,13 +225,13 @@ func (c *call) idempotent() bool {
 // for that is not made. It asks the breaker about the wait as it was before a timeout stretched it:
 // otherwise callers held back by timeouts would all arrive together after the breaker closes.
 func (c *call) plan() StopReason {
-	if c.retryAfter > c.policy.maxRetryAfter {
+	if c.attempt.retryAfter > c.policy.maxRetryAfter {
 		return StopRetryAfterTooLong
 	}
 	if c.backoff == nil {
 		c.backoff = c.policy.backoff.start()
 	}
-	wait, ok := c.policy.backoff.next(c.backoff, c.retryAfter)
+	wait, ok := c.policy.backoff.next(c.backoff, c.attempt.retryAfter)
 	if !ok {
 		return StopMaxAttempts
 	}
@@ -247,7 +251,7 @@ func (c *call) plan() StopReason {
 // leavesTime reports whether the call's deadline is later than the wait.
 func (c *call) leavesTime(wait time.Duration) bool {
 	deadline, ok := c.request.Context().Deadline()
-	return !ok || time.Until(deadline) > c.pauseFor(wait)
+	return !ok || time.Until(deadline) > c.timeToWait(wait)
 }
 
 // nextRequest makes the next attempt's request, while the response is still there to be returned.
@@ -257,26 +261,40 @@ func (c *call) nextRequest() StopReason {
 	if err != nil {
 		return StopBodyNotReplayable
 	}
-	if !c.origin.budget.spend(c.attempt.end) {
-		closeRequest(request)
+	c.upcoming = request // which is closed whatever comes
+	switch {
+	case !c.origin.pause.reserve(c):
+		return StopPaused
+	case !c.pay():
 		return StopBudgetExhausted
+	default:
+		c.reconnect = c.reconnectAfter(&c.attempt)
+		return 0
 	}
-	c.upcoming = request
-	c.reconnect = c.reconnectAfter(&c.attempt)
-	return 0
 }
 
-// pauseFor is how long a pause may take. Draining the response is part of the wait, but it may take longer
+// pay spends the budget's price of a retry. One that waits as it was told has it back if it is let in, and does
+// not pay at all where a pause bounds the load.
+func (c *call) pay() bool {
+	told := c.attempt.class == Throttled && c.attempt.retryAfter > 0
+	if told && c.ticket.reserved != nil {
+		return true
+	}
+	c.promised = told
+	return c.origin.budget.spend(c.attempt.end)
+}
+
+// timeToWait is how long a wait may take. Draining the response is part of the wait, but it may take longer
 // than a short one.
-func (c *call) pauseFor(wait time.Duration) time.Duration {
+func (c *call) timeToWait(wait time.Duration) time.Duration {
 	if c.attempt.response == nil {
 		return wait
 	}
 	return max(wait, drainTime)
 }
 
-// pause drains the response and waits, unless the caller gives up.
-func (c *call) pause() {
+// drainAndWait drains the response and waits, unless the caller gives up.
+func (c *call) drainAndWait() {
 	c.observe(Event{Kind: EventRetry, Wait: c.wait})
 	c.waited = true
 	start := time.Now()
@@ -319,7 +337,7 @@ func (c *call) annotateResponse(reason StopReason) {
 		return
 	}
 	note := *c.options
-	note.attempt, note.class, note.stopped = a.number, overruled, reason
+	note.attempt, note.class, note.stopped, note.retryAfter = a.number, overruled, reason, a.retryAfter
 	a.response.Request = c.caller.WithContext(note.in(c.caller.Context()))
 }
 
@@ -344,7 +362,7 @@ func (c *call) shouldWrap(reason StopReason) bool {
 		return true
 	}
 	switch reason {
-	case StopBudgetExhausted, StopNotIdempotent, StopBodyNotReplayable, StopCircuitOpen:
+	case StopBudgetExhausted, StopNotIdempotent, StopBodyNotReplayable, StopCircuitOpen, StopPaused:
 		return true
 	case StopDeadline: // the caller's own deadline is no reason of ours, once it is over
 		return callerErr(c.request) == nil || c.timedOut()

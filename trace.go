@@ -39,7 +39,7 @@ func sendTraced(base http.RoundTripper, c *call) (*http.Response, traceFlags, er
 	for {
 		t := newTracer(c)
 		response, err := t.send(base, c)
-		wait, ok := t.resendAfter(err, c.attempt.sends)
+		wait, ok := t.resendAfter(err, c)
 		if !ok || !replayable(c.attempt.request) {
 			return response, t.flags(), err
 		}
@@ -73,11 +73,12 @@ func (t *tracer) send(base http.RoundTripper, c *call) (*http.Response, error) {
 }
 
 // resendAfter says after which wait the request is sent again within its attempt, and whether it is at all.
-func (t *tracer) resendAfter(err error, sends int) (wait time.Duration, ok bool) {
-	if err != nil && t.reconnector.hasLeft() {
-		return 0, sends < maxSends
+func (t *tracer) resendAfter(err error, c *call) (wait time.Duration, ok bool) {
+	if want, unsent := t.reconnector.unsent(); err != nil && unsent {
+		c.attempt.reconnect = want
+		return 0, c.attempt.sends < maxSends
 	}
-	return resendAfter(err, sends)
+	return resendAfter(err, c.attempt.sends)
 }
 
 // A tracer notes what no error type tells. Its hooks may run after RoundTrip has returned.
