@@ -59,8 +59,10 @@ func chain(layers ...layer) layer {
 // costs: took is 0 for a success of a call that is not timed.
 func sending(base http.RoundTripper, epoch time.Time) sender {
 	idle := &idleCloser{base: base}
+	known := &baseInfo{RoundTripper: base}
 	return func(c *call) {
 		a := &c.attempt
+		c.base = known
 		a.begin(c.timed, epoch)
 		if needsTrace(c) {
 			a.response, a.traced, a.err = sendTraced(base, c)
@@ -79,6 +81,9 @@ func sending(base http.RoundTripper, epoch time.Time) sender {
 		}
 		if a.probe && a.response != nil { // a new connection works, where others timed out
 			idle.close(a.end)
+		}
+		if isIllegible(a.err) && known.wasAlone(c.origin, a.start, a.end) {
+			a.traced |= illegible
 		}
 	}
 }
@@ -184,19 +189,23 @@ func (a *attempt) judge() health {
 			return healthy
 		}
 		return neutral
-	case Transient:
-		if a.response == nil && expired(a.request.Context()) && a.took() < minBlameableWait {
-			return neutral
-		}
-		return failing
 	case ServerFault:
 		return failing
-	case Unprocessed:
-		if isLocalExhaustion(a.err) {
+	case Transient, Unprocessed:
+		if a.response == nil && a.isBlameless() {
 			return neutral
 		}
 		return failing
 	default: // Throttled, Canceled
 		return neutral
 	}
+}
+
+// isBlameless reports whether an error says nothing against the server: the caller's own deadline came too soon, or
+// this machine or the client's own pool of connections failed.
+func (a *attempt) isBlameless() bool {
+	if a.class == Transient && expired(a.request.Context()) {
+		return a.took() < minBlameableWait
+	}
+	return a.traced&queued != 0 || isLocalFault(a.err)
 }

@@ -65,11 +65,24 @@ func withReplayBuffer(request *http.Request, limit int64) (*http.Request, error)
 		}{io.MultiReader(&start, source), source}
 		return buffered, nil
 	}
-	buffered.GetBody = func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(start.Bytes())), nil
-	}
-	buffered.Body, _ = buffered.GetBody()
+	setBody(buffered, start.Bytes())
 	return buffered, source.Close()
+}
+
+// setBody gives the request a body whose content is known, and with it the length, which was not known if there was
+// none: a chunked body is what some servers answer with a 411. A length that was promised stays as it is, right or
+// wrong, and so does an encoding that was asked for. Trailers need chunks (RFC 9112 §7.1.2).
+func setBody(request *http.Request, content []byte) {
+	request.GetBody = func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(content)), nil
+	}
+	if request.ContentLength <= 0 && len(request.Trailer) == 0 && len(request.TransferEncoding) == 0 {
+		request.ContentLength = int64(len(content))
+		if len(content) == 0 {
+			request.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
+		}
+	}
+	request.Body, _ = request.GetBody()
 }
 
 // A onceBody is closed once, however many close it.

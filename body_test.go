@@ -3,6 +3,7 @@ package steadyhttp_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -283,4 +284,57 @@ func TestReplay_BodyThatPanicsInTheBufferIsClosedOnce(t *testing.T) {
 		synctest.Wait()
 		assert.Equal(t, 1, source.closes())
 	})
+}
+
+// readBack responds with what a server makes of the body's framing.
+func readBack(w http.ResponseWriter, r *http.Request) {
+	content, err := io.ReadAll(r.Body)
+	_, _ = fmt.Fprintf(w, "%d %v %q %v %v", r.ContentLength, r.TransferEncoding, content, r.Trailer, err)
+}
+
+// A body of unknown length would be sent in chunks, which some servers answer with a 411.
+func TestReplay_BufferTellsTheLengthOnceItKnowsIt(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		content string
+		change  func(*http.Request)
+		want    string
+	}{
+		"a body":          {"payload", func(*http.Request) {}, `7 [] "payload" map[] <nil>`},
+		"an empty one":    {"", func(*http.Request) {}, `0 [] "" map[] <nil>`},
+		"unknown":         {"payload", func(r *http.Request) { r.ContentLength = -1 }, `7 [] "payload" map[] <nil>`},
+		"empty, unknown":  {"", func(r *http.Request) { r.ContentLength = -1 }, `0 [] "" map[] <nil>`},
+		"promised":        {"payload", func(r *http.Request) { r.ContentLength = 7 }, `7 [] "payload" map[] <nil>`},
+		"chunks by order": {"payload", func(r *http.Request) { r.TransferEncoding = []string{"chunked"} }, `-1 [chunked] "payload" map[] <nil>`},
+		"a trailer":       {"payload", func(r *http.Request) { r.Trailer = http.Header{"X-Sum": {"7"}} }, `-1 [chunked] "payload" map[X-Sum:[7]] <nil>`},
+		"longer":          {"payload and more", func(*http.Request) {}, `-1 [chunked] "payload and more" map[] <nil>`},
+		"exactly as long": {"ten octets", func(*http.Request) {}, `10 [] "ten octets" map[] <nil>`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := newWireServer(t, startPlain, replyHandler(503), readBack)
+			r := newWireRequest(t, http.MethodPut, server.URL, "")
+			r.Body, r.ContentLength = newTrackedBody(c.content), 0
+			c.change(r)
+			before := r.ContentLength
+			transport := newWireTransport(t, &http.Transport{}, steadyhttp.WithReplayBuffer(10))
+			if len(c.content) > 10 { // is not replayed
+				server.arrived.Add(1)
+			}
+			sendWire(t, transport, r).assertResponse(t, 200, c.want)
+			assert.Equal(t, before, r.ContentLength, "the caller's request is not modified")
+		})
+	}
+}
+
+// To promise a length and not to keep it is a mistake that is not corrected in silence.
+func TestReplay_BufferKeepsAPromisedLengthThatIsWrong(t *testing.T) {
+	t.Parallel()
+	server := newWireServer(t, startPlain, readBack)
+	for _, content := range []string{"short", ""} {
+		r := newWireRequest(t, http.MethodPut, server.URL, "")
+		r.Body, r.ContentLength = newTrackedBody(content), 7
+		call := sendWire(t, newWireTransport(t, &http.Transport{}, steadyhttp.WithReplayBuffer(10)), r)
+		call.assertFailedOnce(t, steadyhttp.Permanent)
+	}
 }

@@ -2,16 +2,12 @@ package steadyhttp
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"reflect"
 	"slices"
-	"syscall"
 )
 
 // A Classifier overrules [Classify] for the outcomes it knows better; see [WithClassifier].
@@ -64,28 +60,38 @@ func classifyStatus(code int) Class {
 	}
 }
 
-// classifyError asks the contexts first: HTTP/1 returns a bare context.Cause, which no type tells from
-// any other error.
+// classifyError asks the contexts before the error: HTTP/1 returns a bare context.Cause, which no type tells
+// from any other error. What our own side did comes before the caller's deadline, which it may have used up.
 func classifyError(request *http.Request, err error, traced traceFlags) Class {
-	if class := classifyContext(request); class != Unclassified {
-		return class
-	}
-	if traced&bodyFailed != 0 {
+	context := classifyContext(request)
+	switch {
+	case context == Canceled:
+		return Canceled
+	case isLocalError(err):
 		return Permanent
-	}
-	if traced&unsent != 0 { // whatever ended the attempt while it waited
+	case traced&queued != 0:
+		return Unprocessed
+	case context != Unclassified:
+		return context
+	case traced&(bodyFailed|handshakeRefused) != 0:
+		return Permanent
+	case traced&unsent != 0: // whatever ended the attempt while it waited
 		return Unprocessed
 	}
-	switch class := classifyOurs(err); {
-	case class == Canceled && request != nil: // another call's caller gave up, on a token for both, say
-		return Transient
-	case class != Unclassified:
+	if class := classifyOurs(request, err); class != Unclassified {
 		return class
-	case isPermanent(err):
+	}
+	return classifyForeign(request, err, traced)
+}
+
+// classifyForeign knows the errors of net/http, of what it calls, and of other base transports.
+func classifyForeign(request *http.Request, err error, traced traceFlags) Class {
+	switch {
+	case isPermanent(err), isRefusal(err, traced), traced&illegible != 0:
 		return Permanent
-	case traced&neverConnected != 0, isUnsentOverHTTP2(err), isUnprocessed(err):
+	case traced&neverConnected != 0, isUnprocessed(err):
 		return Unprocessed
-	case !isWireError(err) && unsendable(request):
+	case !isWireError(err) && (unsendable(request) || isUnknownScheme(request, err)):
 		return Permanent
 	default:
 		return Transient
@@ -106,8 +112,9 @@ func classifyContext(request *http.Request) Class {
 	}
 }
 
-// classifyOurs knows the errors that this package makes.
-func classifyOurs(err error) Class {
+// classifyOurs knows the errors that this package makes. A cancel that is not this request's was another
+// caller's, who fetched a token for both, say.
+func classifyOurs(request *http.Request, err error) Class {
 	var (
 		failed   *Error
 		answered *ResponseError
@@ -116,6 +123,8 @@ func classifyOurs(err error) Class {
 	switch {
 	case errors.As(err, &resent):
 		return resent.class()
+	case errors.As(err, &failed) && failed.Class == Canceled && request != nil:
+		return Transient
 	case errors.As(err, &failed):
 		return failed.Class
 	case errors.As(err, &answered):
@@ -132,107 +141,29 @@ func classifyOurs(err error) Class {
 // isPermanent finds the failures that are the same tomorrow.
 func isPermanent(err error) bool {
 	var (
-		name      *net.DNSError
-		address   *net.AddrError
-		plaintext tls.RecordHeaderError
+		name    *net.DNSError
+		address *net.AddrError
 	)
 	switch {
-	case isCertificateError(err), isRemoteAlert(err), isHeaderTooLarge(err):
+	case isTLSMismatch(err), isMismatch(err):
 		return true
 	case errors.As(err, &name):
 		return name.IsNotFound && !name.IsTemporary
 	default:
-		return errors.As(err, &address) || errors.As(err, &plaintext)
+		return errors.As(err, &address)
 	}
-}
-
-// isCertificateError looks for the wrapper and for the types in it: a VerifyPeerCertificate function
-// may return one of them bare, and Go 1.20 introduced the wrapper.
-func isCertificateError(err error) bool {
-	var (
-		verification *tls.CertificateVerificationError
-		authority    x509.UnknownAuthorityError
-		hostname     x509.HostnameError
-		invalid      x509.CertificateInvalidError
-		roots        x509.SystemRootsError
-		algorithm    x509.InsecureAlgorithmError
-	)
-	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname) ||
-		errors.As(err, &invalid) || errors.As(err, &roots) || errors.As(err, &algorithm)
-}
-
-// passingAlerts tell of what may not happen again (RFC 8446 §6.2): bad_record_mac, that something was corrupted
-// on the way, and internal_error, that the peer failed for a reason that has nothing to do with us.
-var passingAlerts = []uint64{20, 80}
-
-// isRemoteAlert reports whether the peer refused TLS: a version, a cipher, our certificate. crypto/tls
-// wraps its unexported alert, a uint8, in a net.OpError, so tls.AlertError does not match.
-func isRemoteAlert(err error) bool {
-	var op *net.OpError
-	if !errors.As(err, &op) || op.Op != "remote error" {
-		return false
-	}
-	alert := reflect.ValueOf(op.Err)
-	return alert.Kind() != reflect.Uint8 || !slices.Contains(passingAlerts, alert.Uint())
 }
 
 // isUnprocessed finds the failures that surely happened before the server could act on the request.
 func isUnprocessed(err error) bool {
-	var (
-		name   *net.DNSError
-		stream streamError
-	)
-	return isDial(err) || isClosedIdle(err) || isLocalExhaustion(err) || errors.As(err, &name) ||
-		errors.As(err, &stream) && stream.Code == refusedStream
-}
-
-// isDial knows the operations that precede a connection: net.Dialer's, http.Transport.dialConn's, and
-// the SOCKS dialer's in net/http.
-func isDial(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect" || op.Op == "socks connect")
+	var name *net.DNSError
+	return isDial(err) || isClosedIdle(err) || isExhausted(err) || errors.As(err, &name) ||
+		isRefusedByHTTP2(err) || isUnsentOverHTTP2(err)
 }
 
 // isClosedIdle reports whether http.Transport picked an idle connection that the server had closed.
 // It then knows that nothing was written (persistConn.mapRoundTripError), but the error has no type.
 func isClosedIdle(err error) bool { return hasErrorText(err, "http: server closed idle connection") }
-
-// isHeaderTooLarge reports whether the request's header is larger than the server takes, as it said by
-// HTTP/2's SETTINGS_MAX_HEADER_LIST_SIZE (RFC 9113 §6.5.2). Over HTTP/1 that is a 431. This error has no type
-// either, and how large a header may be shows in no request.
-func isHeaderTooLarge(err error) bool {
-	return hasErrorText(err, "http2: request header list larger than peer's advertised limit")
-}
-
-// hasErrorText finds an error by its text, for want of a type.
-func hasErrorText(err error, text string) bool {
-	for ; err != nil; err = errors.Unwrap(err) {
-		if err.Error() == text {
-			return true
-		}
-	}
-	return false
-}
-
-// isLocalExhaustion reports whether this machine ran out of ports or file descriptors.
-func isLocalExhaustion(err error) bool {
-	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EADDRINUSE) ||
-		errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
-}
-
-// streamError has the shape of net/http's HTTP/2 stream error, whose As method fills any struct with
-// these fields (http2StreamError.As).
-type streamError struct {
-	StreamID uint32
-	Code     uint32
-	Cause    error
-}
-
-func (streamError) Error() string { return "HTTP/2 stream error" }
-
-// refusedStream is HTTP/2's REFUSED_STREAM (RFC 9113 §7), by which a server promises that it did not
-// act on the request (§8.7).
-const refusedStream = 7
 
 // isWireError reports whether err can only have come from a connection. A *url.Error, which http.Client puts
 // around every error, has a net.Error's methods and says nothing of its own; and a connection that was closed

@@ -38,8 +38,6 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/go-cleanhttp"
 )
 
 // Transport is an [http.RoundTripper] that classifies every outcome, retries what may be retried, and stops
@@ -60,9 +58,14 @@ type Transport struct {
 
 // NewClient returns a client over a transport of its own, with its own connection pool.
 //
-// The pool is go-cleanhttp's, which shares nothing with [http.DefaultTransport]. It waits at most 30 s
-// for a response's header unless [WithAttemptTimeout] says otherwise. The error joins one error for each
-// invalid option. The client's Transport is a [*Transport].
+// The pool is go-cleanhttp's, which shares nothing with [http.DefaultTransport], with up to 64 idle connections for
+// each host. The error joins one error for each invalid option. The client's Transport is a [*Transport].
+//
+// No attempt hangs for ever. Making a connection may take 30 s, and a TLS handshake 10 s. While the request is
+// sent, the server must take some of it in every 30 s, however slowly; what the request's own body takes does not
+// count. From then on it is 30 s until the response's header; with [WithAttemptTimeout] that limit is in the place
+// of the last one. An HTTP/2 connection on which nothing comes for 30 s is pinged, and closed if it does not
+// answer within 15 s. Reading the response's body has no limit but the caller's.
 func NewClient(options ...Option) (*http.Client, error) {
 	return Wrap(nil, options...)
 }
@@ -116,7 +119,7 @@ func checkBase(base http.RoundTripper) error {
 func newTransport(base http.RoundTripper, policy *policy) *Transport {
 	builtIn := base == nil
 	if builtIn {
-		base = pooledTransport(policy.attemptTimeout)
+		base = newBuiltInTransport(policy.attemptTimeout)
 	}
 	epoch := time.Now()
 	return &Transport{
@@ -134,17 +137,6 @@ func newTransport(base http.RoundTripper, policy *policy) *Transport {
 			timingAttempt,
 		)(sending(base, epoch)),
 	}
-}
-
-// headerTimeout keeps a server that accepts and then says nothing from hanging a client for ever.
-const headerTimeout = 30 * time.Second
-
-func pooledTransport(attemptTimeout time.Duration) http.RoundTripper {
-	transport := cleanhttp.DefaultPooledTransport()
-	if attemptTimeout == 0 {
-		transport.ResponseHeaderTimeout = headerTimeout
-	}
-	return transport
 }
 
 // RoundTrip sends the request, retries it if it may and must, and returns the last response or error.

@@ -7,10 +7,15 @@ import (
 	"strings"
 )
 
-// idempotentMethods may be sent twice with the effect of once (RFC 9110 §9.2.2; QUERY is RFC 10008). A
-// method is case-sensitive, and an empty one is GET.
+// idempotentMethods may be sent twice with the effect of once: those of IANA's HTTP Method Registry that have "yes"
+// in its column Idempotent (RFC 9110 §9.2.2 and §16.1; most others are RFC 7237's, QUERY is RFC 10008's). Not so
+// CONNECT, LOCK, PATCH and POST. A method is case-sensitive, and an empty one is GET.
 var idempotentMethods = []string{
-	"", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete, "QUERY",
+	"", http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodOptions, http.MethodTrace, "QUERY",
+	"PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "UNLOCK", "REPORT", "SEARCH", // WebDAV's
+	"ACL", "BASELINE-CONTROL", "BIND", "CHECKIN", "CHECKOUT", "LABEL", "LINK", "MERGE", "MKACTIVITY", "MKCALENDAR",
+	"MKREDIRECTREF", "MKWORKSPACE", "ORDERPATCH", "PRI", "REBIND", "UNBIND", "UNCHECKOUT", "UNLINK", "UPDATE",
+	"UPDATEREDIRECTREF", "VERSION-CONTROL",
 }
 
 // idempotent reports whether the request itself says that it may be sent twice. The presence of a key

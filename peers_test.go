@@ -638,7 +638,7 @@ func TestBreaker_RunningProbeRejectsACallWithoutAWait(t *testing.T) {
 func TestBreaker_ConnectionErrorsOpenIt(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{
-		"refused": dialError(syscall.ECONNREFUSED), "unreachable": dialError(syscall.ENETUNREACH), "no name for now": lookupError(net.DNSError{IsTemporary: true}),
+		"refused": dialError(syscall.ECONNREFUSED), "unreachable": dialError(syscall.EHOSTUNREACH), "no name for now": lookupError(net.DNSError{IsTemporary: true}),
 		"reset": &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, "EOF": io.ErrUnexpectedEOF,
 		"silence": headerTimeoutError{}, "a closed idle connection": errors.New("http: server closed idle connection"),
 	} {

@@ -15,6 +15,7 @@ type call struct {
 	request *http.Request // never modified
 	origin  *origin
 	policy  *policy
+	base    *baseInfo    // of the base transport; known where the attempt is sent
 	options *callOptions // what the context says; never written to
 	timed   bool         // whether anyone wants to know how long a success takes
 	attempt attempt

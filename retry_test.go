@@ -106,8 +106,12 @@ func TestRetry_OnlyWhatIsSafeAndUsefulIsRetried(t *testing.T) {
 func TestRetry_EveryIdempotentMethodAndNoOther(t *testing.T) {
 	t.Parallel()
 	for attempts, methods := range map[int][]string{
-		2: {"", "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"}, // RFC 9110 §9.2.2, RFC 10008
-		1: {"POST", "PATCH", "CONNECT", "LOCK", "PROPFIND", "get", "Query"},
+		2: { // IANA's HTTP Method Registry
+			"", "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY", "ACL", "BASELINE-CONTROL", "BIND", "CHECKIN", "CHECKOUT", "COPY", "LABEL",
+			"LINK", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MKREDIRECTREF", "MKWORKSPACE", "MOVE", "ORDERPATCH", "PRI", "PROPFIND", "PROPPATCH",
+			"REBIND", "REPORT", "SEARCH", "UNBIND", "UNCHECKOUT", "UNLINK", "UNLOCK", "UPDATE", "UPDATEREDIRECTREF", "VERSION-CONTROL",
+		},
+		1: {"POST", "PATCH", "CONNECT", "LOCK", "*", "BREW", "get", "Query", "Propfind", "mkcol"},
 	} {
 		for _, name := range methods {
 			synctest.Test(t, func(t *testing.T) {

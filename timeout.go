@@ -85,8 +85,12 @@ func interruptBody(request *http.Request) {
 
 // expire settles an attempt whose time ran out. Its context is cancelled, so a response that came in the
 // same moment could not be read to its end. HTTP/1 and HTTP/2 report that in different words, and the
-// caller may have given up as well: then the caller's reason counts.
+// caller may have given up as well: then the caller's reason counts. Where our own side took the time, the error
+// that says so does.
 func (a *attempt) expire(timeout *attemptTimeoutError) {
+	if isLocalError(a.err) {
+		return
+	}
 	closeBody(a.response)
 	a.response, a.err, a.status = nil, timeout, 0
 	a.end = max(a.end, a.start+timeout.limit) // the time may have run out after the response came

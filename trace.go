@@ -12,12 +12,18 @@ import (
 )
 
 // traceFlags are what the attempt itself showed, for errors whose type does not tell.
-type traceFlags uint8
+type traceFlags uint16
 
 const (
-	bodyFailed     traceFlags = 1 << iota // reading the request's body failed
-	neverConnected                        // a connection was asked for, and none was ever got
-	unsent                                // the server refused every stream on which the request was sent
+	bodyFailed       traceFlags = 1 << iota // reading the request's body failed
+	neverConnected                          // a connection was asked for, and none was ever got
+	connectFailed                           // it was an accident that kept it from being made
+	handshakeRefused                        // one side refused TLS
+	tunneling                               // it was to lead through a proxy, whose reply the error may be
+	proxyUnchosen                           // no connection was asked for, so an own Proxy function failed
+	queued                                  // the time ran out in the queue for a connection of the client's own pool
+	illegible                               // the response could not be read, and it was the only one on its connection
+	unsent                                  // the server refused every stream on which the request was sent
 )
 
 // needsTrace reports whether the attempt must be traced to be judged rightly, or to be kept from being sent
@@ -30,7 +36,7 @@ func needsTrace(c *call) bool {
 // it costs nothing. There a connection that is cut off counts as [Transient], which is the safe side, and
 // net/http resends over idle connections only, of which there are few.
 func tracesConnection(c *call) bool {
-	return c.attempt.number > 1 || !c.origin.has(answered) || c.origin.mayResend()
+	return c.attempt.number > 1 || !c.origin.has(answered) || c.origin.mayResend() || c.base.limitsConnections()
 }
 
 // sendTraced sends again what the server surely has not acted on, where net/http was kept from doing so, and what
@@ -65,6 +71,7 @@ func (t *tracer) send(base http.RoundTripper, c *call) (*http.Response, error) {
 	response, err := t.guard.settle(roundTrip(base, t.request))
 	c.attempt.sends += t.sends()
 	c.attempt.fresh = t.guard.isFresh()
+	t.err = err
 	held = response != nil
 	if needsContext(response) && t.ctx.isKnown() {
 		holdContext(response, t.ctx.release)
@@ -86,18 +93,20 @@ type tracer struct {
 	request *http.Request // to send in the attempt's place
 	ctx     *lazyContext
 	guard   resendGuard
-	asked   atomic.Bool // for a connection,
-	got     atomic.Bool // and got one
 	body    tracedBody
+	err     error // what came of it
 
+	connecting  connecting
 	reconnector reconnector
 }
 
 func newTracer(c *call) *tracer {
 	t := &tracer{ctx: &lazyContext{Context: c.attempt.request.Context()}}
+	t.connecting.base = c.base
 	t.guard = resendGuard{ctx: t.ctx, http2: c.origin.has(http2Spoken), repeatable: true}
 	request := c.attempt.request
-	if !c.idempotent() && c.origin.mayResend() {
+	maySpeakHTTP2 := c.origin.mayResend() || c.request.URL.Scheme == "https" // nothing is known of an origin at first
+	if !c.idempotent() && maySpeakHTTP2 {
 		request, t.guard.repeatable = withoutGetBody(request), hasBody(request)
 	}
 	t.reconnector = reconnector{ctx: t.ctx, want: c.attempt.reconnect, unsafe: !c.idempotent()}
@@ -114,38 +123,38 @@ func newTracer(c *call) *tracer {
 }
 
 func (t *tracer) hooks() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		GetConn: func(address string) {
-			t.asked.Store(true)
-			t.guard.getConn(address)
-		},
-		GotConn: func(got httptrace.GotConnInfo) {
-			t.got.Store(true)
-			if t.reconnector.gotConn(got, t.guard.isHTTP2(got.Conn)) {
-				t.guard.forget()
-				return
-			}
-			t.guard.gotConn(got)
-		},
-		WroteHeaders: t.reconnector.wroteHeaders,
+	hooks := t.connecting.hooks()
+	hooks.GetConn = func(address string) {
+		t.connecting.getConn(address)
+		t.guard.getConn(address)
 	}
+	hooks.GotConn = func(got httptrace.GotConnInfo) {
+		if t.reconnector.gotConn(got, t.guard.isHTTP2(got.Conn)) {
+			t.guard.forget()
+			return
+		}
+		t.connecting.gotConn(got)
+		t.guard.gotConn(got)
+	}
+	hooks.WroteHeaders = t.reconnector.wroteHeaders
+	return hooks
 }
 
 // sends is how often the request was sent. A base that calls no hooks sends it once.
 func (t *tracer) sends() int {
-	if !t.asked.Load() {
+	if t.connecting.asked.Load() == nil {
 		return 1
 	}
 	return t.guard.sent()
 }
 
 func (t *tracer) flags() traceFlags {
-	var flags traceFlags
+	if t.err == nil {
+		return 0
+	}
+	flags := t.connecting.flags(t.request, t.err, t.ctx.Context.Err() != nil)
 	if t.body.failed.Load() {
 		flags |= bodyFailed
-	}
-	if t.asked.Load() && !t.got.Load() {
-		flags |= neverConnected
 	}
 	return flags
 }

@@ -31,10 +31,24 @@ func unsendable(request *http.Request) bool {
 }
 
 // validTarget also refuses a Host that HTTP/1 would leave out (http.Request.write), since HTTP/2 does not send it.
+// What the host of another scheme looks like is for whoever registered that to say.
 func validTarget(request *http.Request) bool {
 	target := request.URL
-	return target != nil && checkURL(target) == nil && (target.Scheme == "http" || target.Scheme == "https") &&
-		target.Host != "" && !strings.Contains(request.Host, " ") && !hasControl(request.Host)
+	if target == nil || checkURL(target) != nil {
+		return false
+	}
+	return !isHTTP(target) || target.Host != "" && !strings.Contains(request.Host, " ") && !hasControl(request.Host)
+}
+
+func isHTTP(target *url.URL) bool { return target.Scheme == "http" || target.Scheme == "https" }
+
+// isUnknownScheme reports whether net/http refused the scheme. One that was registered with
+// http.Transport.RegisterProtocol, or that another base knows, fails in other words, and as http does.
+func isUnknownScheme(request *http.Request, err error) bool {
+	if request == nil || request.URL == nil || isHTTP(request.URL) {
+		return false
+	}
+	return hasErrorPrefix(err, "unsupported protocol scheme ", "net/http: ", "http: ") && !hasErrorPrefix(err, errBrokenText)
 }
 
 // validOverHTTP2 refuses the fields that only an HTTP/1 connection has (RFC 9113 §8.2.2), as net/http's HTTP/2

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -82,5 +83,41 @@ func TestValidate_TabInTheURLIsPermanent(t *testing.T) {
 	require.Error(t, err)
 	for _, b := range transport.Breakers() {
 		assert.Zero(t, b.Failures)
+	}
+}
+
+// A scheme that was registered with net/http is as good as http: what is unknown is retried if idempotent, and counts.
+func TestValidate_RegisteredSchemeFailsAsHTTPDoes(t *testing.T) {
+	t.Parallel()
+	for _, target := range []string{"unix:///var/run/shop.sock", "s3://bucket/key", "http://api.example.com/"} {
+		for name, wrap := range bases {
+			for method, attempts := range map[string]int{http.MethodGet: 4, http.MethodPost: 1} {
+				base := &http.Transport{}
+				sent := 0
+				scheme, _, _ := strings.Cut(target, ":")
+				base.RegisterProtocol(scheme, baseFunc{func(*http.Request) (*http.Response, error) { sent++; return nil, errUnknown }})
+				transport := newTransport(t, wrap(base), fastRetryOptions()...)
+				call := sendWire(t, transport, newWireRequest(t, method, target, ""))
+				require.ErrorIs(t, call.err, errUnknown)
+				assert.Equal(t, attempts, sent, "%s %s over %s", method, target, name)
+				assert.Equal(t, steadyhttp.Transient, call.Attempts[0].Class)
+				assert.EqualValues(t, attempts, onlyBreaker(t, transport).Failures)
+			}
+		}
+	}
+}
+
+func TestValidate_RegisteredSchemeMayRefuseAsHTTPDoes(t *testing.T) {
+	t.Parallel()
+	base := &http.Transport{}
+	base.RegisterProtocol("unix", baseFunc{func(*http.Request) (*http.Response, error) { return nil, steadyhttp.LocalError(errNoToken) }})
+	assertRefused(t, base, newWireRequest(t, http.MethodGet, "unix:///var/run/shop.sock", ""))
+}
+
+func TestValidate_SchemeThatNobodyRegisteredIsPermanent(t *testing.T) {
+	t.Parallel()
+	for _, wrap := range bases {
+		err := assertRefused(t, wrap(&http.Transport{}), newWireRequest(t, http.MethodGet, "unix:///var/run/shop.sock", ""))
+		require.EqualError(t, err, `unsupported protocol scheme "unix"`)
 	}
 }

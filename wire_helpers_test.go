@@ -1,6 +1,7 @@
 package steadyhttp_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -13,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -484,4 +486,72 @@ func dnsReply(query []byte, rcode byte) []byte {
 	reply[3] = 0x80 | rcode                         // recursion available
 	copy(reply[6:header], []byte{0, 0, 0, 0, 0, 0}) // no records
 	return reply
+}
+
+// Proxies.
+
+// A connectProxy answers each CONNECT with the same status line, or leads to where it is asked to if that is empty.
+type connectProxy struct {
+	url   *url.URL
+	asked atomic.Int64 // for a tunnel
+}
+
+// newConnectProxy starts a proxy that is spoken to by TLS if it has a certificate.
+func newConnectProxy(t *testing.T, statusLine string, secured ...tls.Certificate) *connectProxy {
+	t.Helper()
+	p := &connectProxy{url: &url.URL{Scheme: "http"}}
+	if len(secured) > 0 {
+		p.url.Scheme = "https"
+	}
+	p.url.Host = newTCPServer(t, func(conn net.Conn) {
+		if len(secured) > 0 {
+			conn = tls.Server(conn, &tls.Config{Certificates: secured})
+		}
+		r, err := http.ReadRequest(bufio.NewReader(conn))
+		if err != nil {
+			return
+		}
+		p.asked.Add(1)
+		if statusLine != "" {
+			_, _ = io.WriteString(conn, statusLine+"\r\nContent-Length: 0\r\n\r\n")
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+		if there, err := net.Dial("tcp", r.Host); err == nil {
+			joinConns(conn, there)
+		}
+	})
+	return p
+}
+
+// withPassword returns the proxy's address with credentials.
+func (p *connectProxy) withPassword() *url.URL {
+	withPassword := *p.url
+	withPassword.User = url.UserPassword("me", "hunter2")
+	return &withPassword
+}
+
+// joinConns copies between two connections until both directions have ended.
+func joinConns(here, there net.Conn) {
+	defer func() { _ = there.Close() }()
+	var directions sync.WaitGroup
+	directions.Go(func() { _, _ = io.Copy(there, here); _ = there.(*net.TCPConn).CloseWrite() })
+	directions.Go(func() { _, _ = io.Copy(here, there) })
+	directions.Wait()
+}
+
+// newSOCKSProxy starts a SOCKS5 proxy (RFC 1928, RFC 1929) that writes these replies, one after each thing that the
+// client says.
+func newSOCKSProxy(t *testing.T, replies ...string) (proxy *url.URL, asked *atomic.Int64) {
+	t.Helper()
+	asked = &atomic.Int64{}
+	address := newTCPServer(t, func(conn net.Conn) {
+		asked.Add(1)
+		for _, reply := range replies {
+			readSome(conn)
+			_, _ = io.WriteString(conn, reply)
+		}
+		readSome(conn)
+	})
+	return &url.URL{Scheme: "socks5", User: url.UserPassword("me", "hunter2"), Host: address}, asked
 }

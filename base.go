@@ -1,0 +1,89 @@
+package steadyhttp
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/hashicorp/go-cleanhttp"
+)
+
+const (
+	// headerTimeout keeps a server that takes the request and then says nothing from hanging a client for ever.
+	headerTimeout = 30 * time.Second
+	// writeTimeout does so for a server that does not take the request: headerTimeout begins once it is written.
+	writeTimeout = 30 * time.Second
+	// An HTTP/2 connection on which nothing was received for pingAfter is pinged, and left without an answer
+	// within pingTimeout.
+	pingAfter   = 30 * time.Second
+	pingTimeout = 15 * time.Second
+	// idlePerHost is sized for a client of one busy host, and idleTotal for eight of them.
+	idlePerHost = 64
+	idleTotal   = 8 * idlePerHost
+)
+
+// pooledTransport returns net/http's part of the built-in transport.
+func pooledTransport(attemptTimeout time.Duration) http.RoundTripper {
+	transport := cleanhttp.DefaultPooledTransport()
+	transport.MaxIdleConnsPerHost, transport.MaxIdleConns = idlePerHost, idleTotal
+	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
+	transport.OnProxyConnectResponse = checkConnect
+	transport.DialContext = dialBounded(transport.DialContext, writeTimeout)
+	if attemptTimeout == 0 {
+		transport.ResponseHeaderTimeout = headerTimeout
+	}
+	return transport
+}
+
+// checkConnect keeps a proxy's status, of which net/http returns only the reason phrase.
+func checkConnect(_ context.Context, _ *url.URL, _ *http.Request, response *http.Response) error {
+	if response.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &proxyError{response.StatusCode}
+}
+
+// dialBounded bounds the writes of each connection. It does not leave that to http.HTTP2Config.WriteByteTimeout:
+// above TLS, which cannot go on after a write that timed out, that bounds a whole frame, and half a MiB may well
+// take 30 s.
+func dialBounded(dial dialFunc, limit time.Duration) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if tcp, ok := conn.(*net.TCPConn); ok && err == nil {
+			return &boundedConn{TCPConn: tcp, limit: limit}, nil
+		}
+		return conn, err
+	}
+}
+
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// A builtInTransport is the base transport of a client that was given none.
+type builtInTransport struct {
+	http.RoundTripper
+	writeTimeout time.Duration
+}
+
+func newBuiltInTransport(attemptTimeout time.Duration) *builtInTransport {
+	return &builtInTransport{pooledTransport(attemptTimeout), writeTimeout}
+}
+
+// RoundTrip bounds an upload over TLS also by what is read of the body: over HTTP/2 a server that does not read it
+// lets no write block, since nothing may be written (RFC 9113 §5.2).
+func (t *builtInTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	switch {
+	case request.Header["Upgrade"] != nil:
+		return upgrade(t.RoundTripper, request)
+	case request.URL.Scheme == "https" && hasBody(request):
+		return sendBounded(t.RoundTripper, request, t.writeTimeout)
+	default:
+		return t.RoundTripper.RoundTrip(request)
+	}
+}
+
+// CloseIdleConnections closes those of net/http's transport.
+func (t *builtInTransport) CloseIdleConnections() {
+	t.RoundTripper.(*http.Transport).CloseIdleConnections()
+}

@@ -1,0 +1,61 @@
+package steadyhttp
+
+import (
+	"net/http"
+	"reflect"
+	"sync/atomic"
+	"time"
+)
+
+// A baseInfo is what is known of a base transport.
+type baseInfo struct {
+	http.RoundTripper
+	audible atomic.Bool  // a connection that it made was heard of: one that is being made would be
+	shared  atomic.Int64 // when attempts last failed together with one another, since the epoch; 0: never
+}
+
+// limitsConnections reports whether requests are known to queue for a connection of the base's own pool, so that each
+// of them must be traced.
+func (b *baseInfo) limitsConnections() bool {
+	transport, ok := b.RoundTripper.(*http.Transport)
+	return ok && transport.MaxConnsPerHost > 0
+}
+
+// mayQueue reports whether a request for which no connection was being made was in such a queue. Of a base that is not
+// net/http's it is not known, but a connection that nobody makes is waited for nowhere else.
+func (b *baseInfo) mayQueue() bool {
+	switch b.RoundTripper.(type) {
+	case *builtInTransport:
+		return false
+	case *http.Transport:
+		return b.limitsConnections()
+	default:
+		return b.audible.Load()
+	}
+}
+
+// hasConnectHooks reports whether functions of the user's take part in asking a proxy for a tunnel.
+func (b *baseInfo) hasConnectHooks() bool {
+	transport, ok := b.RoundTripper.(*http.Transport)
+	return ok && (transport.GetProxyConnectHeader != nil || transport.OnProxyConnectResponse != nil)
+}
+
+// choosesProxies reports whether a function of the user's chooses the proxy.
+func (b *baseInfo) choosesProxies() bool {
+	transport, ok := b.RoundTripper.(*http.Transport)
+	if !ok || transport.Proxy == nil {
+		return false
+	}
+	return reflect.ValueOf(transport.Proxy).Pointer() != reflect.ValueOf(http.ProxyFromEnvironment).Pointer()
+}
+
+// wasAlone reports whether an attempt that has just failed had no other one beside it on its connection, as far as this
+// Transport can know. Those that share a connection fail with it together, and the first one of them to ask tells
+// the others, which are perhaps the last ones under way by then.
+func (b *baseInfo) wasAlone(o *origin, start, end time.Duration) bool {
+	if o.calls.Load() > 1 {
+		b.shared.Store(int64(end))
+		return false
+	}
+	return b.shared.Load() <= int64(start)
+}
