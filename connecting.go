@@ -6,83 +6,110 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"sync/atomic"
+	"sync"
 	"syscall"
 )
 
 // A connecting notes how an attempt came by its connection, or why it did not. A wrapper around net/http may hide
 // the error of it, and the errors of hooks and dialers may be of any type; the steps are the same.
 type connecting struct {
-	base      *baseInfo
-	asked     atomic.Pointer[string] // for a connection to this address, maybe a proxy's,
-	dialing   atomic.Bool            // and began to make one,
-	connected atomic.Bool            // which reached a peer,
-	failed    atomic.Bool            // or did not, by accident,
-	refused   atomic.Bool            // or one side refused TLS;
-	got       atomic.Pointer[net.Conn]
+	base   *baseInfo
+	heeded bool // whether the steps are listened to
+
+	mu        sync.Mutex
+	asked     string // for a connection to this address, maybe a proxy's; empty: not yet
+	dialing   bool   // and began to make one,
+	connected bool   // which reached a peer,
+	failed    bool   // or did not, by accident,
+	refused   bool   // or one side refused TLS;
+	got       bool   // it got one,
+	conn      net.Conn
 }
 
-func (c *connecting) hooks() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		DNSStart:          func(httptrace.DNSStartInfo) { c.dial() },
-		DNSDone:           func(done httptrace.DNSDoneInfo) { c.noteAccident(done.Err) },
-		ConnectStart:      func(string, string) { c.dial() },
-		ConnectDone:       func(_, _ string, err error) { c.connectDone(err) },
-		TLSHandshakeStart: func() { c.dialing.Store(true) },
-		TLSHandshakeDone:  func(_ tls.ConnectionState, err error) { c.handshakeDone(err) },
-	}
+// heed listens to the steps. That costs a dozen allocations, so it is done where trouble is likely: before an origin
+// has responded, after an error, and where requests may queue.
+func (c *connecting) heed(hooks *httptrace.ClientTrace) {
+	c.heeded = true
+	hooks.DNSStart = func(httptrace.DNSStartInfo) { c.beginDial() }
+	hooks.DNSDone = func(done httptrace.DNSDoneInfo) { c.noteAccident(done.Err) }
+	hooks.ConnectStart = func(string, string) { c.beginDial() }
+	hooks.ConnectDone = func(_, _ string, err error) { c.connectDone(err) }
+	hooks.TLSHandshakeStart = c.setDialing
+	hooks.TLSHandshakeDone = func(_ tls.ConnectionState, err error) { c.handshakeDone(err) }
 }
 
-func (c *connecting) getConn(address string) { c.asked.Store(&address) }
+func (c *connecting) getConn(address string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = address
+}
 
-func (c *connecting) gotConn(got httptrace.GotConnInfo) { c.got.Store(&got.Conn) }
+func (c *connecting) gotConn(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.got, c.conn = true, conn
+}
 
-func (c *connecting) dial() {
-	c.dialing.Store(true)
-	if !c.base.audible.Load() {
-		c.base.audible.Store(true)
-	}
+func (c *connecting) hasAsked() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.asked != ""
+}
+
+// beginDial also notes that the dials of this base can be heard. That a TLS handshake can be says nothing of that.
+func (c *connecting) beginDial() {
+	c.base.audible.Store(true)
+	c.setDialing()
+}
+
+func (c *connecting) setDialing() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dialing = true
 }
 
 func (c *connecting) connectDone(err error) {
-	if err == nil {
-		c.connected.Store(true)
-	}
 	c.noteAccident(err)
-}
-
-func (c *connecting) handshakeDone(err error) {
-	if err != nil && !isAccident(err) {
-		c.refused.Store(true)
-	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.connected = c.connected || err == nil
 }
 
 func (c *connecting) noteAccident(err error) {
-	if isAccident(err) && !isPermanent(err) {
-		c.failed.Store(true)
-	}
+	accident := isAccident(err) && !isPermanent(err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failed = c.failed || accident
+}
+
+func (c *connecting) handshakeDone(err error) {
+	refused := err != nil && !isAccident(err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused = c.refused || refused
 }
 
 // flags is asked once the attempt has failed. ended says whether its context did.
 func (c *connecting) flags(request *http.Request, err error, ended bool) traceFlags {
-	if got := c.got.Load(); got != nil {
-		return lostAlert(*got, err)
-	}
-	asked := c.asked.Load()
-	if asked == nil {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.got:
+		return lostAlert(c.conn, err)
+	case c.asked == "":
 		return c.neverAsked(request)
 	}
 	flags := neverConnected
-	if c.refused.Load() {
+	if c.refused {
 		flags |= handshakeRefused
 	}
-	if c.failed.Load() && !c.connected.Load() { // of several addresses, one was reached
+	if c.failed && !c.connected { // of several addresses, one was reached
 		flags |= connectFailed
 	}
-	if isTunnel(request.URL, *asked) && !c.base.hasConnectHooks() {
+	if isTunnel(request.URL, c.asked) && !c.base.hasConnectHooks() {
 		flags |= tunneling
 	}
-	if (ended || isTimeout(err)) && !c.dialing.Load() && c.base.mayQueue() {
+	if (ended || isTimeout(err)) && c.heeded && !c.dialing && c.base.mayQueue() {
 		flags |= queued
 	}
 	return flags

@@ -110,7 +110,11 @@ func newTracer(c *call) *tracer {
 		request, t.guard.repeatable = withoutGetBody(request), hasBody(request)
 	}
 	t.reconnector = reconnector{ctx: t.ctx, want: c.attempt.reconnect, unsafe: !c.idempotent()}
-	t.request = request.WithContext(httptrace.WithClientTrace(t.ctx, t.hooks()))
+	hooks := t.hooks()
+	if !c.origin.has(answered) || c.base.limitsConnections() {
+		t.connecting.heed(hooks)
+	}
+	t.request = request.WithContext(httptrace.WithClientTrace(t.ctx, hooks))
 	if c.origin.has(http2Spoken) && c.attempt.reconnect >= closeConnection {
 		t.request.Close = true
 	}
@@ -123,26 +127,26 @@ func newTracer(c *call) *tracer {
 }
 
 func (t *tracer) hooks() *httptrace.ClientTrace {
-	hooks := t.connecting.hooks()
-	hooks.GetConn = func(address string) {
-		t.connecting.getConn(address)
-		t.guard.getConn(address)
+	return &httptrace.ClientTrace{
+		GetConn: func(address string) {
+			t.connecting.getConn(address)
+			t.guard.getConn(address)
+		},
+		GotConn: func(got httptrace.GotConnInfo) {
+			if t.reconnector.gotConn(got, t.guard.isHTTP2(got.Conn)) {
+				t.guard.forget()
+				return
+			}
+			t.connecting.gotConn(got.Conn)
+			t.guard.gotConn(got)
+		},
+		WroteHeaders: t.reconnector.wroteHeaders,
 	}
-	hooks.GotConn = func(got httptrace.GotConnInfo) {
-		if t.reconnector.gotConn(got, t.guard.isHTTP2(got.Conn)) {
-			t.guard.forget()
-			return
-		}
-		t.connecting.gotConn(got)
-		t.guard.gotConn(got)
-	}
-	hooks.WroteHeaders = t.reconnector.wroteHeaders
-	return hooks
 }
 
 // sends is how often the request was sent. A base that calls no hooks sends it once.
 func (t *tracer) sends() int {
-	if t.connecting.asked.Load() == nil {
+	if !t.connecting.hasAsked() {
 		return 1
 	}
 	return t.guard.sent()
