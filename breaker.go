@@ -250,7 +250,7 @@ func (b *breaker) count(ctx context.Context, granted permit, a *attempt) (change
 		return false
 	case granted.probe != 0:
 		return b.countProbe(ctx, granted.probe, a)
-	case a.health == neutral || !b.tally(a):
+	case !b.tally(a): // report has left out what is neutral
 		return false
 	default:
 		b.timedOut = a.timeoutAfter() > 0
