@@ -28,6 +28,10 @@ func (e *ResponseError) Advice() string {
 		return fmt.Sprintf("A retry will not help: %s.", find(permanentReasons, e.StatusCode, "the response will be the same"))
 	case Canceled:
 		return "The caller gave up: call again with more time, if the response is still wanted."
+	case NotReady:
+		return fmt.Sprintf("The server is well but not ready: %s.", e.retryHint())
+	case ServerFault:
+		return fmt.Sprintf("Do not retry: %s.", find(serverFailures, e.StatusCode, "the server failed"))
 	case Success:
 		return "Nobody is at fault: there is nothing to do."
 	default:
@@ -96,6 +100,7 @@ var stopFixes = map[StopReason]string{
 	StopRetryAfterTooLong: "to wait that long, raise WithMaxRetryAfter",
 	StopDeadline:          "the deadline left no time for a retry",
 	StopCircuitOpen:       "the breaker of this origin is open, because the origin keeps failing",
+	StopServerDeclined:    "the server said that a retry is of no use",
 	StopNoRetry:           "NoRetry forbade retries",
 }
 
@@ -114,6 +119,8 @@ var errorCauses = map[Class]string{
 	Transient:   "The server or the way to it failed: a retry later may work",
 	Unprocessed: "The server did not act on the request: a retry later may work",
 	Throttled:   "Too many requests: slow down and retry later",
+	NotReady:    "The server is well but not ready: a retry later may work",
+	ServerFault: "The server failed, and the request must not be sent again",
 	Permanent:   "A retry will not help: fix what the error names",
 	Canceled:    "The caller gave up: call again with more time, if the response is still wanted",
 }

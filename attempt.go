@@ -29,6 +29,10 @@ type attempt struct {
 	start    time.Duration // since the transport's epoch
 	end      time.Duration // equal to start where nobody needs to know; see sending
 	started  time.Time     // the start by the wall clock; only if the call is timed
+
+	asked      bool          // whether it is known what the response, unless it is a Success, says of
+	saysWhen   bool          // when to retry,
+	retryAfter time.Duration // and after how long that is
 }
 
 // A sender carries a call's attempt to its outcome.
@@ -125,8 +129,10 @@ func classifying(next sender) sender {
 		next(c)
 		a := &c.attempt
 		a.class = classify(a.request, a.response, a.err, a.traced)
+		a.readRetryAfter(c.policy.hints)
 		if c.policy.classifier != nil {
 			a.overrule(c.policy.classifier)
+			a.readRetryAfter(c.policy.hints) // of what only the user's Classifier takes for no Success
 		}
 		a.health = a.judge()
 	}
@@ -135,8 +141,20 @@ func classifying(next sender) sender {
 // overrule asks the user's classifier.
 func (a *attempt) overrule(classifier Classifier) {
 	opinion := classifier(a.request, a.response, a.err)
-	if opinion != Unclassified && opinion <= Canceled {
+	if opinion != Unclassified && opinion <= Canceled { // the last one
 		a.class = opinion
+	}
+}
+
+// retryable reports whether the outcome allows another attempt.
+func (a *attempt) retryable() bool {
+	switch a.class {
+	case NotReady, Transient, Unprocessed:
+		return true
+	case Throttled:
+		return a.saysWhen
+	default:
+		return false
 	}
 }
 
@@ -159,7 +177,7 @@ func (a *attempt) judge() health {
 	switch a.class {
 	case Success, ClientFault:
 		return healthy
-	case Permanent:
+	case NotReady, Permanent:
 		if a.response != nil {
 			return healthy
 		}
@@ -168,6 +186,8 @@ func (a *attempt) judge() health {
 		if a.response == nil && expired(a.request.Context()) && a.took() < minBlameableWait {
 			return neutral
 		}
+		return failing
+	case ServerFault:
 		return failing
 	case Unprocessed:
 		if isLocalExhaustion(a.err) {

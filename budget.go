@@ -75,6 +75,16 @@ func (b *budget) spend(now time.Duration) bool {
 	return true
 }
 
+// refund gives back what one retry cost.
+func (b *budget) refund() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	b.tokens += priceOfRetry // a refill caps it
+	b.mu.Unlock()
+}
+
 // full reports whether nothing would be forgotten if the budget were.
 func (b *budget) full(now time.Duration) bool {
 	if b == nil {

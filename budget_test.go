@@ -2,6 +2,7 @@ package steadyhttp_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/steadyhttp/steadyhttp"
+	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
 
 func TestBudget_ExhaustedEndsTheCallWithTheLastResponse(t *testing.T) {
@@ -174,4 +176,100 @@ func TestBudget_PaysForNoRetryThatTheBreakerForbids(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 200, code)
 	})
+}
+
+// A limiter lets so many attempts through in a second, saves up none, and tells the others when.
+type limiter struct {
+	every time.Duration
+	mu    sync.Mutex
+	next  time.Time
+	sent  int
+}
+
+func (l *limiter) RoundTrip(r *http.Request) (*http.Response, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent++
+	now := time.Now()
+	if now.Before(l.next) {
+		wait := (l.next.Sub(now) + time.Second - 1) / time.Second
+		return status(429, "Retry-After", fmt.Sprint(int(wait))).RoundTrip(r)
+	}
+	l.next = now.Add(l.every)
+	return status(200).RoundTrip(r)
+}
+
+// Who comes back when told is no burden: what a retry costs comes back once it is let in.
+func TestBudget_PoliteClientGetsItsAnswers(t *testing.T) {
+	t.Parallel()
+	for _, between := range []time.Duration{0, 100 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			const calls = 1000
+			server := &limiter{every: time.Second}
+			transport := newTransport(t, server)
+			succeeded := 0
+			for range calls {
+				if code, err := sendGet(t, transport); err == nil && code == 200 {
+					succeeded++
+				}
+				time.Sleep(between)
+			}
+			assert.Equal(t, calls, succeeded, "%v between calls", between)
+			assert.LessOrEqual(t, server.sent, 2*calls)
+		})
+	}
+}
+
+func TestBudget_ThrottledRetryThatIsThrottledAgainIsPaidFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newScript(status(429, "Retry-After", "1"))
+		transport := newTransport(t, server, steadyhttp.WithRetryBudget(0, 5), steadyhttp.WithMaxAttempts(2))
+		start := time.Now()
+		for range 100 {
+			sendGets(t, transport, 1)
+		}
+		trickle := int(time.Since(start).Seconds() / 10)
+		assert.LessOrEqual(t, len(server.Attempts()), 100+5+trickle)
+	})
+}
+
+// The refund is for the wait that the server asked for, and for nothing else.
+func TestBudget_GivesBackNoOtherRetry(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		first   steadyhttptest.Response
+		then    step
+		retries int
+	}{
+		"waited as told, and let in":        {status(429, "Retry-After", "1"), status(200), 10},
+		"waited as told, and it is a 404":   {status(429, "Retry-After", "1"), status(404), 10},
+		"told now":                          {status(429, "Retry-After", "0"), status(200), 1},
+		"told by a 503":                     {status(503, "Retry-After", "1"), status(200), 1},
+		"failed":                            {status(503), status(200), 1},
+		"waited as told, and it is a 503":   {status(429, "Retry-After", "1"), status(503), 1},
+		"waited as told, and it broke down": {status(429, "Retry-After", "1"), fail(errReset), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var steps []step
+				for range 10 {
+					steps = append(steps, c.first, c.then)
+				}
+				server := newScript(steps...)
+				transport := newTransport(t, server, steadyhttp.WithRetryBudget(0, 1), steadyhttp.WithMaxAttempts(2),
+					steadyhttp.WithoutBreaker(), steadyhttp.WithBackoff(1, 1))
+				retries := 0
+				for range 10 {
+					if countRetries(t, transport, server) == 1 {
+						retries++
+					} else {
+						break
+					}
+				}
+				assert.Equal(t, c.retries, retries)
+			})
+		})
+	}
 }

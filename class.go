@@ -17,14 +17,21 @@ const (
 	// cannot help, and the server that says so is healthy. It is never retried.
 	ClientFault
 	// Throttled is a 429: the server refused the request, and may say when to come back. It is retried
-	// only when Retry-After says when.
+	// only when Retry-After, or a [Hint], says when. A 4xx for which a Hint says when is Throttled too.
 	Throttled
+	// NotReady means that the server is healthy and has not acted on the request yet: a 404 for what was just
+	// created, a 409 or 423 while something is locked, a 200 that says "throttled". Requests of any method are
+	// retried. It is a word for a [Classifier]: [Classify] takes no response and no error of a base for it.
+	NotReady
 	// Transient means that the server, or the way to it, failed, and that it may or may not have acted
 	// on the request. Only idempotent requests are retried.
 	Transient
 	// Unprocessed means that the request failed and was surely never acted on: no connection was made,
 	// or the server refused the HTTP/2 stream. Requests of any method are retried.
 	Unprocessed
+	// ServerFault means that the server failed, and that the request must not be sent again. It is never
+	// retried. It is a word for a [Classifier], as NotReady is.
+	ServerFault
 	// Permanent means that asking again would give the same: a 501, a refused certificate, a URL that
 	// cannot be sent.
 	Permanent
@@ -34,7 +41,8 @@ const (
 
 var classNames = [...]string{
 	Unclassified: "unclassified", Success: "success", ClientFault: "client_fault", Throttled: "throttled",
-	Transient: "transient", Unprocessed: "unprocessed", Permanent: "permanent", Canceled: "canceled",
+	NotReady: "not_ready", Transient: "transient", Unprocessed: "unprocessed", ServerFault: "server_fault",
+	Permanent: "permanent", Canceled: "canceled",
 }
 
 // String returns the class in snake case, "client_fault" for example: fit for a log or a metric.
@@ -43,8 +51,8 @@ func (c Class) String() string { return nameOf(classNames[:], int(c)) }
 // faults say for each class whose fault it is.
 var faults = [...]string{
 	Unclassified: "unclassified", Success: "no fault", ClientFault: "client fault", Throttled: "throttled",
-	Transient: "server fault", Unprocessed: "server fault, not acted on", Permanent: "permanent fault",
-	Canceled: "canceled",
+	NotReady: "not ready", Transient: "server fault", Unprocessed: "server fault, not acted on",
+	ServerFault: "server fault", Permanent: "permanent fault", Canceled: "canceled",
 }
 
 func (c Class) fault() string { return nameOf(faults[:], int(c)) }

@@ -29,7 +29,7 @@ type Classifier func(req *http.Request, resp *http.Response, err error) Class
 // knows a little more than Classify, since it watched the attempt: whether a connection was ever made,
 // and whether it was the request's own body that failed. An [*Error] that a Transport returned keeps the
 // class that the Transport gave it, but for a [Canceled] one whose request goes on, and a [*ResponseError]
-// its own.
+// its own: only so does it return [NotReady] or [ServerFault].
 func Classify(req *http.Request, resp *http.Response, err error) Class {
 	return classify(req, resp, err, 0)
 }

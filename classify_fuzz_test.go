@@ -250,12 +250,12 @@ func checkRetries(t *testing.T, r *http.Request, response *http.Response, err er
 	}
 	class := steadyhttp.Classify(r, response, err)
 	asked := response != nil && response.Header.Get("Retry-After") != "" || response != nil && len(response.Header.Values("Retry-After")) > 1
-	safe := class == steadyhttp.Unprocessed || class == steadyhttp.Throttled && asked
+	safe := class == steadyhttp.Unprocessed || class == steadyhttp.NotReady || class == steadyhttp.Throttled && asked
 	idempotent := slices.Contains([]string{"", "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"}, r.Method)
 	switch {
 	case r.Context().Err() != nil:
 		require.Equal(t, 1, sent, "nobody waits any more")
-	case class == steadyhttp.Success, class == steadyhttp.ClientFault, class == steadyhttp.Permanent, class == steadyhttp.Canceled, class == steadyhttp.Unclassified, class > steadyhttp.Canceled:
+	case class == steadyhttp.Success, class == steadyhttp.ClientFault, class == steadyhttp.ServerFault, class == steadyhttp.Permanent, class == steadyhttp.Canceled, class == steadyhttp.Unclassified, class > steadyhttp.Canceled:
 		require.Equal(t, 1, sent, "a %v is never retried", class)
 	case !safe && !(class == steadyhttp.Transient && idempotent):
 		require.Equal(t, 1, sent, "a %v %s is not retried", class, r.Method)

@@ -268,8 +268,8 @@ func TestClass_ValuesHaveNames(t *testing.T) {
 	for class := steadyhttp.Unclassified; class <= steadyhttp.Canceled; class++ {
 		names = append(names, class.String())
 	}
-	assert.Equal(t, []string{"unclassified", "success", "client_fault", "throttled", "transient", "unprocessed", "permanent", "canceled"}, names)
-	assert.Equal(t, "8", (steadyhttp.Canceled + 1).String())
+	assert.Equal(t, []string{"unclassified", "success", "client_fault", "throttled", "not_ready", "transient", "unprocessed", "server_fault", "permanent", "canceled"}, names)
+	assert.Equal(t, "10", (steadyhttp.Canceled + 1).String())
 }
 
 func TestIdempotency_KeyWithoutAValueCounts(t *testing.T) {
@@ -285,5 +285,133 @@ func TestRetryAfter_LargestLineMayComeFirst(t *testing.T) {
 		_, err := newTransport(t, server).RoundTrip(newGet(t))
 		require.NoError(t, err)
 		assert.GreaterOrEqual(t, server.Waits()[0], 4*time.Second)
+	})
+}
+
+// What each class means, as WithClassifier's doc tells it.
+var classEffects = []struct {
+	class              steadyhttp.Class
+	retriesGet         bool
+	retriesPost        bool
+	successes, failing uint32  // of the breaker, for one attempt
+	earns              float64 // of the budget, for one attempt
+}{
+	{class: steadyhttp.Success, successes: 1, earns: 1},
+	{class: steadyhttp.ClientFault, successes: 1, earns: 1},
+	{class: steadyhttp.Throttled},
+	{class: steadyhttp.NotReady, retriesGet: true, retriesPost: true, successes: 1},
+	{class: steadyhttp.Transient, retriesGet: true, failing: 1},
+	{class: steadyhttp.Unprocessed, retriesGet: true, retriesPost: true, failing: 1},
+	{class: steadyhttp.ServerFault, failing: 1},
+	{class: steadyhttp.Permanent, successes: 1, earns: 1},
+	{class: steadyhttp.Canceled},
+}
+
+func TestClassifier_ClassDecidesOnRetries(t *testing.T) {
+	t.Parallel()
+	for _, c := range classEffects {
+		for method, retried := range map[string]bool{http.MethodGet: c.retriesGet, http.MethodPost: c.retriesPost} {
+			synctest.Test(t, func(t *testing.T) {
+				server := newScript(status(200))
+				transport := newTransport(t, server, classifyAs(c.class), steadyhttp.WithMaxAttempts(2))
+				_, err := transport.RoundTrip(payloadRequest(method)(t, t.Context()))
+				require.NoError(t, err, "a response is never dropped for an error")
+				want := 1
+				if retried {
+					want = 2
+				}
+				assert.Len(t, server.Attempts(), want, "%s %s", method, c.class)
+			})
+		}
+	}
+}
+
+func TestClassifier_ClassDecidesOnBreaker(t *testing.T) {
+	t.Parallel()
+	for _, c := range classEffects {
+		transport := newTransport(t, newScript(status(200)), classifyAs(c.class), steadyhttp.WithMaxAttempts(1))
+		sendGets(t, transport, 1)
+		b := onlyBreaker(t, transport)
+		assert.Equal(t, c.failing, b.Failures, c.class)
+		assert.Equal(t, c.successes+c.failing, b.Requests, c.class)
+	}
+}
+
+func TestClassifier_ClassDecidesOnBudget(t *testing.T) {
+	t.Parallel()
+	for _, c := range classEffects {
+		synctest.Test(t, func(t *testing.T) {
+			class := steadyhttp.Transient
+			server := newScript(status(200))
+			transport := newTransport(t, server, steadyhttp.WithMaxAttempts(2), steadyhttp.WithRetryBudget(1, 1), steadyhttp.WithoutBreaker(),
+				steadyhttp.WithBackoff(1, 1), steadyhttp.WithClassifier(func(*http.Request, *http.Response, error) steadyhttp.Class { return class }))
+			require.Equal(t, 1, countRetries(t, transport, server), "a budget begins full")
+			class = c.class
+			before := len(server.Attempts())
+			sendGets(t, transport, 1)
+			require.Equal(t, 1, len(server.Attempts())-before, "a %s finds it empty", c.class)
+			class = steadyhttp.Transient
+			assert.Equal(t, int(c.earns), countRetries(t, transport, server), c.class)
+		})
+	}
+}
+
+func TestClassifier_NotReadyWaitsAsTheResponseSays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newScript(status(404, "Retry-After", "3"), status(409), status(200))
+		transport := newTransport(t, server, steadyhttp.WithClassifier(func(_ *http.Request, response *http.Response, _ error) steadyhttp.Class {
+			if response.StatusCode == 404 || response.StatusCode == 409 {
+				return steadyhttp.NotReady
+			}
+			return steadyhttp.Unclassified
+		}))
+		response, err := transport.RoundTrip(newPost(t))
+		require.NoError(t, err)
+		assert.Equal(t, 200, response.StatusCode)
+		assert.GreaterOrEqual(t, server.Waits()[0], 3*time.Second)
+		assert.Less(t, server.Waits()[1], 3*time.Second, "the usual backoff")
+		assert.Zero(t, onlyBreaker(t, transport).Failures)
+	})
+}
+
+// What a Classifier takes an error for is not all that the breaker asks: an error shows nobody's health.
+func TestClassifier_NotReadyErrorIsNeutral(t *testing.T) {
+	t.Parallel()
+	transport := newTransport(t, newScript(fail(errReset)), classifyAs(steadyhttp.NotReady), steadyhttp.WithMaxAttempts(1))
+	sendGets(t, transport, 1)
+	assert.Zero(t, onlyBreaker(t, transport).Requests)
+}
+
+func TestClassifier_ServerFaultOpensTheBreaker(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newScript(status(500))
+		transport := newTransport(t, server, append(breakerOptions(), classifyAs(steadyhttp.ServerFault))...)
+		for range breakerRunFailures {
+			sendGets(t, transport, 1)
+			time.Sleep(breakerRunDuration)
+		}
+		server.AssertAttempts(t, breakerRunFailures)
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
+	})
+}
+
+func TestClassifier_ResponseOfItsClassesIsAnErrorThatSaysSo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		response, err := newTransport(t, newScript(status(404)), classifyAs(steadyhttp.NotReady), steadyhttp.WithMaxAttempts(2)).RoundTrip(newGet(t))
+		require.NoError(t, err)
+		failed := checkResponse(t, response)
+		assert.Equal(t, steadyhttp.NotReady, failed.Class)
+		assert.Contains(t, failed.Error(), "(not ready)")
+		assert.Equal(t, "The server is well but not ready: 2 attempts made, and a retry later may work.", failed.Advice())
+
+		response, err = newTransport(t, newScript(status(500)), classifyAs(steadyhttp.ServerFault)).RoundTrip(newGet(t))
+		require.NoError(t, err)
+		failed = checkResponse(t, response)
+		assert.Equal(t, steadyhttp.ServerFault, failed.Class)
+		assert.Equal(t, steadyhttp.StopNotRetryable, failed.Stopped)
+		assert.Equal(t, "Do not retry: the server itself failed.", failed.Advice())
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"time"
 )
 
 // callOptions are what a context says about one call: what the caller asks for, and what the Transport
@@ -16,6 +17,8 @@ type callOptions struct {
 	attempt int        // in a sent request's context: which attempt it is; in a response's: how many led to it
 	class   Class      // of a response that a Classifier judged otherwise than by its status
 	stopped StopReason // why the response was returned and its request not retried
+
+	retryAfter time.Duration // of a response that said it by a hint
 }
 
 type callOptionsKey struct{}
@@ -37,7 +40,7 @@ func (o callOptions) in(ctx context.Context) context.Context {
 
 // withAttempt returns the context for the request of an attempt: the number is found by [AttemptFromContext].
 func (o callOptions) withAttempt(ctx context.Context, attempt int) context.Context {
-	o.attempt, o.class, o.stopped = attempt, Unclassified, 0
+	o.attempt, o.class, o.stopped, o.retryAfter = attempt, Unclassified, 0, 0
 	return o.in(ctx)
 }
 

@@ -46,6 +46,7 @@ func (p *policy) describe() []setting {
 		{name: "MaxAttempts", value: fmt.Sprint(p.maxAttempts)},
 		{name: "Backoff", value: p.backoff.describe()},
 		{name: "MaxRetryAfter", value: p.maxRetryAfter.String()},
+		{name: "Hints", value: describeCount(len(p.hints))},
 		{name: "Timeout", value: describeLimit(p.timeout)},
 		{name: "AttemptTimeout", value: describeLimit(p.attemptTimeout)},
 		{name: "RetryBudget", value: p.describeBudget()},
@@ -108,6 +109,13 @@ func describeLimit(d time.Duration) string {
 		return "none"
 	}
 	return d.String()
+}
+
+func describeCount(n int) string {
+	if n == 0 {
+		return "none"
+	}
+	return fmt.Sprint(n)
 }
 
 func describeSwitch(on bool) string {

@@ -22,7 +22,7 @@ func TestDescribe_NamesEverySettingAndItsDefault(t *testing.T) {
 	t.Parallel()
 	client, err := steadyhttp.NewClient()
 	require.NoError(t, err)
-	assert.Equal(t, "MaxAttempts=4(default) Backoff=300ms,10s(default) MaxRetryAfter=1m0s(default) Timeout=none(default) "+
+	assert.Equal(t, "MaxAttempts=4(default) Backoff=300ms,10s(default) MaxRetryAfter=1m0s(default) Hints=none(default) Timeout=none(default) "+
 		"AttemptTimeout=none(default) RetryBudget=0.2,5,growing(default) RetryNonIdempotent=off(default) "+
 		"IdempotencyKeys=off(default) ReplayBuffer=0(default) Classifier=none(default) Observer=none(default) "+
 		"Breaker=on(default) BreakerFailureRate=0.5,30(default) BreakerConsecutive=5,600ms(default) "+
@@ -52,6 +52,7 @@ var optionChanges = map[string]struct {
 	"WithBreakerConsecutiveFailures": {steadyhttp.WithBreakerConsecutiveFailures(5, 0), "BreakerConsecutive=5,0s"},
 	"WithBreakerWindow":              {steadyhttp.WithBreakerWindow(time.Minute), "BreakerWindow=1m0s"},
 	"WithBreakerOpenFor":             {steadyhttp.WithBreakerOpenFor(2 * time.Second), "BreakerOpenFor=2s"},
+	"WithHints":                      {steadyhttp.WithHints(steadyhttp.HintGitHub, steadyhttp.HintMilliseconds), "Hints=2"},
 	"WithoutBreaker":                 {steadyhttp.WithoutBreaker(), "Breaker=off"},
 	"WithOriginKey":                  {steadyhttp.WithOriginKey(func(*http.Request) string { return "hunter2" }), "OriginKey=set"},
 	"WithOriginLimit":                {steadyhttp.WithOriginLimit(10), "OriginLimit=10"},

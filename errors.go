@@ -91,7 +91,7 @@ func isTimeout(err error) bool {
 
 // Temporary reports whether sending the request later may work.
 func (e *Error) Temporary() bool {
-	return e.Class == Transient || e.Class == Unprocessed || e.Class == Throttled
+	return e.Class == Transient || e.Class == Unprocessed || e.Class == Throttled || e.Class == NotReady
 }
 
 // An interruptedError joins why a call ended before its next attempt with what the last attempt had come to.

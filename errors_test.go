@@ -112,7 +112,7 @@ func TestError_WithoutACauseHasAText(t *testing.T) {
 func TestError_IsTemporaryByItsClass(t *testing.T) {
 	t.Parallel()
 	for class := steadyhttp.Unclassified; class <= steadyhttp.Canceled; class++ {
-		want := class == steadyhttp.Transient || class == steadyhttp.Unprocessed || class == steadyhttp.Throttled
+		want := class == steadyhttp.Transient || class == steadyhttp.Unprocessed || class == steadyhttp.Throttled || class == steadyhttp.NotReady
 		assert.Equal(t, want, (&steadyhttp.Error{Class: class}).Temporary(), class)
 	}
 }

@@ -684,6 +684,7 @@ func ExampleTransport_String() {
 	// MaxAttempts=3
 	// Backoff=300ms,10s(default)
 	// MaxRetryAfter=1m0s(default)
+	// Hints=none(default)
 	// Timeout=none(default)
 	// AttemptTimeout=none(default)
 	// RetryBudget=0.2,5,growing(default)

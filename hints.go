@@ -56,6 +56,32 @@ func HintRateLimit(response *http.Response) (wait time.Duration, ok bool) {
 	return wait, ok
 }
 
+// firstHint asks the hints in order.
+func firstHint(hints []Hint, response *http.Response) (wait time.Duration, ok bool) {
+	for _, hint := range hints {
+		if wait, ok := hint(response); ok {
+			return max(0, wait), true
+		}
+	}
+	return 0, false
+}
+
+// declined reports whether the server says that a retry is of no use. The word of OpenAI, Anthropic and others
+// is X-Should-Retry; Stripe has its own. A true means nothing here: what may be retried is for the client to know.
+func declined(response *http.Response) bool {
+	if response == nil {
+		return false
+	}
+	for _, name := range []string{"X-Should-Retry", "Stripe-Should-Retry"} {
+		for _, line := range response.Header.Values(name) {
+			if strings.EqualFold(strings.TrimSpace(line), "false") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // githubPause is how long GitHub asks to wait at least where a secondary limit does not say.
 const githubPause = time.Minute
 

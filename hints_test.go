@@ -1,6 +1,7 @@
 package steadyhttp_test
 
 import (
+	"context"
 	"io"
 	"math"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/steadyhttp/steadyhttp"
+	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
 
 // absent is what a hint that does not know says.
@@ -484,4 +486,258 @@ func FuzzHints(f *testing.F) {
 			}
 		}
 	})
+}
+
+func hintOf(wait time.Duration) steadyhttp.Hint {
+	return func(*http.Response) (time.Duration, bool) { return wait, true }
+}
+
+func noHint(*http.Response) (time.Duration, bool) { return 0, false }
+
+func TestHints_ThrottledPostIsRetriedAtTheTimeTold(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		hints     []steadyhttp.Hint
+		throttled steadyhttptest.Response
+		wait      time.Duration
+	}{
+		"a 429 in milliseconds":     {[]steadyhttp.Hint{steadyhttp.HintMilliseconds}, status(429, "Retry-After-Ms", "2500"), 2500 * time.Millisecond},
+		"a 429 by the draft":        {[]steadyhttp.Hint{steadyhttp.HintRateLimit}, status(429, "RateLimit", `"default";r=0;t=30`), 30 * time.Second},
+		"a 429 until a Unix time":   {[]steadyhttp.Hint{steadyhttp.HintRateLimit}, status(429, "X-RateLimit-Reset", "946684830"), 30 * time.Second},
+		"GitHub's 403":              {[]steadyhttp.Hint{steadyhttp.HintGitHub}, status(403, "Retry-After", "7"), 7 * time.Second},
+		"any 4xx that a hint knows": {[]steadyhttp.Hint{hintOf(4 * time.Second)}, status(404), 4 * time.Second},
+		"the first hint that knows": {[]steadyhttp.Hint{noHint, hintOf(4 * time.Second), hintOf(time.Second)}, status(429), 4 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := newScript(c.throttled, status(200))
+				transport := newTransport(t, server, steadyhttp.WithHints(c.hints...))
+				ctx, report := steadyhttp.WithReport(t.Context())
+				response, err := transport.RoundTrip(newRequest(t, ctx, http.MethodPost, "payload"))
+				require.NoError(t, err)
+				assert.Equal(t, 200, response.StatusCode)
+				assert.Equal(t, steadyhttp.Throttled, report.Attempts[0].Class)
+				require.Len(t, server.Waits(), 1)
+				assert.GreaterOrEqual(t, server.Waits()[0], c.wait)
+				assert.LessOrEqual(t, server.Waits()[0], c.wait*3/2)
+				assert.Equal(t, uint32(1), onlyBreaker(t, transport).Requests, "a throttled attempt is not counted")
+			})
+		})
+	}
+}
+
+func TestHints_WithoutThemOnlyRetryAfterCounts(t *testing.T) {
+	t.Parallel()
+	for _, c := range throttlings {
+		if strings.Contains(c.text, "Retry-After: ") && c.code == 429 {
+			continue
+		}
+		first := message(c.code, c.text)
+		sent := 0
+		transport := newTransport(t, baseFunc{func(*http.Request) (*http.Response, error) {
+			sent++
+			return first, nil
+		}})
+		response, err := transport.RoundTrip(newGet(t))
+		require.NoError(t, err)
+		assert.Equal(t, 1, sent, c.name)
+		assert.Equal(t, steadyhttp.StopNotRetryable, checkResponse(t, response).Stopped, c.name)
+	}
+}
+
+// Retry-After is rounded to whole seconds, up or down: a hint that fits it is what was meant. Any other may be
+// about another limit.
+func TestHints_GiveWayToRetryAfterUnlessMoreExact(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		retryAfter string
+		hint, want time.Duration
+	}{
+		{"1", 553 * time.Millisecond, 553 * time.Millisecond},
+		{"1", 1553 * time.Millisecond, 1553 * time.Millisecond},
+		{"0", 300 * time.Millisecond, 300 * time.Millisecond},
+		{"2", 2 * time.Second, 2 * time.Second},
+		{"2", time.Second, 2 * time.Second},
+		{"2", 3 * time.Second, 2 * time.Second},
+		{"2", time.Second + 1, time.Second + 1},
+		{"2", time.Hour, 2 * time.Second},
+		{"1.5", time.Second, 1500 * time.Millisecond}, // which is exact itself
+		{"1", 0, time.Second},
+		{"soon", 4 * time.Second, 4 * time.Second},
+		{"-1", 4 * time.Second, 4 * time.Second},
+		{"", 4 * time.Second, 4 * time.Second},
+		{"5", -time.Second, 5 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server := newScript(status(429, "Retry-After", c.retryAfter), status(200))
+			transport := newTransport(t, server, steadyhttp.WithHints(hintOf(c.hint)), steadyhttp.WithBackoff(1, 1))
+			sendGets(t, transport, 1)
+			require.Len(t, server.Waits(), 1)
+			assert.GreaterOrEqual(t, server.Waits()[0], c.want, "%q, %v", c.retryAfter, c.hint)
+			assert.LessOrEqual(t, server.Waits()[0], c.want*3/2, "%q, %v", c.retryAfter, c.hint)
+		})
+	}
+}
+
+func TestHints_NegativeMeansNow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newScript(status(429), status(200))
+		transport := newTransport(t, server, steadyhttp.WithHints(hintOf(-time.Hour)), withConstantBackoff(time.Second))
+		sendGets(t, transport, 1)
+		assert.Equal(t, []time.Duration{time.Second}, server.Waits(), "an ordinary backoff")
+	})
+}
+
+func TestHints_AreBoundedAsRetryAfterIs(t *testing.T) {
+	t.Parallel()
+	for _, wait := range []time.Duration{time.Minute + 1, time.Hour, math.MaxInt64} {
+		response, err := newTransport(t, newScript(status(429)), steadyhttp.WithHints(hintOf(wait))).RoundTrip(newGet(t))
+		require.NoError(t, err)
+		failed := checkResponse(t, response)
+		assert.Equal(t, steadyhttp.StopRetryAfterTooLong, failed.Stopped)
+		assert.Equal(t, wait, failed.RetryAfter, "the error says when, as it does for a Retry-After")
+		assert.Equal(t, 1, failed.Attempts)
+	}
+}
+
+func TestHints_DeadlineThatTheyOutlastReturnsTheResponse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		server := newScript(status(403))
+		response, err := newTransport(t, server, steadyhttp.WithHints(hintOf(3*time.Second))).RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
+		require.NoError(t, err)
+		failed := checkResponse(t, response)
+		assert.Equal(t, steadyhttp.StopDeadline, failed.Stopped)
+		assert.Equal(t, steadyhttp.Throttled, failed.Class)
+		assert.Equal(t, "Too many requests: slow down and retry in 3 s.", failed.Advice())
+		assertClosedOnce(t, server, response)
+	})
+}
+
+func TestHints_LengthenTheWaitAfterA5xx(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newScript(status(503, "Retry-After-Ms", "5000"), status(200))
+		sendGets(t, newTransport(t, server, steadyhttp.WithHints(steadyhttp.HintMilliseconds)), 1)
+		assert.GreaterOrEqual(t, server.Waits()[0], 5*time.Second)
+	})
+}
+
+func TestHints_OfASuccessAreNotAskedUnlessAClassifierSaysOtherwise(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		hint := func(*http.Response) (time.Duration, bool) {
+			calls++
+			return 2 * time.Second, true
+		}
+		sendGets(t, newTransport(t, newScript(status(200)), steadyhttp.WithHints(hint)), 1)
+		sendGets(t, newTransport(t, newScript(fail(errReset)), steadyhttp.WithHints(hint), steadyhttp.WithMaxAttempts(1)), 1)
+		require.Zero(t, calls)
+
+		server := newScript(status(200), status(201))
+		throttled := steadyhttp.WithClassifier(func(_ *http.Request, response *http.Response, _ error) steadyhttp.Class {
+			if response.StatusCode == 200 {
+				return steadyhttp.Throttled
+			}
+			return steadyhttp.Unclassified
+		})
+		code, err := sendGet(t, newTransport(t, server, steadyhttp.WithHints(hint), throttled))
+		require.NoError(t, err)
+		assert.Equal(t, 201, code)
+		assert.GreaterOrEqual(t, server.Waits()[0], 2*time.Second)
+		assert.Equal(t, 1, calls, "once for the attempt")
+	})
+}
+
+// What a Classifier says counts last.
+func TestHints_ClassifierMayOverrule(t *testing.T) {
+	t.Parallel()
+	server := newScript(status(403))
+	sendGets(t, newTransport(t, server, steadyhttp.WithHints(hintOf(time.Second)), classifyAs(steadyhttp.ClientFault)), 1)
+	server.AssertAttempts(t, 1)
+}
+
+func TestHints_LaterOptionReplacesAndNoneTurnsOff(t *testing.T) {
+	t.Parallel()
+	for attempts, options := range map[int][]steadyhttp.Option{
+		1: {steadyhttp.WithHints(hintOf(0)), steadyhttp.WithHints()},
+		2: {steadyhttp.WithHints(noHint), steadyhttp.WithHints(hintOf(0))},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server := newScript(status(429), status(200))
+			sendGets(t, newTransport(t, server, options...), 1)
+			server.AssertAttempts(t, attempts)
+		})
+	}
+}
+
+func TestHints_NilIsRefused(t *testing.T) {
+	t.Parallel()
+	_, err := steadyhttp.NewClient(steadyhttp.WithHints(steadyhttp.HintGitHub, nil))
+	assert.EqualError(t, err, "steadyhttp: WithHints: nil is invalid: want functions")
+}
+
+func TestHints_AreTheTransportsOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hints := []steadyhttp.Hint{hintOf(0)}
+		server := newScript(status(429), status(200))
+		transport := newTransport(t, server, steadyhttp.WithHints(hints...))
+		hints[0] = noHint
+		sendGets(t, transport, 1)
+		server.AssertAttempts(t, 2)
+	})
+}
+
+func TestServerDeclined_EndsTheCallWithTheResponse(t *testing.T) {
+	t.Parallel()
+	var cases []scriptCase
+	for name, answer := range map[string]steadyhttptest.Response{
+		"a 503":                      status(503, "X-Should-Retry", "false"),
+		"Stripe's own":               status(503, "Stripe-Should-Retry", "false"),
+		"in other letters":           status(503, "x-should-retry", " False "),
+		"one of several":             status(503, "X-Should-Retry", "true", "X-Should-Retry", "false"),
+		"a 503 that says when, also": status(503, "X-Should-Retry", "false", "Retry-After", "1"),
+	} {
+		cases = append(cases, scriptCase{name: name, steps: []step{answer}, attempts: 1, status: 503, stopped: steadyhttp.StopServerDeclined})
+	}
+	for name, answer := range map[string]steadyhttptest.Response{
+		"yes":      status(503, "X-Should-Retry", "true"),
+		"nonsense": status(503, "X-Should-Retry", "0"),
+		"nothing":  status(503, "X-Should-Retry", ""),
+	} {
+		cases = append(cases, scriptCase{name: name, steps: []step{answer, status(200)}, attempts: 2, status: 200, stopped: steadyhttp.StopSuccess})
+	}
+	runScriptCases(t, append(cases, []scriptCase{
+		{name: "a 429 that says when", steps: []step{status(429, "X-Should-Retry", "false", "Retry-After", "1")},
+			attempts: 1, status: 429, stopped: steadyhttp.StopServerDeclined},
+		{name: "a yes unlocks no 4xx", steps: []step{status(409, "X-Should-Retry", "true", "Stripe-Should-Retry", "true")},
+			attempts: 1, status: 409, stopped: steadyhttp.StopNotRetryable},
+		{name: "a yes unlocks no POST", request: payloadRequest(http.MethodPost), steps: []step{status(503, "X-Should-Retry", "true")},
+			attempts: 1, status: 503, stopped: steadyhttp.StopNotIdempotent},
+		{name: "a yes unlocks no bare 429", steps: []step{status(429, "X-Should-Retry", "true")},
+			attempts: 1, status: 429, stopped: steadyhttp.StopNotRetryable},
+		{name: "what no class retries", steps: []step{status(404, "X-Should-Retry", "false")},
+			attempts: 1, status: 404, stopped: steadyhttp.StopNotRetryable},
+		{name: "what a hint knows", options: []steadyhttp.Option{steadyhttp.WithHints(hintOf(time.Second))},
+			steps: []step{status(403, "X-Should-Retry", "false")}, attempts: 1, status: 403, stopped: steadyhttp.StopServerDeclined},
+		{name: "after an attempt that did not say so", steps: []step{status(503), status(503, "X-Should-Retry", "false")},
+			attempts: 2, status: 503, stopped: steadyhttp.StopServerDeclined},
+	}...))
+}
+
+func TestServerDeclined_CountsAsItsClass(t *testing.T) {
+	t.Parallel()
+	transport := newTransport(t, newScript(status(503, "X-Should-Retry", "false")))
+	response, err := transport.RoundTrip(newGet(t))
+	require.NoError(t, err)
+	assert.Equal(t, uint32(1), onlyBreaker(t, transport).Failures)
+	failed := checkResponse(t, response)
+	assert.Contains(t, failed.Error(), "not retried: server_declined")
+	assert.Contains(t, failed.Advice(), "the server said that a retry is of no use")
 }

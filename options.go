@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -96,6 +97,24 @@ func WithMaxRetryAfter(d time.Duration) Option {
 	return option(func(p *policy) error {
 		p.maxRetryAfter = d
 		return checkNotNegative("WithMaxRetryAfter", d)
+	})
+}
+
+// WithHints lets hints say how long a server asks to be left alone where it does not use Retry-After.
+//
+// By default there are none, and only Retry-After counts. The ready ones are [HintMilliseconds],
+// [HintRateLimit] and [HintGitHub]; any function of your own is one too. They are asked in order, once for each
+// attempt whose response is no [Success], and the first that knows counts.
+//
+// A 4xx for which a hint says when is [Throttled]: any method is retried, at the time told. A Retry-After takes
+// precedence, unless a hint says the same more exactly: one that differs by less than a second from a
+// Retry-After in whole seconds. [WithMaxRetryAfter] bounds a hint as it does Retry-After, and the jitter is the
+// same. No hint may be nil. A later WithHints replaces an earlier one; without arguments it turns hints off.
+func WithHints(hints ...Hint) Option {
+	return option(func(p *policy) error {
+		p.hints = slices.Clone(hints)
+		isNilHint := func(h Hint) bool { return h == nil }
+		return check(!slices.ContainsFunc(hints, isNilHint), "WithHints", "nil", "want functions")
 	})
 }
 
@@ -200,7 +219,23 @@ func WithReplayBuffer(maxBytes int64) Option {
 // WithClassifier lets classifier overrule [Classify].
 //
 // It is called exactly once for each attempt. The class that it returns decides whether the request is
-// retried and what the breaker counts. See [Classifier] for what it may do. It must not be nil.
+// retried, and what the breaker and the retry budget count:
+//
+//	class        retried?                       breaker             budget
+//	Success      no                             a success           earns
+//	ClientFault  no                             a success           earns
+//	Throttled    any method, if told when       not counted         pays, if it was told in vain
+//	NotReady     any method                     a success           pays
+//	Transient    if it is idempotent            a failure           pays
+//	Unprocessed  any method                     a failure           pays
+//	ServerFault  no                             a failure           nothing
+//	Permanent    no                             a success, if       earns, if there
+//	                                            there is a response is a response
+//	Canceled     no                             not counted         nothing
+//
+// "Told when" is by Retry-After, or by [WithHints]. So a healthy server that answers 404, 409 or 423 for a while,
+// or 429 without a time, is NotReady, and not Transient, which would open the breaker for all calls. See
+// [Classifier] for what the function may do. It must not be nil.
 func WithClassifier(classifier Classifier) Option {
 	return option(func(p *policy) error {
 		if classifier == nil {

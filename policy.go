@@ -20,6 +20,7 @@ type policy struct {
 	idempotencyKeys    bool
 	replayBuffer       int64
 	classifier         Classifier // nil: none
+	hints              []Hint
 	observers          []Observer
 	observe            Observer                   // all observers as one; nil for none
 	originKey          func(*http.Request) string // nil: scheme, host and port

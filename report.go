@@ -65,7 +65,7 @@ type StopReason uint8
 const (
 	// StopSuccess: the last attempt was a [Success].
 	StopSuccess StopReason = iota + 1
-	// StopNotRetryable: a [ClientFault], a [Permanent] failure, or [Throttled] without a usable
+	// StopNotRetryable: a [ClientFault], a [ServerFault], a [Permanent] failure, or [Throttled] without a usable
 	// Retry-After.
 	StopNotRetryable
 	// StopMaxAttempts: [WithMaxAttempts] allows no more, or the policy of [WithBackoffPolicy] does not.
@@ -84,6 +84,9 @@ const (
 	StopCircuitOpen
 	// StopCanceled: the caller gave up.
 	StopCanceled
+	// StopServerDeclined: the response says that a retry is of no use, by X-Should-Retry: false or
+	// Stripe-Should-Retry: false.
+	StopServerDeclined
 	// StopNoRetry: the call was marked with [NoRetry].
 	StopNoRetry
 )
@@ -92,7 +95,7 @@ var stopReasonNames = [...]string{
 	0: "none", StopSuccess: "success", StopNotRetryable: "not_retryable", StopMaxAttempts: "max_attempts",
 	StopBudgetExhausted: "budget_exhausted", StopNotIdempotent: "not_idempotent", StopBodyNotReplayable: "body_not_replayable",
 	StopRetryAfterTooLong: "retry_after_too_long", StopDeadline: "deadline", StopCircuitOpen: "circuit_open",
-	StopCanceled: "canceled", StopNoRetry: "no_retry",
+	StopServerDeclined: "server_declined", StopCanceled: "canceled", StopNoRetry: "no_retry",
 }
 
 // String returns the reason in snake case, "max_attempts" for example.

@@ -71,7 +71,10 @@ func CheckResponse(resp *http.Response) error {
 	if class == Success {
 		return nil
 	}
-	wait, _ := retryAfter(resp, time.Now())
+	wait := noteOf(resp).retryAfter
+	if wait == 0 {
+		wait, _ = retryAfter(resp, time.Now())
+	}
 	failed := &ResponseError{
 		StatusCode: resp.StatusCode, Class: class, RetryAfter: wait, RequestID: requestID(resp.Header),
 		Body: peek(resp), Attempts: Attempts(resp), Stopped: stoppedOf(resp, class),
@@ -101,7 +104,7 @@ func impliedStop(class Class) StopReason {
 	switch class {
 	case Success:
 		return StopSuccess
-	case ClientFault, Throttled, Permanent:
+	case ClientFault, Throttled, ServerFault, Permanent:
 		return StopNotRetryable
 	default:
 		return 0

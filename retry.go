@@ -21,9 +21,9 @@ type call struct {
 
 	next       sender        // the rest of the chain, for one attempt
 	backoff    Backoff       // nil before the first retry
-	retryAfter time.Duration // what the last response asks for
 	wait       time.Duration // before the next attempt
 	waited     bool
+	promised   bool          // whether the next attempt is paid for, and comes when the server said
 	upcoming   *http.Request // of the next attempt; nil if there is none
 	reconnect  reconnect     // which connection the next attempt may go over
 	lastStatus int           // of the last response seen
@@ -123,15 +123,26 @@ func (c *call) try() {
 		c.undoRejected(before)
 		return
 	}
-	if c.attempt.health == healthy {
-		c.origin.budget.earn(c.attempt.end)
-	}
+	c.settleBudget()
 	if c.attempt.response != nil {
 		c.lastStatus = c.attempt.status
 	}
 	if c.timed {
 		c.reportAttempt()
 	}
+}
+
+// settleBudget earns for a success. A retry that waited as it was told, and was let in, is no burden for the
+// server: what it cost comes back.
+func (c *call) settleBudget() {
+	a := &c.attempt
+	if a.health == healthy && a.class != NotReady {
+		c.origin.budget.earn(a.end)
+	}
+	if a.health == healthy && c.promised {
+		c.origin.budget.refund()
+	}
+	c.promised = false
 }
 
 // undoRejected takes back an attempt that the breaker rejected. The outcome of the attempt before it still
@@ -185,8 +196,10 @@ func (c *call) stopReason() StopReason {
 		return StopCircuitOpen
 	case a.class == Canceled:
 		return StopCanceled
-	case !c.retryable():
+	case !a.retryable():
 		return StopNotRetryable
+	case declined(a.response):
+		return StopServerDeclined
 	case callerErr(c.request) != nil:
 		return stopReasonOf(callerErr(c.request))
 	case c.options.noRetry:
@@ -202,17 +215,6 @@ func (c *call) stopReason() StopReason {
 	}
 }
 
-// retryable reports whether the outcome allows another attempt, and keeps what the server asks for.
-func (c *call) retryable() bool {
-	class := c.attempt.class
-	if class != Transient && class != Unprocessed && class != Throttled {
-		return false
-	}
-	var found bool
-	c.retryAfter, found = retryAfter(c.attempt.response, time.Now())
-	return found || class != Throttled
-}
-
 func (c *call) idempotent() bool {
 	return c.policy.retryNonIdempotent || c.options.idempotent || idempotent(c.request)
 }
@@ -221,13 +223,13 @@ func (c *call) idempotent() bool {
 // for that is not made. It asks the breaker about the wait as it was before a timeout stretched it:
 // otherwise callers held back by timeouts would all arrive together after the breaker closes.
 func (c *call) plan() StopReason {
-	if c.retryAfter > c.policy.maxRetryAfter {
+	if c.attempt.retryAfter > c.policy.maxRetryAfter {
 		return StopRetryAfterTooLong
 	}
 	if c.backoff == nil {
 		c.backoff = c.policy.backoff.start()
 	}
-	wait, ok := c.policy.backoff.next(c.backoff, c.retryAfter)
+	wait, ok := c.policy.backoff.next(c.backoff, c.attempt.retryAfter)
 	if !ok {
 		return StopMaxAttempts
 	}
@@ -261,7 +263,7 @@ func (c *call) nextRequest() StopReason {
 		closeRequest(request)
 		return StopBudgetExhausted
 	}
-	c.upcoming = request
+	c.upcoming, c.promised = request, c.attempt.class == Throttled && c.attempt.retryAfter > 0
 	c.reconnect = c.reconnectAfter(&c.attempt)
 	return 0
 }
@@ -319,7 +321,7 @@ func (c *call) annotateResponse(reason StopReason) {
 		return
 	}
 	note := *c.options
-	note.attempt, note.class, note.stopped = a.number, overruled, reason
+	note.attempt, note.class, note.stopped, note.retryAfter = a.number, overruled, reason, a.retryAfter
 	a.response.Request = c.caller.WithContext(note.in(c.caller.Context()))
 }
 

@@ -26,6 +26,32 @@ func retryAfter(response *http.Response, received time.Time) (time.Duration, boo
 	return longest, found
 }
 
+// readRetryAfter notes once when the response, unless it is a Success, says to come back: by Retry-After, or by
+// a hint. A 4xx for which a hint says when is a limit.
+func (a *attempt) readRetryAfter(hints []Hint) {
+	if a.asked || a.response == nil || a.class == Success {
+		return
+	}
+	a.asked = true
+	a.retryAfter, a.saysWhen = retryAfter(a.response, time.Now())
+	hint, ok := firstHint(hints, a.response)
+	if !ok {
+		return
+	}
+	if a.class == ClientFault {
+		a.class = Throttled
+	}
+	if !a.saysWhen || isMoreExact(hint, a.retryAfter) {
+		a.retryAfter, a.saysWhen = hint, true
+	}
+}
+
+// isMoreExact reports whether the hint says the same as a Retry-After that is rounded to whole seconds. Any other
+// hint gives way to Retry-After (draft-ietf-httpapi-ratelimit-headers §4), which may be about another limit.
+func isMoreExact(hint, retryAfter time.Duration) bool {
+	return retryAfter%time.Second == 0 && (hint-retryAfter).Abs() < time.Second
+}
+
 func parseRetryAfter(line string, received time.Time) (time.Duration, bool) {
 	line = strings.TrimSpace(line)
 	if seconds, ok := parseSeconds(line); ok {
