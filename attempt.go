@@ -12,6 +12,7 @@ import (
 type attempt struct {
 	number  int           // 1 is the first; 0 before it
 	request *http.Request // what is sent; never modified
+	held    time.Duration // by a pause, before it was sent
 	unsent  bool          // whether the request's body is still ours to close; sending hands it on
 
 	reconnect reconnect // which connection it may go over
@@ -24,7 +25,7 @@ type attempt struct {
 	traced   traceFlags
 	status   int           // of the response, also once that is gone; 0 for an error
 	fresh    bool          // whether the last connection was dialed for it, as far as that is known
-	rejected bool          // by an open breaker: nothing was sent
+	rejected StopReason    // by an open breaker or a pause: nothing was sent; 0 if it was
 	sends    int           // how often the base sent the request; 0: it got no connection
 	start    time.Duration // since the transport's epoch
 	end      time.Duration // equal to start where nobody needs to know; see sending
@@ -41,11 +42,13 @@ type sender func(*call)
 // A layer puts a step around a sender.
 type layer func(next sender) sender
 
-// chain makes one layer of several, outermost first.
+// chain makes one layer of several, outermost first. A nil layer is left out.
 func chain(layers ...layer) layer {
 	return func(next sender) sender {
 		for _, around := range slices.Backward(layers) {
-			next = around(next)
+			if around != nil {
+				next = around(next)
+			}
 		}
 		return next
 	}

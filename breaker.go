@@ -167,7 +167,7 @@ func (b *breaker) guard(next sender, c *call) {
 			b.toHalfOpen(c.attempt.request.Context())
 			b.deliver() // before it is asked again: the Observer's time is not the probe's
 		case a.rejection != nil:
-			c.attempt.err, c.attempt.class, c.attempt.rejected = a.rejection, Unprocessed, true
+			c.attempt.err, c.attempt.class, c.attempt.rejected = a.rejection, Unprocessed, StopCircuitOpen
 			return
 		default:
 			b.sendProbe(next, c, a.permit)

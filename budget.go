@@ -18,6 +18,7 @@ const (
 	burstShare   = 0.3 // of the successes in burstWindow
 	burstWindow  = 10 * time.Second
 	priceOfRetry = 1
+	letInWeight  = 1.0 / 8 // of one retry in letIn
 )
 
 // capacity is the most tokens a budget can hold.
@@ -43,10 +44,11 @@ type budget struct {
 	earned   uint64        // successes since the last refill
 	refilled time.Duration // since the epoch
 	recent   window
+	letIn    float64 // the share of the retries that waited as a limit had told them, and were let in; the last ones count most
 }
 
 func newBudget(policy *budgetPolicy, now time.Duration) *budget {
-	return &budget{policy: policy, tokens: policy.burst, refilled: now, recent: newWindow(burstWindow)}
+	return &budget{policy: policy, tokens: policy.burst, refilled: now, recent: newWindow(burstWindow), letIn: 1}
 }
 
 // earn counts a success.
@@ -75,14 +77,20 @@ func (b *budget) spend(now time.Duration) bool {
 	return true
 }
 
-// refund gives back what one retry cost.
-func (b *budget) refund() {
+// settle is told whether a retry that waited as a limit had told it was let in. What it cost comes back if it was,
+// and if most of the last ones were: else who waits as told adds to the load for nothing.
+func (b *budget) settle(letIn bool) {
 	if b == nil {
 		return
 	}
 	b.mu.Lock()
-	b.tokens += priceOfRetry // a refill caps it
-	b.mu.Unlock()
+	defer b.mu.Unlock()
+	if !letIn {
+		b.letIn -= b.letIn * letInWeight
+		return
+	}
+	b.letIn += (1 - b.letIn) * letInWeight
+	b.tokens += priceOfRetry * max(0, 2*b.letIn-1) // a refill caps it
 }
 
 // full reports whether nothing would be forgotten if the budget were.

@@ -128,6 +128,7 @@ func newTransport(base http.RoundTripper, policy *policy) *Transport {
 		send: chain(
 			timingCall,
 			retrying,
+			pausingFor(policy),
 			breaking,
 			classifying,
 			timingAttempt,

@@ -57,6 +57,7 @@ func (p *policy) describe() []setting {
 		{name: "Observer", value: describeFunction(p.observe != nil)},
 	}
 	settings = append(settings, p.describeBreaker()...)
+	settings = append(settings, p.describePause()...)
 	return append(settings,
 		setting{name: "OriginKey", value: describeFunction(p.originKey != nil)},
 		setting{name: "OriginLimit", value: fmt.Sprint(p.originLimit)})
@@ -91,6 +92,16 @@ func (p *policy) describeBreaker() []setting {
 		{name: "BreakerWindow", value: p.breaker.window.String()},
 		{name: "BreakerOpenFor", value: p.breaker.openFor.String()},
 	}
+}
+
+func (p *policy) describePause() []setting {
+	if !p.pause.on {
+		return []setting{{name: "OriginPause", value: "off"}}
+	}
+	if p.pause.key != nil {
+		return []setting{{name: "OriginPause", value: fmt.Sprint(p.pause.waiters, ",keyed")}}
+	}
+	return []setting{{name: "OriginPause", value: fmt.Sprint(p.pause.waiters)}}
 }
 
 // describeBase shows no more of a base than its type: it may hold secrets.

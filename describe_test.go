@@ -26,7 +26,7 @@ func TestDescribe_NamesEverySettingAndItsDefault(t *testing.T) {
 		"AttemptTimeout=none(default) RetryBudget=0.2,5,growing(default) RetryNonIdempotent=off(default) "+
 		"IdempotencyKeys=off(default) ReplayBuffer=0(default) Classifier=none(default) Observer=none(default) "+
 		"Breaker=on(default) BreakerFailureRate=0.5,30(default) BreakerConsecutive=5,600ms(default) "+
-		"BreakerWindow=5s(default) BreakerOpenFor=700ms(default) OriginKey=none(default) OriginLimit=1024(default) "+
+		"BreakerWindow=5s(default) BreakerOpenFor=700ms(default) OriginPause=off(default) OriginKey=none(default) OriginLimit=1024(default) "+
 		"Base=pooled,header=30s(default)", fmt.Sprint(client.Transport))
 }
 
@@ -53,6 +53,8 @@ var optionChanges = map[string]struct {
 	"WithBreakerWindow":              {steadyhttp.WithBreakerWindow(time.Minute), "BreakerWindow=1m0s"},
 	"WithBreakerOpenFor":             {steadyhttp.WithBreakerOpenFor(2 * time.Second), "BreakerOpenFor=2s"},
 	"WithHints":                      {steadyhttp.WithHints(steadyhttp.HintGitHub, steadyhttp.HintMilliseconds), "Hints=2"},
+	"WithOriginPause":                {steadyhttp.WithOriginPause(1000), "OriginPause=1000"},
+	"WithPauseKey":                   {steadyhttp.WithPauseKey(func(*http.Request) string { return "hunter2" }), "OriginPause=1000,keyed"},
 	"WithoutBreaker":                 {steadyhttp.WithoutBreaker(), "Breaker=off"},
 	"WithOriginKey":                  {steadyhttp.WithOriginKey(func(*http.Request) string { return "hunter2" }), "OriginKey=set"},
 	"WithOriginLimit":                {steadyhttp.WithOriginLimit(10), "OriginLimit=10"},
@@ -61,7 +63,11 @@ var optionChanges = map[string]struct {
 func TestDescribe_NamesWhatAnOptionChanged(t *testing.T) {
 	t.Parallel()
 	for name, change := range optionChanges {
-		client, err := steadyhttp.NewClient(change.option)
+		options := []steadyhttp.Option{change.option}
+		if name == "WithPauseKey" { // which needs it
+			options = append(options, steadyhttp.WithOriginPause(1000))
+		}
+		client, err := steadyhttp.NewClient(options...)
 		require.NoError(t, err)
 		told := strings.Fields(fmt.Sprint(client.Transport))
 		assert.Contains(t, told, change.told, name)

@@ -12,6 +12,9 @@ import (
 // rejected. [errors.As] with a *[CircuitOpenError] tells which breaker, and until when.
 var ErrCircuitOpen = errors.New("steadyhttp: circuit open")
 
+// errorTime is how the text of an error shows a time.
+const errorTime = "2006-01-02T15:04:05.000Z07:00"
+
 // CircuitOpenError says that an attempt was not sent, because the breaker of this origin is open.
 //
 // If it was the first one, nothing was sent, and this is the error; otherwise it is within an [*Error]
@@ -30,7 +33,7 @@ func (e *CircuitOpenError) Error() string {
 	if e.RetryAt.IsZero() {
 		return fmt.Sprintf("steadyhttp: circuit open for %s: a probe is under way", printable(e.Origin))
 	}
-	return fmt.Sprintf("steadyhttp: circuit open for %s until %s", printable(e.Origin), e.RetryAt.Format("2006-01-02T15:04:05.000Z07:00"))
+	return fmt.Sprintf("steadyhttp: circuit open for %s until %s", printable(e.Origin), e.RetryAt.Format(errorTime))
 }
 
 // Is reports true for [ErrCircuitOpen].
@@ -41,6 +44,38 @@ func (e *CircuitOpenError) Timeout() bool { return false }
 
 // Temporary reports true: the breaker lets a probe through in time.
 func (e *CircuitOpenError) Temporary() bool { return true }
+
+// ErrPaused is found by [errors.Is] in the error of a call, or of a retry, that the pause of its origin refused.
+// [errors.As] with a *[PausedError] tells which origin's, and until when.
+var ErrPaused = errors.New("steadyhttp: paused")
+
+// PausedError says that an attempt was not sent, because its origin asked all calls to wait; see
+// [WithOriginPause].
+//
+// If it was the first attempt, nothing was sent, and this is the error; otherwise it is within an [*Error] that
+// tells how many were.
+type PausedError struct {
+	// Origin is "https://api.example.com:443", or what [WithOriginKey] returned.
+	Origin string
+	// RetryAt is when the call could probably have been sent.
+	RetryAt time.Time
+	// Reason is why the call did not wait until then.
+	Reason string
+}
+
+// Error names the origin, the time and the reason.
+func (e *PausedError) Error() string {
+	return fmt.Sprintf("steadyhttp: paused: %s asked to wait until %s: %s", printable(e.Origin), e.RetryAt.Format(errorTime), line(e.Reason))
+}
+
+// Is reports true for [ErrPaused].
+func (e *PausedError) Is(target error) bool { return target == ErrPaused }
+
+// Timeout reports false.
+func (e *PausedError) Timeout() bool { return false }
+
+// Temporary reports true: the pause ends.
+func (e *PausedError) Temporary() bool { return true }
 
 // Error is the error of a call that took more than one attempt, or that ended for a reason of ours.
 //

@@ -28,12 +28,16 @@ type Event struct {
 	// Resends is how often the base transport sent the request again by itself, as in [Attempt]; for
 	// EventAttempt.
 	Resends int
+	// Held is how long a pause held the attempt back before it was sent; for EventAttempt. See [WithOriginPause].
+	Held time.Duration
 	// Wait is the time before the next attempt; for EventRetry.
 	Wait time.Duration
 	// Stopped is why no further attempt was made; for EventEnd.
 	Stopped StopReason
 	// From and To are the breaker's states; for EventBreaker.
 	From, To BreakerState
+	// PauseFrom and PauseTo are the pause's states; for EventPause.
+	PauseFrom, PauseTo PauseState
 }
 
 // EventKind is what an [Event] tells of.
@@ -49,10 +53,12 @@ const (
 	EventEnd
 	// EventBreaker: a breaker changed its state.
 	EventBreaker
+	// EventPause: the pause of an origin, or of a key of [WithPauseKey], changed its state.
+	EventPause
 )
 
 var eventKindNames = [...]string{
-	0: "none", EventAttempt: "attempt", EventRetry: "retry", EventEnd: "end", EventBreaker: "breaker",
+	0: "none", EventAttempt: "attempt", EventRetry: "retry", EventEnd: "end", EventBreaker: "breaker", EventPause: "pause",
 }
 
 // String returns the kind in snake case, "breaker" for example.

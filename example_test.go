@@ -694,6 +694,7 @@ func ExampleTransport_String() {
 	// Classifier=none(default)
 	// Observer=none(default)
 	// Breaker=off
+	// OriginPause=off(default)
 	// OriginKey=none(default)
 	// OriginLimit=1024(default)
 	// Base=pooled,header=30s(default)

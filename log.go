@@ -2,6 +2,7 @@ package steadyhttp
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 )
 
@@ -9,13 +10,13 @@ import (
 //
 // Attempts are logged at debug, and so is the end of a call, unless something is wrong with the server: a call
 // that ends otherwise than with a [Success], a [ClientFault] or its caller giving up is a warning, and so is a
-// retry. A breaker that opens is an error; every other change of a breaker is info. So a healthy service logs
-// nothing above debug, and each decision is one line.
+// retry and a pause that begins. A breaker that opens is an error; every other change of a breaker or a pause is
+// info. So a healthy service logs nothing above debug, and each decision is one line.
 //
 // The message is "steadyhttp: " and the kind of the event. The keys are origin, method, url (without
 // userinfo, query and fragment), attempt, class, status (where there is a response), error (without the
-// userinfo and query of URLs in it), and duration for an attempt, wait for a retry, stopped for the end of a call;
-// for a breaker the keys are origin, from and to. The keys are stable. docs/observability.md describes them.
+// userinfo and query of URLs in it), and duration and held (if a pause held it back) for an attempt, wait for a retry, stopped for the end of a call;
+// for a breaker and a pause the keys are origin, from and to. The keys are stable. docs/observability.md describes them.
 //
 // A nil logger gives a nil observer, which WithObserver refuses.
 func LogObserver(logger *slog.Logger) Observer {
@@ -41,6 +42,10 @@ func (e Event) level() slog.Level {
 		return slog.LevelError
 	case e.Kind == EventBreaker:
 		return slog.LevelInfo
+	case e.Kind == EventPause && e.PauseTo == PausePaused:
+		return slog.LevelWarn
+	case e.Kind == EventPause:
+		return slog.LevelInfo
 	case e.Kind == EventRetry, e.Kind == EventEnd && !e.harmless():
 		return slog.LevelWarn
 	default:
@@ -55,12 +60,18 @@ func (e Event) harmless() bool {
 }
 
 func (e Event) attributes() []slog.Attr {
-	if e.Kind == EventBreaker {
-		return []slog.Attr{
-			slog.String("origin", e.Origin), slog.String("from", e.From.String()), slog.String("to", e.To.String()),
-		}
+	switch e.Kind {
+	case EventBreaker:
+		return fromTo(e.Origin, e.From, e.To)
+	case EventPause:
+		return fromTo(e.Origin, e.PauseFrom, e.PauseTo)
 	}
-	return append(e.outcome(), e.decision())
+	return append(e.outcome(), e.decision()...)
+}
+
+// fromTo is what is told of a breaker or a pause.
+func fromTo(origin string, from, to fmt.Stringer) []slog.Attr {
+	return []slog.Attr{slog.String("origin", origin), slog.String("from", from.String()), slog.String("to", to.String())}
 }
 
 // outcome is what the last attempt came to.
@@ -79,13 +90,15 @@ func (e Event) outcome() []slog.Attr {
 	return attributes
 }
 
-func (e Event) decision() slog.Attr {
-	switch e.Kind {
-	case EventRetry:
-		return slog.Duration("wait", e.Wait)
-	case EventEnd:
-		return slog.String("stopped", e.Stopped.String())
+func (e Event) decision() []slog.Attr {
+	switch {
+	case e.Kind == EventRetry:
+		return []slog.Attr{slog.Duration("wait", e.Wait)}
+	case e.Kind == EventEnd:
+		return []slog.Attr{slog.String("stopped", e.Stopped.String())}
+	case e.Held > 0:
+		return []slog.Attr{slog.Duration("duration", e.Duration), slog.Duration("held", e.Held)}
 	default:
-		return slog.Duration("duration", e.Duration)
+		return []slog.Attr{slog.Duration("duration", e.Duration)}
 	}
 }

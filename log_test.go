@@ -205,7 +205,10 @@ func TestLog_DocumentHasEveryKeyAndWhereItIs(t *testing.T) {
 	documented := make(map[string][]string)
 	for _, row := range markdownTables(t, "docs/observability.md")["key"] {
 		for _, key := range strings.Split(row[0], ", ") {
-			kinds := map[string][]string{"all": {"attempt", "retry", "end", "breaker"}, "all but breaker": {"attempt", "retry", "end"}}[row[1]]
+			kinds := map[string][]string{
+				"all": {"attempt", "retry", "end", "breaker", "pause"}, "all but breaker and pause": {"attempt", "retry", "end"},
+				"breaker and pause": {"breaker", "pause"},
+			}[row[1]]
 			if kinds == nil {
 				kinds = []string{row[1]}
 			}
@@ -213,10 +216,10 @@ func TestLog_DocumentHasEveryKeyAndWhereItIs(t *testing.T) {
 		}
 	}
 	written := make(map[string][]string)
-	for kind := steadyhttp.EventAttempt; kind <= steadyhttp.EventBreaker; kind++ {
+	for kind := steadyhttp.EventAttempt; kind <= steadyhttp.EventPause; kind++ {
 		var record bytes.Buffer
 		steadyhttp.LogObserver(slog.New(slog.NewJSONHandler(&record, &slog.HandlerOptions{Level: slog.LevelDebug})))(t.Context(),
-			steadyhttp.Event{Kind: kind, Request: newGet(t), Origin: targetOrigin, Attempt: 1, StatusCode: 503, Err: errReset})
+			steadyhttp.Event{Kind: kind, Request: newGet(t), Origin: targetOrigin, Attempt: 1, StatusCode: 503, Err: errReset, Held: time.Second})
 		var keys map[string]any
 		require.NoError(t, json.Unmarshal(record.Bytes(), &keys))
 		for key := range keys {
@@ -242,6 +245,9 @@ func TestLog_DocumentHasEveryKindClassReasonAndState(t *testing.T) {
 	for state := steadyhttp.BreakerClosed; state <= steadyhttp.BreakerOpen; state++ {
 		names = append(names, state.String())
 	}
+	for state := steadyhttp.PauseIdle; state <= steadyhttp.PauseReleasing; state++ {
+		names = append(names, state.String())
+	}
 	for _, name := range names {
 		assert.Contains(t, string(content), "`"+name+"`")
 	}
@@ -249,5 +255,5 @@ func TestLog_DocumentHasEveryKindClassReasonAndState(t *testing.T) {
 	for _, row := range markdownTables(t, "docs/observability.md")["kind"] {
 		kinds = append(kinds, row[0])
 	}
-	assert.Equal(t, []string{"attempt", "retry", "end", "breaker"}, kinds)
+	assert.Equal(t, []string{"attempt", "retry", "end", "breaker", "pause"}, kinds)
 }

@@ -370,3 +370,41 @@ func WithOriginLimit(n int) Option {
 		return check(n >= 1, "WithOriginLimit", n, "want at least 1")
 	})
 }
+
+// WithOriginPause makes what an origin says hold for all its calls: while all that it answers is "wait until",
+// calls to it are held back until then, and at most so many of them wait. Others, and with 0 waiters all, fail at
+// once with a [*PausedError].
+//
+// By default each call waits for itself alone, and others are sent meanwhile. A pause begins with three responses
+// in a row, over 300 ms or more and with no other response between them, that are [Throttled] or a 503 and say when,
+// by Retry-After or [WithHints], and for no longer than [WithMaxRetryAfter]. It lasts as long as they say, plus
+// jitter. Then one call is sent first, and if it is let in, the others follow at a pace: up to 1.5 times the rate
+// at which calls come, less while responses still say "wait". First come, first served.
+//
+// A call fails at once, unsent, if its deadline or WithMaxRetryAfter leaves too little time, and is returned its
+// last response if there is one. A call that waits ends at once when its caller gives up. The retries that a pause
+// holds back cost no budget. An open breaker rejects a call that is let go.
+//
+// Use it where a limit is the origin's, or the client's as a whole. A limit of one endpoint or one token makes calls
+// that it is not about wait for seconds: name what is limited as one by [WithPauseKey]. Calls that wait take
+// memory, so 1,000 is a good number of waiters where calls have deadlines. It must not be negative.
+func WithOriginPause(waiters int) Option {
+	return option(func(p *policy) error {
+		p.pause.on, p.pause.waiters = true, waiters
+		return check(waiters >= 0, "WithOriginPause", waiters, "want 0 or more")
+	})
+}
+
+// WithPauseKey says which calls of an origin are limited as one, where that is not all of them: those with the same
+// key, such as a token or a route.
+//
+// Two origins never share a pause, whatever the key. The key is shown nowhere, so it may hold a secret. It is asked
+// for once for each call, and only while the origin says "wait"; at most 1,024 keys of an origin are paused at a
+// time. key is called from many goroutines at once, and must not modify the request. It must not be nil, and has no
+// effect without [WithOriginPause], which is an error.
+func WithPauseKey(key func(*http.Request) string) Option {
+	return option(func(p *policy) error {
+		p.pause.key = key
+		return check(key != nil, "WithPauseKey", "nil", "want a function")
+	})
+}

@@ -21,7 +21,8 @@ type optionsDraw struct {
 	options []steadyhttp.Option
 	wrong   [][2]any // option and value
 
-	rate, failures, without bool // of the breaker
+	rate, failures, without  bool // of the breaker
+	pauses, keyed, impatient bool // whether there is a pause, a key for it, and no Retry-After that is waited for
 }
 
 func (d *optionsDraw) add(option steadyhttp.Option) { d.options = append(d.options, option) }
@@ -47,6 +48,7 @@ func (d *optionsDraw) draw() {
 	case 2:
 		d.add(steadyhttp.WithMaxRetryAfter(a))
 		d.want(a >= 0, "WithMaxRetryAfter", a)
+		d.impatient = a == 0
 	case 3:
 		d.add(steadyhttp.WithTimeout(a))
 		d.want(a >= 0, "WithTimeout", a)
@@ -79,6 +81,10 @@ func (d *optionsDraw) draw() {
 	case 11:
 		d.add(steadyhttp.WithOriginLimit(n))
 		d.want(n >= 1, "WithOriginLimit", n)
+	case 12:
+		d.add(steadyhttp.WithOriginPause(n))
+		d.want(n >= 0, "WithOriginPause", n)
+		d.pauses = true
 	default:
 		d.drawRest()
 	}
@@ -91,15 +97,17 @@ func (d *optionsDraw) drawRest() {
 		observe  func(context.Context, steadyhttp.Event)
 		key      func(*http.Request) string
 		policy   func() steadyhttp.Backoff
+		hint     steadyhttp.Hint
 	)
 	given := d.s.chance(60)
 	if given {
 		classify = func(*http.Request, *http.Response, error) steadyhttp.Class { return 200 }
 		observe = func(context.Context, steadyhttp.Event) {}
 		key = func(*http.Request) string { return "key" }
+		hint = func(*http.Response) (time.Duration, bool) { return -time.Second, true }
 		policy = func() steadyhttp.Backoff { return backoff.NewConstantBackOff(time.Minute) }
 	}
-	switch d.s.pick(9) {
+	switch d.s.pick(11) {
 	case 0:
 		d.add(steadyhttp.WithClassifier(classify))
 		d.want(given, "WithClassifier", "nil")
@@ -121,6 +129,13 @@ func (d *optionsDraw) drawRest() {
 		d.add(steadyhttp.WithRetryNonIdempotent())
 	case 7:
 		d.add(steadyhttp.WithIdempotencyKeys())
+	case 8:
+		d.add(steadyhttp.WithHints(steadyhttp.HintGitHub, hint))
+		d.want(given, "WithHints", "nil")
+	case 9:
+		d.add(steadyhttp.WithPauseKey(key))
+		d.want(given, "WithPauseKey", "nil")
+		d.keyed = given
 	default:
 		d.add(nil)
 		d.want(false, fmt.Sprintf("option %d", len(d.options)), "nil")
@@ -133,6 +148,8 @@ func playOptions(t *testing.T, bytes []byte) {
 		d.draw()
 	}
 	d.want(d.without || d.rate || d.failures, "WithBreakerConsecutiveFailures", "both 0")
+	d.want(d.pauses || !d.keyed, "WithPauseKey", "no effect")
+	d.want(!d.pauses || !d.impatient, "WithOriginPause", "WithMaxRetryAfter(0)")
 	synctest.Test(t, d.check)
 }
 

@@ -15,12 +15,13 @@ import (
 // [WithOriginKey] says. It has a breaker and a retry budget.
 type origin struct {
 	key       originKey
-	asWritten originKey // as in the URL that it was first found by
+	asWritten *originKey // as in the URL that it was first found by; nil if that is key
 	name      string
-	breaker   *breaker // nil: none
-	budget    *budget  // nil: unlimited
+	breaker   *breaker     // nil: none
+	budget    *budget      // nil: unlimited
+	pause     *originPause // nil: none
 
-	calls atomic.Int64  // under way; far below zero once the origin is forgotten
+	calls atomic.Int32  // under way; far below zero once the origin is forgotten
 	left  atomic.Uint32 // when a retry last left a connection: ms since the epoch, which may wrap; 0: never
 	flags atomic.Uint32 // what it is like; written only when that is news
 }
@@ -47,6 +48,17 @@ func (o *origin) set(flag uint32, value bool) {
 	}
 }
 
+// neverWritten is for the origins that there is no room for: the registry must look again at the next call.
+var neverWritten originKey
+
+// isWritten reports whether the origin was first found by a URL that is written like this.
+func (o *origin) isWritten(k originKey) bool {
+	if o.asWritten == nil {
+		return k == o.key
+	}
+	return k == *o.asWritten
+}
+
 // acquire counts a call in, unless the origin is forgotten.
 func (o *origin) acquire() bool {
 	calls := o.calls.Add(1)
@@ -64,14 +76,14 @@ func (o *origin) acquire() bool {
 // release counts a call out.
 func (o *origin) release() { o.calls.Add(-1) }
 
-const forgotten = math.MinInt64 / 2
+const forgotten = math.MinInt32 / 2
 
 // forget lets no call enter any more, if none is under way and nothing is lost by it.
 func (o *origin) forget(now time.Duration) bool {
 	if !o.calls.CompareAndSwap(0, forgotten) {
 		return false
 	}
-	if o.breaker.forgettable(now) && o.budget.full(now) {
+	if o.breaker.forgettable(now) && o.budget.full(now) && o.pause.forgettable(now) {
 		return true
 	}
 	o.calls.Add(-forgotten)
@@ -150,6 +162,7 @@ type registry struct {
 	policy   *policy
 	epoch    time.Time
 	breakers *breakerConfig
+	pauses   *pauseConfig
 	overflow *budget
 	last     atomic.Pointer[origin] // most calls go where the last one went
 
@@ -160,7 +173,7 @@ type registry struct {
 }
 
 func newRegistry(policy *policy, epoch time.Time) *registry {
-	r := &registry{policy: policy, epoch: epoch, breakers: newBreakerConfig(policy, epoch), origins: make(map[originKey]*origin)}
+	r := &registry{policy: policy, epoch: epoch, breakers: newBreakerConfig(policy, epoch), pauses: newPauseConfig(policy, epoch), origins: make(map[originKey]*origin)}
 	r.overflow = r.newBudget()
 	return r
 }
@@ -168,7 +181,7 @@ func newRegistry(policy *policy, epoch time.Time) *registry {
 // acquire returns the request's origin, which is not forgotten before the call has left it.
 func (r *registry) acquire(request *http.Request) *origin {
 	asWritten := originKey{request.URL.Scheme, request.URL.Host}
-	if o := r.last.Load(); o != nil && o.asWritten == asWritten && o.acquire() {
+	if o := r.last.Load(); o != nil && o.isWritten(asWritten) && o.acquire() {
 		return o
 	}
 	key := asWritten.canonical()
@@ -180,7 +193,7 @@ func (r *registry) acquire(request *http.Request) *origin {
 		if !o.acquire() {
 			continue // forgotten just now
 		}
-		if asWritten.host != "" && o.asWritten == asWritten {
+		if asWritten.host != "" && o.isWritten(asWritten) {
 			r.last.Store(o)
 		}
 		return o
@@ -224,7 +237,7 @@ func (r *registry) place(key, asWritten originKey) *origin {
 	if slot < r.policy.originLimit {
 		r.ring = append(r.ring, nil)
 	} else if slot = r.sweep(); slot < 0 {
-		return &origin{key: key, name: key.name(), budget: r.overflow}
+		return &origin{key: key, asWritten: &neverWritten, name: key.name(), budget: r.overflow}
 	}
 	o := r.newOrigin(key, asWritten)
 	r.origins[o.key], r.ring[slot] = o, o
@@ -257,12 +270,16 @@ func (r *registry) sweep() int {
 
 func (r *registry) newOrigin(key, asWritten originKey) *origin {
 	name := key.name()
-	o := &origin{key: key.sliceOf(name), asWritten: asWritten.clone(), name: name, budget: r.newBudget()}
-	if asWritten == key {
-		o.asWritten = o.key
+	o := &origin{key: key.sliceOf(name), name: name, budget: r.newBudget()}
+	if asWritten != key && asWritten.host != "" {
+		written := asWritten.clone()
+		o.asWritten = &written
 	}
 	if !r.policy.withoutBreaker {
 		o.breaker = newBreaker(o.name, r.breakers)
+	}
+	if r.policy.pause.on {
+		o.pause = newOriginPause(o.name, r.pauses)
 	}
 	return o
 }
@@ -274,13 +291,17 @@ func (r *registry) newBudget() *budget {
 	return newBudget(&r.policy.budget, time.Since(r.epoch))
 }
 
-func (r *registry) statuses() []BreakerStatus {
+// known are the origins that are remembered.
+func (r *registry) known() []*origin {
 	r.mu.RLock()
-	known := slices.Clone(r.ring)
-	r.mu.RUnlock()
+	defer r.mu.RUnlock()
+	return slices.Clone(r.ring)
+}
+
+func (r *registry) statuses() []BreakerStatus {
 	now := time.Since(r.epoch)
 	var statuses []BreakerStatus
-	for _, o := range known {
+	for _, o := range r.known() {
 		if o.breaker != nil {
 			statuses = append(statuses, o.breaker.status(now))
 		}

@@ -30,6 +30,7 @@ type policy struct {
 	withoutBudget  bool
 	breaker        breakerPolicy
 	withoutBreaker bool
+	pause          pausePolicy
 }
 
 // defaultPolicy is settled by the fleet benchmark (docs/fleet.md), not by taste.
@@ -60,7 +61,19 @@ func newPolicy(options []Option) (*policy, error) {
 		errs = append(errs, o.apply(p))
 	}
 	p.observe = combine(p.observers)
-	return p, joinErrors(append(errs, p.checkBreaker())...)
+	return p, joinErrors(append(errs, p.checkBreaker(), p.checkPause())...)
+}
+
+// checkPause refuses what would never pause.
+func (p *policy) checkPause() error {
+	switch {
+	case p.pause.key != nil && !p.pause.on:
+		return errors.New("steadyhttp: WithPauseKey has no effect without WithOriginPause")
+	case p.pause.on && p.maxRetryAfter == 0:
+		return errors.New("steadyhttp: WithOriginPause has no effect with WithMaxRetryAfter(0), which waits for no server")
+	default:
+		return nil
+	}
 }
 
 func (p *policy) checkBreaker() error {

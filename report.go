@@ -18,7 +18,7 @@ type Report struct {
 }
 
 // LogValue is a group: stopped, and one group for each attempt, named by its number, with class, duration
-// and, where there are such, status, error and wait. An error is shown without the secrets of its URLs.
+// and, where there are such, status, error, wait and held. An error is shown without the secrets of its URLs.
 func (r Report) LogValue() slog.Value {
 	attributes := []slog.Attr{slog.String("stopped", r.Stopped.String())}
 	for i, attempt := range r.Attempts {
@@ -27,7 +27,7 @@ func (r Report) LogValue() slog.Value {
 	return slog.GroupValue(attributes...)
 }
 
-// LogValue is a group with class, duration and, where there are such, status, error and wait.
+// LogValue is a group with class, duration and, where there are such, status, error, wait and held.
 func (a Attempt) LogValue() slog.Value {
 	attributes := []slog.Attr{slog.String("class", a.Class.String()), slog.Duration("duration", a.Duration)}
 	if a.StatusCode != 0 {
@@ -38,6 +38,9 @@ func (a Attempt) LogValue() slog.Value {
 	}
 	if a.Wait != 0 {
 		attributes = append(attributes, slog.Duration("wait", a.Wait))
+	}
+	if a.Held != 0 {
+		attributes = append(attributes, slog.Duration("held", a.Held))
 	}
 	return slog.GroupValue(attributes...)
 }
@@ -57,6 +60,8 @@ type Attempt struct {
 	Resends int
 	// Wait is how long was waited after this attempt, before the next; 0 for the last.
 	Wait time.Duration
+	// Held is how long a pause held this attempt back, after that; see [WithOriginPause].
+	Held time.Duration
 }
 
 // StopReason is why no further attempt was made. Its zero value is no reason.
@@ -82,6 +87,8 @@ const (
 	StopDeadline
 	// StopCircuitOpen: the origin's breaker is open.
 	StopCircuitOpen
+	// StopPaused: the origin asked to be left alone for longer than the call can wait; see [PausedError].
+	StopPaused
 	// StopCanceled: the caller gave up.
 	StopCanceled
 	// StopServerDeclined: the response says that a retry is of no use, by X-Should-Retry: false or
@@ -95,7 +102,7 @@ var stopReasonNames = [...]string{
 	0: "none", StopSuccess: "success", StopNotRetryable: "not_retryable", StopMaxAttempts: "max_attempts",
 	StopBudgetExhausted: "budget_exhausted", StopNotIdempotent: "not_idempotent", StopBodyNotReplayable: "body_not_replayable",
 	StopRetryAfterTooLong: "retry_after_too_long", StopDeadline: "deadline", StopCircuitOpen: "circuit_open",
-	StopServerDeclined: "server_declined", StopCanceled: "canceled", StopNoRetry: "no_retry",
+	StopPaused: "paused", StopServerDeclined: "server_declined", StopCanceled: "canceled", StopNoRetry: "no_retry",
 }
 
 // String returns the reason in snake case, "max_attempts" for example.

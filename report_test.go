@@ -73,7 +73,7 @@ func TestReport_StopReasonsHaveNames(t *testing.T) {
 	}
 	assert.Equal(t, []string{
 		"none", "success", "not_retryable", "max_attempts", "budget_exhausted", "not_idempotent", "body_not_replayable", "retry_after_too_long",
-		"deadline", "circuit_open", "canceled", "server_declined", "no_retry", "13",
+		"deadline", "circuit_open", "paused", "canceled", "server_declined", "no_retry", "14",
 	}, names)
 }
 

@@ -23,6 +23,7 @@ type call struct {
 	backoff    Backoff       // nil before the first retry
 	wait       time.Duration // before the next attempt
 	waited     bool
+	ticket     pauseTicket
 	promised   bool          // whether the next attempt is paid for, and comes when the server said
 	upcoming   *http.Request // of the next attempt; nil if there is none
 	reconnect  reconnect     // which connection the next attempt may go over
@@ -51,7 +52,7 @@ func (c *call) run() {
 			c.finish(reason)
 			return
 		}
-		c.pause()
+		c.drainAndWait()
 		if callerErr(c.request) != nil {
 			c.interrupt()
 			return
@@ -61,6 +62,7 @@ func (c *call) run() {
 
 // release closes what the call holds when one of the user's functions panics or exits.
 func (c *call) release() {
+	c.origin.pause.cancel(c)
 	if c.finished {
 		return
 	}
@@ -119,7 +121,7 @@ func (c *call) try() {
 		c.attempt.request, c.upcoming = c.upcoming, nil
 	}
 	c.next(c)
-	if c.attempt.rejected {
+	if c.attempt.rejected != 0 {
 		c.undoRejected(before)
 		return
 	}
@@ -132,27 +134,27 @@ func (c *call) try() {
 	}
 }
 
-// settleBudget earns for a success. A retry that waited as it was told, and was let in, is no burden for the
-// server: what it cost comes back.
+// settleBudget earns for a success, and gives back what a retry cost that waited as it was told and was let in: it
+// was no burden for the server.
 func (c *call) settleBudget() {
 	a := &c.attempt
 	if a.health == healthy && a.class != NotReady {
 		c.origin.budget.earn(a.end)
 	}
-	if a.health == healthy && c.promised {
-		c.origin.budget.refund()
+	if c.promised && (a.health == healthy || a.class == Throttled) {
+		c.origin.budget.settle(a.health == healthy)
 	}
 	c.promised = false
 }
 
-// undoRejected takes back an attempt that the breaker rejected. The outcome of the attempt before it still
+// undoRejected takes back an attempt that was rejected, by the breaker or by a pause. The outcome of the attempt before it still
 // stands, since the server may have acted on that one. A caller who has given up gets that error, and not
 // one about a breaker.
 func (c *call) undoRejected(before attempt) {
 	a := &c.attempt
 	a.number, a.status = before.number, before.status
 	if why := callerErr(c.request); why != nil {
-		a.rejected, a.class = false, classifyContext(c.request)
+		a.rejected, a.class = 0, classifyContext(c.request)
 		a.err = &interruptedError{cause: causeOf(c.request, why), ctxErr: why, last: before.err}
 		return
 	}
@@ -168,10 +170,10 @@ func (c *call) reportAttempt() {
 	c.reported = c.reported[:0]
 	for _, r := range c.options.reporters {
 		c.reported = append(c.reported, r.add(Attempt{
-			Start: a.started, Duration: a.took(), StatusCode: a.status, Err: a.err, Class: a.class, Resends: a.resends(),
+			Start: a.started, Duration: a.took(), StatusCode: a.status, Err: a.err, Class: a.class, Resends: a.resends(), Held: a.held,
 		}))
 	}
-	c.observe(Event{Kind: EventAttempt, Duration: a.took(), Resends: a.resends()})
+	c.observe(Event{Kind: EventAttempt, Duration: a.took(), Resends: a.resends(), Held: a.held})
 }
 
 // observe fills in what all events of a call have.
@@ -192,8 +194,8 @@ func (c *call) stopReason() StopReason {
 	switch {
 	case a.class == Success && a.response != nil:
 		return StopSuccess
-	case a.rejected:
-		return StopCircuitOpen
+	case a.rejected != 0:
+		return a.rejected
 	case a.class == Canceled:
 		return StopCanceled
 	case !a.retryable():
@@ -249,7 +251,7 @@ func (c *call) plan() StopReason {
 // leavesTime reports whether the call's deadline is later than the wait.
 func (c *call) leavesTime(wait time.Duration) bool {
 	deadline, ok := c.request.Context().Deadline()
-	return !ok || time.Until(deadline) > c.pauseFor(wait)
+	return !ok || time.Until(deadline) > c.timeToWait(wait)
 }
 
 // nextRequest makes the next attempt's request, while the response is still there to be returned.
@@ -259,26 +261,39 @@ func (c *call) nextRequest() StopReason {
 	if err != nil {
 		return StopBodyNotReplayable
 	}
-	if !c.origin.budget.spend(c.attempt.end) {
-		closeRequest(request)
+	c.upcoming = request // which is closed whatever comes
+	switch {
+	case !c.origin.pause.reserve(c):
+		return StopPaused
+	case !c.pay():
 		return StopBudgetExhausted
 	}
-	c.upcoming, c.promised = request, c.attempt.class == Throttled && c.attempt.retryAfter > 0
 	c.reconnect = c.reconnectAfter(&c.attempt)
 	return 0
 }
 
-// pauseFor is how long a pause may take. Draining the response is part of the wait, but it may take longer
+// pay spends the budget's price of a retry. One that waits as it was told has it back if it is let in, and does
+// not pay at all where a pause bounds the load.
+func (c *call) pay() bool {
+	told := c.attempt.class == Throttled && c.attempt.retryAfter > 0
+	if told && c.ticket.reserved != nil {
+		return true
+	}
+	c.promised = told
+	return c.origin.budget.spend(c.attempt.end)
+}
+
+// timeToWait is how long a wait may take. Draining the response is part of the wait, but it may take longer
 // than a short one.
-func (c *call) pauseFor(wait time.Duration) time.Duration {
+func (c *call) timeToWait(wait time.Duration) time.Duration {
 	if c.attempt.response == nil {
 		return wait
 	}
 	return max(wait, drainTime)
 }
 
-// pause drains the response and waits, unless the caller gives up.
-func (c *call) pause() {
+// drainAndWait drains the response and waits, unless the caller gives up.
+func (c *call) drainAndWait() {
 	c.observe(Event{Kind: EventRetry, Wait: c.wait})
 	c.waited = true
 	start := time.Now()
@@ -346,7 +361,7 @@ func (c *call) shouldWrap(reason StopReason) bool {
 		return true
 	}
 	switch reason {
-	case StopBudgetExhausted, StopNotIdempotent, StopBodyNotReplayable, StopCircuitOpen:
+	case StopBudgetExhausted, StopNotIdempotent, StopBodyNotReplayable, StopCircuitOpen, StopPaused:
 		return true
 	case StopDeadline: // the caller's own deadline is no reason of ours, once it is over
 		return callerErr(c.request) == nil || c.timedOut()
