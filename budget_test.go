@@ -200,7 +200,7 @@ func (l *limiter) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // Who comes back when told is no burden: what a retry costs comes back once it is let in.
-func TestBudget_PoliteClientGetsItsAnswers(t *testing.T) {
+func TestBudget_PoliteClientGetsItsResponses(t *testing.T) {
 	t.Parallel()
 	for _, between := range []time.Duration{0, 100 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
