@@ -29,6 +29,7 @@ type attempt struct {
 	retryAfter time.Duration // and after how long that is
 	fresh      bool          // whether the last connection was dialed for it, as far as that is known
 	rejected   StopReason    // by an open breaker or a pause: nothing was sent; 0 if it was
+	late       bool          // whether it was traced late, and may have been sent once before that
 	sends      int           // how often the base sent the request; 0: it got no connection
 	start      time.Duration // since the transport's epoch
 	end        time.Duration // equal to start where nobody needs to know; see sending
@@ -58,18 +59,12 @@ func chain(layers ...layer) layer {
 // It reads the clock a second time only where the result matters, since that is a fifth of what a success
 // costs: took is 0 for a success of a call that is not timed.
 func sending(base http.RoundTripper, epoch time.Time) sender {
-	idle := &idleCloser{base: base}
-	known := &baseInfo{RoundTripper: base}
+	known := newBaseInfo(base)
 	return func(c *call) {
 		a := &c.attempt
 		c.base = known
 		a.begin(c.timed, epoch)
-		if needsTrace(c) {
-			a.response, a.traced, a.err = sendTraced(base, c)
-		} else {
-			a.response, a.err = roundTrip(base, a.request)
-			a.sends = 1
-		}
+		c.send()
 		if a.response != nil {
 			a.response.Request = a.request
 			a.status = a.response.StatusCode
@@ -79,13 +74,22 @@ func sending(base http.RoundTripper, epoch time.Time) sender {
 		if c.timed || a.status < http.StatusContinue || a.status >= http.StatusBadRequest {
 			a.end = time.Since(epoch)
 		}
-		if a.probe && a.response != nil { // a new connection works, where others timed out
-			idle.close(a.end)
-		}
-		if isIllegible(a.err) && known.wasAlone(c.origin, a.start, a.end) {
-			a.traced |= illegible
-		}
+		known.learn(c)
 	}
+}
+
+// send traces the attempt if it must be, at once or once that shows.
+func (c *call) send() {
+	a := &c.attempt
+	if c.base.late.mayTraceLate(c) || !needsTrace(c) {
+		a.response, a.err = roundTrip(c.base.RoundTripper, a.request)
+		a.sends = 1
+		if a.err != errNeedsTrace {
+			return
+		}
+		a.sends, a.late = 0, true
+	}
+	a.response, a.traced, a.err = sendTraced(c.base.RoundTripper, c)
 }
 
 func (a *attempt) begin(timed bool, epoch time.Time) {

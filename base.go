@@ -25,7 +25,7 @@ const (
 )
 
 // pooledTransport returns net/http's part of the built-in transport.
-func pooledTransport(attemptTimeout time.Duration) http.RoundTripper {
+func pooledTransport(attemptTimeout time.Duration) *http.Transport {
 	transport := cleanhttp.DefaultPooledTransport()
 	transport.MaxIdleConnsPerHost, transport.MaxIdleConns = idlePerHost, idleTotal
 	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
@@ -64,10 +64,13 @@ type dialFunc = func(ctx context.Context, network, address string) (net.Conn, er
 type builtInTransport struct {
 	http.RoundTripper
 	writeTimeout time.Duration
+	late         *lateTrace
 }
 
 func newBuiltInTransport(attemptTimeout time.Duration) *builtInTransport {
-	return &builtInTransport{pooledTransport(attemptTimeout), writeTimeout}
+	transport, late := pooledTransport(attemptTimeout), newLateTrace()
+	transport.Proxy = late.before(transport.Proxy)
+	return &builtInTransport{transport, writeTimeout, late}
 }
 
 // RoundTrip bounds an upload over TLS also by what is read of the body: over HTTP/2 a server that does not read it

@@ -26,13 +26,13 @@ import (
 
 func TestBase_WaitsForAHeaderUnlessTheAttemptTimeoutDoes(t *testing.T) {
 	t.Parallel()
-	assert.Equal(t, 30*time.Second, pooledTransport(0).(*http.Transport).ResponseHeaderTimeout)
-	assert.Zero(t, pooledTransport(time.Minute).(*http.Transport).ResponseHeaderTimeout)
+	assert.Equal(t, 30*time.Second, pooledTransport(0).ResponseHeaderTimeout)
+	assert.Zero(t, pooledTransport(time.Minute).ResponseHeaderTimeout)
 }
 
 func TestBase_PingsHTTP2AndKeepsConnectionsForABusyHost(t *testing.T) {
 	t.Parallel()
-	base := pooledTransport(0).(*http.Transport)
+	base := pooledTransport(0)
 	assert.Equal(t, 30*time.Second, base.HTTP2.SendPingTimeout)
 	assert.Equal(t, 15*time.Second, base.HTTP2.PingTimeout)
 	assert.Zero(t, base.HTTP2.WriteByteTimeout, "a boundedConn does it better")
@@ -75,7 +75,7 @@ func runEachStallProtocol(t *testing.T, limit time.Duration, handle http.Handler
 
 func newShortStallTransport(t *testing.T, limit time.Duration, trusted *x509.Certificate) *Transport {
 	t.Helper()
-	pooled := pooledTransport(0).(*http.Transport)
+	pooled := pooledTransport(0)
 	t.Cleanup(pooled.CloseIdleConnections)
 	pooled.DialContext = dialBounded((&net.Dialer{}).DialContext, limit)
 	if trusted != nil {
@@ -83,7 +83,7 @@ func newShortStallTransport(t *testing.T, limit time.Duration, trusted *x509.Cer
 		roots.AddCert(trusted)
 		pooled.TLSClientConfig = &tls.Config{RootCAs: roots}
 	}
-	transport, err := NewTransport(&builtInTransport{pooled, limit}, WithMaxAttempts(1))
+	transport, err := NewTransport(&builtInTransport{pooled, limit, newLateTrace()}, WithMaxAttempts(1))
 	require.NoError(t, err)
 	return transport
 }

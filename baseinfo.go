@@ -10,8 +10,32 @@ import (
 // A baseInfo is what is known of a base transport.
 type baseInfo struct {
 	http.RoundTripper
+	late    *lateTrace   // of the built-in transport; nil for another
 	audible atomic.Bool  // a connection that it made was heard of: one that is being made would be
 	shared  atomic.Int64 // when attempts last failed together with one another, since the epoch; 0: never
+	idle    idleCloser
+}
+
+func newBaseInfo(base http.RoundTripper) *baseInfo {
+	b := &baseInfo{RoundTripper: base, idle: idleCloser{base: base}}
+	if builtIn, ok := base.(*builtInTransport); ok {
+		b.late = builtIn.late
+	}
+	return b
+}
+
+// learn takes from an attempt what it shows of the base.
+func (b *baseInfo) learn(c *call) {
+	a := &c.attempt
+	if a.response != nil && b.late != nil && a.response.TLS != nil {
+		b.late.note(a.request.URL.Host, a.response.ProtoMajor == 2)
+	}
+	if a.probe && a.response != nil { // a new connection works, where others timed out
+		b.idle.close(a.end)
+	}
+	if isIllegible(a.err) && b.wasAlone(c.origin, a.start, a.end) {
+		a.traced |= illegible
+	}
 }
 
 // limitsConnections reports whether requests are known to queue for a connection of the base's own pool, so that each

@@ -24,6 +24,7 @@ import (
 type resendGuard struct {
 	ctx        *lazyContext // of the attempt
 	http2      bool         // whether the origin spoke HTTP/2 last; TLS connections tell it themselves
+	limit      int          // of sends
 	repeatable bool         // whether the request may reach the server twice
 
 	mu      sync.Mutex
@@ -82,7 +83,7 @@ func (g *resendGuard) gotConn(got httptrace.GotConnInfo) {
 	if g.conn != nil {
 		refused := multiplexed && got.Conn == g.conn // only REFUSED_STREAM leaves a connection usable
 		unsafe := multiplexed && !g.repeatable
-		if refused || unsafe || g.fresh || g.sends >= maxSends {
+		if refused || unsafe || g.fresh || g.sends >= g.limit {
 			g.stop(refused)
 		}
 	}

@@ -103,7 +103,10 @@ type tracer struct {
 func newTracer(c *call) *tracer {
 	t := &tracer{ctx: &lazyContext{Context: c.attempt.request.Context()}}
 	t.connecting.base = c.base
-	t.guard = resendGuard{ctx: t.ctx, http2: c.origin.has(http2Spoken), repeatable: true}
+	t.guard = resendGuard{ctx: t.ctx, http2: c.origin.has(http2Spoken), repeatable: true, limit: maxSends - c.attempt.sends}
+	if c.attempt.late {
+		t.guard.limit--
+	}
 	request := c.attempt.request
 	maySpeakHTTP2 := c.origin.mayResend() || c.request.URL.Scheme == "https" // nothing is known of an origin at first
 	if !c.idempotent() && maySpeakHTTP2 {
