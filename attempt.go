@@ -82,8 +82,8 @@ func sending(base http.RoundTripper, epoch time.Time) sender {
 		if a.probe && a.response != nil { // a new connection works, where others timed out
 			idle.close(a.end)
 		}
-		if isIllegible(a.err) && known.wasAlone(c.origin, a.start, a.end) {
-			a.traced |= illegible
+		if a.err != nil && isUnreadable(a.err) && known.wasAlone(c.origin, a.start, a.end) {
+			a.traced |= unreadable
 		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 // A baseInfo is what is known of a base transport.
 type baseInfo struct {
 	http.RoundTripper
-	audible atomic.Bool  // a connection that it made was heard of: one that is being made would be
-	shared  atomic.Int64 // when attempts last failed together with one another, since the epoch; 0: never
+	dialsTraced atomic.Bool  // a connection that it made was heard of: one that is being made would be
+	shared      atomic.Int64 // when attempts last failed together with one another, since the epoch; 0: never
 }
 
 // limitsConnections reports whether requests are known to queue for a connection of the base's own pool, so that each
@@ -30,7 +30,7 @@ func (b *baseInfo) mayQueue() bool {
 	case *http.Transport:
 		return b.limitsConnections()
 	default:
-		return b.audible.Load()
+		return b.dialsTraced.Load()
 	}
 }
 
