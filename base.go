@@ -30,7 +30,7 @@ func pooledTransport(attemptTimeout time.Duration) *http.Transport {
 	transport.MaxIdleConnsPerHost, transport.MaxIdleConns = idlePerHost, idleTotal
 	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
 	transport.OnProxyConnectResponse = checkConnect
-	transport.DialContext = dialBounded(transport.DialContext, writeTimeout)
+	transport.DialContext = dialWithWriteTimeout(transport.DialContext, writeTimeout)
 	if attemptTimeout == 0 {
 		transport.ResponseHeaderTimeout = headerTimeout
 	}
@@ -45,14 +45,14 @@ func checkConnect(_ context.Context, _ *url.URL, _ *http.Request, response *http
 	return &proxyError{response.StatusCode}
 }
 
-// dialBounded bounds the writes of each connection. It does not leave that to http.HTTP2Config.WriteByteTimeout:
+// dialWithWriteTimeout bounds the writes of each connection. It does not leave that to http.HTTP2Config.WriteByteTimeout:
 // above TLS, which cannot go on after a write that timed out, that bounds a whole frame, and half a MiB may well
 // take 30 s.
-func dialBounded(dial dialFunc, limit time.Duration) dialFunc {
+func dialWithWriteTimeout(dial dialFunc, limit time.Duration) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		if tcp, ok := conn.(*net.TCPConn); ok && err == nil {
-			return &boundedConn{TCPConn: tcp, limit: limit}, nil
+			return &writeTimeoutConn{TCPConn: tcp, limit: limit}, nil
 		}
 		return conn, err
 	}
@@ -80,7 +80,7 @@ func (t *builtInTransport) RoundTrip(request *http.Request) (*http.Response, err
 	case request.Header["Upgrade"] != nil:
 		return upgrade(t.RoundTripper, request)
 	case request.URL.Scheme == "https" && hasBody(request):
-		return sendBounded(t.RoundTripper, request, t.writeTimeout)
+		return sendWithWriteTimeout(t.RoundTripper, request, t.writeTimeout)
 	default:
 		return t.RoundTripper.RoundTrip(request)
 	}

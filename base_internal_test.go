@@ -35,23 +35,23 @@ func TestBase_PingsHTTP2AndKeepsConnectionsForABusyHost(t *testing.T) {
 	base := pooledTransport(0)
 	assert.Equal(t, 30*time.Second, base.HTTP2.SendPingTimeout)
 	assert.Equal(t, 15*time.Second, base.HTTP2.PingTimeout)
-	assert.Zero(t, base.HTTP2.WriteByteTimeout, "a boundedConn does it better")
+	assert.Zero(t, base.HTTP2.WriteByteTimeout, "a writeTimeoutConn does it better")
 	assert.GreaterOrEqual(t, base.MaxIdleConnsPerHost, 64)
 	assert.GreaterOrEqual(t, base.MaxIdleConns, 2*base.MaxIdleConnsPerHost)
 	assert.Equal(t, 30*time.Second, newBuiltInTransport(0).writeTimeout)
 }
 
-// A stallProtocol is a way to upload.
-type stallProtocol struct {
+// A uploadProtocol is a way to upload.
+type uploadProtocol struct {
 	secure, http2 bool
 }
 
-var stallProtocols = map[string]stallProtocol{"HTTP1": {}, "HTTPS1": {secure: true}, "HTTP2": {secure: true, http2: true}}
+var uploadProtocols = map[string]uploadProtocol{"HTTP1": {}, "HTTPS1": {secure: true}, "HTTP2": {secure: true, http2: true}}
 
-// runEachStallProtocol runs a test with a server of each protocol and the built-in transport, whose limit is short.
-func runEachStallProtocol(t *testing.T, limit time.Duration, handle http.HandlerFunc, run func(*testing.T, *Transport, string)) {
+// runEachUploadProtocol runs a test with a server of each protocol and the built-in transport, whose limit is short.
+func runEachUploadProtocol(t *testing.T, limit time.Duration, handle http.HandlerFunc, run func(*testing.T, *Transport, string)) {
 	t.Helper()
-	for name, protocol := range stallProtocols {
+	for name, protocol := range uploadProtocols {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := httptest.NewUnstartedServer(handle)
@@ -68,16 +68,16 @@ func runEachStallProtocol(t *testing.T, limit time.Duration, handle http.Handler
 				server.CloseClientConnections()
 				server.Close()
 			})
-			run(t, newShortStallTransport(t, limit, server.Certificate()), server.URL)
+			run(t, newShortWriteTimeout(t, limit, server.Certificate()), server.URL)
 		})
 	}
 }
 
-func newShortStallTransport(t *testing.T, limit time.Duration, trusted *x509.Certificate) *Transport {
+func newShortWriteTimeout(t *testing.T, limit time.Duration, trusted *x509.Certificate) *Transport {
 	t.Helper()
 	pooled := pooledTransport(0)
 	t.Cleanup(pooled.CloseIdleConnections)
-	pooled.DialContext = dialBounded((&net.Dialer{}).DialContext, limit)
+	pooled.DialContext = dialWithWriteTimeout((&net.Dialer{}).DialContext, limit)
 	if trusted != nil {
 		roots := x509.NewCertPool()
 		roots.AddCert(trusted)
@@ -118,19 +118,19 @@ const large = 64 << 20
 func TestBase_UploadThatTheServerDoesNotReadEnds(t *testing.T) {
 	t.Parallel()
 	const limit = 200 * time.Millisecond
-	runEachStallProtocol(t, limit, doNothing, func(t *testing.T, transport *Transport, url string) {
+	runEachUploadProtocol(t, limit, doNothing, func(t *testing.T, transport *Transport, url string) {
 		r, body := newUpload(t, url, large)
 		start := time.Now()
 		response, err := transport.RoundTrip(r)
 		assert.Nil(t, response)
-		assertStalled(t, err, start, limit)
+		assertWriteTimeout(t, err, start, limit)
 		assert.Eventually(t, body.closed.Load, time.Second, time.Millisecond)
 	})
 }
 
-func assertStalled(t *testing.T, err error, start time.Time, limit time.Duration) {
+func assertWriteTimeout(t *testing.T, err error, start time.Time, limit time.Duration) {
 	t.Helper()
-	var stalled *stalledError
+	var stalled *writeTimeoutError
 	require.ErrorAs(t, err, &stalled)
 	assert.ErrorContains(t, err, "nothing of the request could be written for 200ms")
 	assert.True(t, (&url.Error{Err: err}).Timeout())
@@ -163,8 +163,8 @@ func TestBase_UploadToAConnectionThatNobodyReadsEnds(t *testing.T) {
 		}()
 		r, _ := newUpload(t, "https://"+listener.Addr().String(), large)
 		start := time.Now()
-		_, err = newShortStallTransport(t, limit, certified.Certificate()).RoundTrip(r)
-		assertStalled(t, err, start, limit)
+		_, err = newShortWriteTimeout(t, limit, certified.Certificate()).RoundTrip(r)
+		assertWriteTimeout(t, err, start, limit)
 		_ = (<-accepted).Close()
 		_ = listener.Close()
 	}
@@ -181,7 +181,7 @@ func TestBase_SlowUploadIsNotEnded(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "all of it")
 	}
-	runEachStallProtocol(t, limit, readSlowly, func(t *testing.T, transport *Transport, url string) {
+	runEachUploadProtocol(t, limit, readSlowly, func(t *testing.T, transport *Transport, url string) {
 		r, _ := newUpload(t, url, 24<<20)
 		start := time.Now()
 		assertResponds(t, transport, r, "all of it")
@@ -207,7 +207,7 @@ func TestBase_UploadWhoseBodyIsSlowIsNotEnded(t *testing.T) {
 		n, _ := io.Copy(io.Discard, r.Body)
 		_, _ = fmt.Fprint(w, n)
 	}
-	runEachStallProtocol(t, limit, count, func(t *testing.T, transport *Transport, url string) {
+	runEachUploadProtocol(t, limit, count, func(t *testing.T, transport *Transport, url string) {
 		r, _ := newUpload(t, url, 3)
 		r.Body = io.NopCloser(slowReader{strings.NewReader("abc"), 2 * limit})
 		assertResponds(t, transport, r, "3")
@@ -236,7 +236,7 @@ func TestBase_ResponseThatComesBeforeTheUploadEndsIsReadable(t *testing.T) {
 		time.Sleep(3 * limit)
 		_, _ = io.Copy(w, r.Body)
 	}
-	runEachStallProtocol(t, limit, respondEarly, func(t *testing.T, transport *Transport, url string) {
+	runEachUploadProtocol(t, limit, respondEarly, func(t *testing.T, transport *Transport, url string) {
 		r, _ := newUpload(t, url, 100_001)
 		assertResponds(t, transport, r, strings.Repeat("\x00", 100_000))
 	})
@@ -245,13 +245,13 @@ func TestBase_ResponseThatComesBeforeTheUploadEndsIsReadable(t *testing.T) {
 func TestBase_ErrorOfTheCallerIsNoStall(t *testing.T) {
 	t.Parallel()
 	errBored := errors.New("bored")
-	runEachStallProtocol(t, time.Minute, doNothing, func(t *testing.T, transport *Transport, url string) {
+	runEachUploadProtocol(t, time.Minute, doNothing, func(t *testing.T, transport *Transport, url string) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(50*time.Millisecond, func() { cancel(errBored) })
 		r, _ := newUpload(t, url, large)
 		_, err := transport.RoundTrip(r.WithContext(ctx))
 		require.Error(t, err)
-		var stalled *stalledError
+		var stalled *writeTimeoutError
 		assert.NotErrorAs(t, err, &stalled)
 	})
 }
@@ -280,7 +280,7 @@ func TestBase_UpgradedConnectionMayBlock(t *testing.T) {
 			require.NoError(t, err)
 			r.Header.Set("Connection", "Upgrade")
 			r.Header.Set("Upgrade", "sink")
-			response, err := newShortStallTransport(t, limit, server.Certificate()).RoundTrip(r)
+			response, err := newShortWriteTimeout(t, limit, server.Certificate()).RoundTrip(r)
 			require.NoError(t, err)
 			require.Equal(t, 101, response.StatusCode)
 			conn := response.Body.(io.ReadWriteCloser)
@@ -294,44 +294,44 @@ func TestBase_UpgradedConnectionMayBlock(t *testing.T) {
 	}
 }
 
-// newBoundedPair returns two ends of a connection, of which the first is bounded.
-func newBoundedPair(t *testing.T, limit time.Duration) (*boundedConn, net.Conn) {
+// newWriteTimeoutPair returns two ends of a connection, of which the first is bounded.
+func newWriteTimeoutPair(t *testing.T, limit time.Duration) (*writeTimeoutConn, net.Conn) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = listener.Close() }()
-	dialed, err := dialBounded((&net.Dialer{}).DialContext, limit)(t.Context(), "tcp", listener.Addr().String())
+	dialed, err := dialWithWriteTimeout((&net.Dialer{}).DialContext, limit)(t.Context(), "tcp", listener.Addr().String())
 	require.NoError(t, err)
 	accepted, err := listener.Accept()
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = dialed.Close(); _ = accepted.Close() })
-	return dialed.(*boundedConn), accepted
+	return dialed.(*writeTimeoutConn), accepted
 }
 
-func TestBoundedConn_KeepsToADeadlineFromAbove(t *testing.T) {
+func TestWriteTimeout_KeepsToADeadlineFromAbove(t *testing.T) {
 	t.Parallel()
 	content := make([]byte, large)
-	for name, set := range map[string]func(*boundedConn, time.Time) error{
-		"of writes": (*boundedConn).SetWriteDeadline, "of all": (*boundedConn).SetDeadline,
+	for name, set := range map[string]func(*writeTimeoutConn, time.Time) error{
+		"of writes": (*writeTimeoutConn).SetWriteDeadline, "of all": (*writeTimeoutConn).SetDeadline,
 	} {
-		conn, _ := newBoundedPair(t, time.Minute)
+		conn, _ := newWriteTimeoutPair(t, time.Minute)
 		require.NoError(t, set(conn, time.Now().Add(50*time.Millisecond)))
 		_, err := conn.Write(content)
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded, name)
-		var stalled *stalledError
+		var stalled *writeTimeoutError
 		require.NotErrorAs(t, err, &stalled, name)
 
-		conn, _ = newBoundedPair(t, time.Minute)
+		conn, _ = newWriteTimeoutPair(t, time.Minute)
 		time.AfterFunc(50*time.Millisecond, func() { _ = set(conn, time.Now()) }) // as context.AfterFunc would
 		_, err = conn.Write(content)
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded, name)
 	}
 }
 
-func TestBoundedConn_HasNoDeadlineBetweenWrites(t *testing.T) {
+func TestWriteTimeout_HasNoDeadlineBetweenWrites(t *testing.T) {
 	t.Parallel()
 	const limit = 30 * time.Millisecond
-	conn, other := newBoundedPair(t, limit)
+	conn, other := newWriteTimeoutPair(t, limit)
 	_, err := io.WriteString(conn, "a")
 	require.NoError(t, err)
 	time.Sleep(3 * limit)
@@ -343,10 +343,10 @@ func TestBoundedConn_HasNoDeadlineBetweenWrites(t *testing.T) {
 	assert.Equal(t, "ab", string(content))
 }
 
-func TestBoundedConn_EveryOctetArrivesOnce(t *testing.T) {
+func TestWriteTimeout_EveryOctetArrivesOnce(t *testing.T) {
 	t.Parallel()
 	const limit, pieces = 600 * time.Millisecond, 10 // so a blocked write is looked at every 20 ms
-	conn, other := newBoundedPair(t, limit)
+	conn, other := newWriteTimeoutPair(t, limit)
 	content := make([]byte, 16<<20)
 	for i := range content {
 		content[i] = byte(i * i >> 8)

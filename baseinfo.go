@@ -10,10 +10,10 @@ import (
 // A baseInfo is what is known of a base transport.
 type baseInfo struct {
 	http.RoundTripper
-	late    *lateTrace   // of the built-in transport; nil for another
-	audible atomic.Bool  // a connection that it made was heard of: one that is being made would be
-	shared  atomic.Int64 // when attempts last failed together with one another, since the epoch; 0: never
-	idle    idleCloser
+	late        *lateTrace   // of the built-in transport; nil for another
+	dialsTraced atomic.Bool  // a connection that it made was heard of: one that is being made would be
+	shared      atomic.Int64 // when attempts last failed together with one another, since the epoch; 0: never
+	idle        idleCloser
 }
 
 func newBaseInfo(base http.RoundTripper) *baseInfo {
@@ -33,8 +33,8 @@ func (b *baseInfo) learn(c *call) {
 	if a.probe && a.response != nil { // a new connection works, where others timed out
 		b.idle.close(a.end)
 	}
-	if isIllegible(a.err) && b.wasAlone(c.origin, a.start, a.end) {
-		a.traced |= illegible
+	if a.err != nil && isUnreadable(a.err) && b.wasAlone(c.origin, a.start, a.end) {
+		a.traced |= unreadable
 	}
 }
 
@@ -54,7 +54,7 @@ func (b *baseInfo) mayQueue() bool {
 	case *http.Transport:
 		return b.limitsConnections()
 	default:
-		return b.audible.Load()
+		return b.dialsTraced.Load()
 	}
 }
 

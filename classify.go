@@ -87,7 +87,7 @@ func classifyError(request *http.Request, err error, traced traceFlags) Class {
 // classifyForeign knows the errors of net/http, of what it calls, and of other base transports.
 func classifyForeign(request *http.Request, err error, traced traceFlags) Class {
 	switch {
-	case isPermanent(err), isRefusal(err, traced), traced&illegible != 0:
+	case isPermanent(err), isRefusal(err, traced), traced&unreadable != 0:
 		return Permanent
 	case traced&neverConnected != 0, isUnprocessed(err):
 		return Unprocessed

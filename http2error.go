@@ -64,9 +64,9 @@ func isRefusedByHTTP2(err error) bool {
 	)
 }
 
-// isIllegible reports whether net/http could not read what came over an HTTP/2 connection. Mostly that is a response
+// isUnreadable reports whether net/http could not read what came over an HTTP/2 connection. Mostly that is a response
 // header larger than it takes: a field alone is then a COMPRESSION_ERROR, and more than twice the limit in all a
 // PROTOCOL_ERROR (http2Framer.readMetaFrame). It is the error of every stream on the connection.
-func isIllegible(err error) bool {
+func isUnreadable(err error) bool {
 	return hasErrorText(err, "connection error: COMPRESSION_ERROR", "connection error: PROTOCOL_ERROR")
 }

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"unicode"
 )
@@ -25,7 +26,7 @@ func isRefusal(err error, traced traceFlags) bool {
 		return false
 	case traced&tunneling != 0 && !isDial(err):
 		return isProxyRefusal(err) || isTLSRefusal(err) || !isAccident(err) && anyText(err, saysNo)
-	case traced&(neverConnected|proxyUnchosen) != 0, isDial(err):
+	case traced&(neverConnected|proxyFuncFailed) != 0, isDial(err):
 		return !isAccident(err)
 	default:
 		return isTLSRefusal(err) || isProxyRefusal(err)
@@ -96,7 +97,7 @@ func isProxyRefusal(err error) bool {
 	if errors.As(err, &proxy) {
 		return proxy.status < http.StatusInternalServerError
 	}
-	return hasErrorText(err, reasonPhrases(400)...) || hasErrorPrefix(err, "refusing to use HTTP_PROXY value in CGI environment")
+	return hasErrorText(err, clientErrorPhrases()...) || hasErrorPrefix(err, "refusing to use HTTP_PROXY value in CGI environment")
 }
 
 // isProxyFailure reports whether a proxy failed, or failed to reach the server: a 5xx to CONNECT, or a reply of
@@ -107,7 +108,7 @@ func isProxyFailure(err error) bool {
 		return proxy.status >= http.StatusInternalServerError
 	}
 	const reply, ruleset = "unknown error ", "unknown error connection not allowed by ruleset"
-	return hasErrorPrefix(err, reply) && !hasErrorText(err, ruleset) || hasErrorText(err, reasonPhrases(500)...)
+	return hasErrorPrefix(err, reply) && !hasErrorText(err, ruleset) || hasErrorText(err, serverErrorPhrases()...)
 }
 
 // saysNo looks at the reason phrase of a proxy that has words of its own. One that says neither yes nor no may be a
@@ -129,10 +130,15 @@ func letters(phrase string) string {
 	}, phrase)
 }
 
-// reasonPhrases are those that net/http knows of the hundred codes from first on.
-func reasonPhrases(first int) []string {
+// The reason phrases that net/http knows (http.StatusText).
+var (
+	clientErrorPhrases = sync.OnceValue(func() []string { return reasonPhrases(400, 499) })
+	serverErrorPhrases = sync.OnceValue(func() []string { return reasonPhrases(500, 599) })
+)
+
+func reasonPhrases(first, last int) []string {
 	var phrases []string
-	for code := first; code < first+100; code++ {
+	for code := first; code <= last; code++ {
 		if phrase := http.StatusText(code); phrase != "" {
 			phrases = append(phrases, phrase)
 		}

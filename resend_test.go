@@ -200,7 +200,7 @@ func TestResend_AttemptTimeoutAmongRefusedStreamsIsUnprocessed(t *testing.T) {
 			_, _ = w.Write(answer)
 			return true
 		})
-		transport := newWireTransport(t, server.newBase(), steadyhttp.WithAttemptTimeout(300*time.Millisecond), steadyhttp.WithBackoff(1, 1))
+		transport := newWireTransport(t, server.newBase(), steadyhttp.WithAttemptTimeout(900*time.Millisecond), steadyhttp.WithBackoff(1, 1))
 		call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.url, content))
 		call.assertResponse(t, 200, "")
 		call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Success)

@@ -20,9 +20,9 @@ const (
 	connectFailed                           // it was an accident that kept it from being made
 	handshakeRefused                        // one side refused TLS
 	tunneling                               // it was to lead through a proxy, whose reply the error may be
-	proxyUnchosen                           // no connection was asked for, so an own Proxy function failed
+	proxyFuncFailed                         // no connection was asked for, so an own Proxy function failed
 	queued                                  // the time ran out in the queue for a connection of the client's own pool
-	illegible                               // the response could not be read, and it was the only one on its connection
+	unreadable                              // the response could not be read, and it was the only one on its connection
 	unsent                                  // the server refused every stream on which the request was sent
 )
 
@@ -96,13 +96,13 @@ type tracer struct {
 	body    tracedBody
 	err     error // what came of it
 
-	connecting  connecting
+	connect     connectTrace
 	reconnector reconnector
 }
 
 func newTracer(c *call) *tracer {
 	t := &tracer{ctx: &lazyContext{Context: c.attempt.request.Context()}}
-	t.connecting.base = c.base
+	t.connect.base = c.base
 	t.guard = resendGuard{ctx: t.ctx, http2: c.origin.has(http2Spoken), repeatable: true, limit: maxSends - c.attempt.sends}
 	if c.attempt.late {
 		t.guard.limit--
@@ -115,7 +115,7 @@ func newTracer(c *call) *tracer {
 	t.reconnector = reconnector{ctx: t.ctx, want: c.attempt.reconnect, unsafe: !c.idempotent()}
 	hooks := t.hooks()
 	if !c.origin.has(answered) || c.base.limitsConnections() {
-		t.connecting.heed(hooks)
+		t.connect.traceSteps(hooks)
 	}
 	t.request = request.WithContext(httptrace.WithClientTrace(t.ctx, hooks))
 	if c.origin.has(http2Spoken) && c.attempt.reconnect >= closeConnection {
@@ -132,7 +132,7 @@ func newTracer(c *call) *tracer {
 func (t *tracer) hooks() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		GetConn: func(address string) {
-			t.connecting.getConn(address)
+			t.connect.getConn(address)
 			t.guard.getConn(address)
 		},
 		GotConn: func(got httptrace.GotConnInfo) {
@@ -140,7 +140,7 @@ func (t *tracer) hooks() *httptrace.ClientTrace {
 				t.guard.forget()
 				return
 			}
-			t.connecting.gotConn(got.Conn)
+			t.connect.gotConn(got.Conn)
 			t.guard.gotConn(got)
 		},
 		WroteHeaders: t.reconnector.wroteHeaders,
@@ -149,7 +149,7 @@ func (t *tracer) hooks() *httptrace.ClientTrace {
 
 // sends is how often the request was sent. A base that calls no hooks sends it once.
 func (t *tracer) sends() int {
-	if !t.connecting.hasAsked() {
+	if !t.connect.hasAsked() {
 		return 1
 	}
 	return t.guard.sent()
@@ -159,7 +159,7 @@ func (t *tracer) flags() traceFlags {
 	if t.err == nil {
 		return 0
 	}
-	flags := t.connecting.flags(t.request, t.err, t.ctx.Context.Err() != nil)
+	flags := t.connect.flags(t.request, t.err, t.ctx.Context.Err() != nil)
 	if t.body.failed.Load() {
 		flags |= bodyFailed
 	}

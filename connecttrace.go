@@ -10,11 +10,11 @@ import (
 	"syscall"
 )
 
-// A connecting notes how an attempt came by its connection, or why it did not. A wrapper around net/http may hide
+// A connectTrace notes how an attempt came by its connection, or why it did not. A wrapper around net/http may hide
 // the error of it, and the errors of hooks and dialers may be of any type; the steps are the same.
-type connecting struct {
+type connectTrace struct {
 	base   *baseInfo
-	heeded bool // whether the steps are listened to
+	traced bool // whether the steps are listened to
 
 	mu        sync.Mutex
 	asked     string // for a connection to this address, maybe a proxy's; empty: not yet
@@ -26,10 +26,10 @@ type connecting struct {
 	conn      net.Conn
 }
 
-// heed listens to the steps. That costs a dozen allocations, so it is done where trouble is likely: before an origin
+// traceSteps listens to the steps. That costs a dozen allocations, so it is done where trouble is likely: before an origin
 // has responded, after an error, and where requests may queue.
-func (c *connecting) heed(hooks *httptrace.ClientTrace) {
-	c.heeded = true
+func (c *connectTrace) traceSteps(hooks *httptrace.ClientTrace) {
+	c.traced = true
 	hooks.DNSStart = func(httptrace.DNSStartInfo) { c.beginDial() }
 	hooks.DNSDone = func(done httptrace.DNSDoneInfo) { c.noteAccident(done.Err) }
 	hooks.ConnectStart = func(string, string) { c.beginDial() }
@@ -38,51 +38,51 @@ func (c *connecting) heed(hooks *httptrace.ClientTrace) {
 	hooks.TLSHandshakeDone = func(_ tls.ConnectionState, err error) { c.handshakeDone(err) }
 }
 
-func (c *connecting) getConn(address string) {
+func (c *connectTrace) getConn(address string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.asked = address
 }
 
-func (c *connecting) gotConn(conn net.Conn) {
+func (c *connectTrace) gotConn(conn net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.got, c.conn = true, conn
 }
 
-func (c *connecting) hasAsked() bool {
+func (c *connectTrace) hasAsked() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.asked != ""
 }
 
 // beginDial also notes that the dials of this base can be heard. That a TLS handshake can be says nothing of that.
-func (c *connecting) beginDial() {
-	c.base.audible.Store(true)
+func (c *connectTrace) beginDial() {
+	c.base.dialsTraced.Store(true)
 	c.setDialing()
 }
 
-func (c *connecting) setDialing() {
+func (c *connectTrace) setDialing() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dialing = true
 }
 
-func (c *connecting) connectDone(err error) {
+func (c *connectTrace) connectDone(err error) {
 	c.noteAccident(err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.connected = c.connected || err == nil
 }
 
-func (c *connecting) noteAccident(err error) {
+func (c *connectTrace) noteAccident(err error) {
 	accident := isAccident(err) && !isPermanent(err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.failed = c.failed || accident
 }
 
-func (c *connecting) handshakeDone(err error) {
+func (c *connectTrace) handshakeDone(err error) {
 	refused := err != nil && !isAccident(err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,7 +90,7 @@ func (c *connecting) handshakeDone(err error) {
 }
 
 // flags is asked once the attempt has failed. ended says whether its context did.
-func (c *connecting) flags(request *http.Request, err error, ended bool) traceFlags {
+func (c *connectTrace) flags(request *http.Request, err error, ended bool) traceFlags {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -109,7 +109,7 @@ func (c *connecting) flags(request *http.Request, err error, ended bool) traceFl
 	if isTunnel(request.URL, c.asked) && !c.base.hasConnectHooks() {
 		flags |= tunneling
 	}
-	if (ended || isTimeout(err)) && c.heeded && !c.dialing && c.base.mayQueue() {
+	if (ended || isTimeout(err)) && c.traced && !c.dialing && c.base.mayQueue() {
 		flags |= queued
 	}
 	return flags
@@ -118,9 +118,9 @@ func (c *connecting) flags(request *http.Request, err error, ended bool) traceFl
 // neverAsked is about a request that did not come so far as to ask net/http for a connection. Beside what
 // unsendable knows, only an own Proxy function can keep it from that, or a transport that was registered for the
 // scheme; one for http or https, beside an own Proxy function, would be a strange thing to have.
-func (c *connecting) neverAsked(request *http.Request) traceFlags {
+func (c *connectTrace) neverAsked(request *http.Request) traceFlags {
 	if isHTTP(request.URL) && c.base.choosesProxies() {
-		return proxyUnchosen
+		return proxyFuncFailed
 	}
 	return 0
 }

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// A boundedConn ends a write of which nothing was taken for the limit. A write that gets on may take as long as it
+// A writeTimeoutConn ends a write of which nothing was taken for the limit. A write that gets on may take as long as it
 // likes: the limit is not a deadline for the whole of it.
-type boundedConn struct {
+type writeTimeoutConn struct {
 	*net.TCPConn
 	limit    time.Duration
 	released atomic.Bool // the connection is its user's, after a 101: writes are not bounded any more
@@ -28,7 +28,7 @@ type boundedConn struct {
 const ticks = 30
 
 // Write is not called by two goroutines at once, by net/http or by crypto/tls.
-func (c *boundedConn) Write(p []byte) (int, error) {
+func (c *writeTimeoutConn) Write(p []byte) (int, error) {
 	if c.released.Load() {
 		return c.TCPConn.Write(p)
 	}
@@ -46,7 +46,7 @@ func (c *boundedConn) Write(p []byte) (int, error) {
 			progress = now
 		}
 		if now.Sub(progress) >= c.limit {
-			return written, &net.OpError{Op: "write", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: &stalledError{c.limit}}
+			return written, &net.OpError{Op: "write", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: &writeTimeoutError{c.limit}}
 		}
 		if c.pastDeadline(now) {
 			return written, err
@@ -57,30 +57,30 @@ func (c *boundedConn) Write(p []byte) (int, error) {
 
 // ReadFrom keeps io.Copy from writing past Write. There is no sendfile to be lost: a file's body is watched for
 // errors of its own, and so is no file to net/http.
-func (c *boundedConn) ReadFrom(source io.Reader) (int64, error) {
+func (c *writeTimeoutConn) ReadFrom(source io.Reader) (int64, error) {
 	return io.Copy(struct{ io.Writer }{c}, source)
 }
 
 // SetWriteDeadline ends a write under way as well.
-func (c *boundedConn) SetWriteDeadline(deadline time.Time) error {
+func (c *writeTimeoutConn) SetWriteDeadline(deadline time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deadline = deadline
 	return c.TCPConn.SetWriteDeadline(earlier(c.deadline, c.tick))
 }
 
-func (c *boundedConn) SetDeadline(deadline time.Time) error {
+func (c *writeTimeoutConn) SetDeadline(deadline time.Time) error {
 	return errors.Join(c.SetReadDeadline(deadline), c.SetWriteDeadline(deadline))
 }
 
-func (c *boundedConn) setTick(tick time.Time) {
+func (c *writeTimeoutConn) setTick(tick time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.tick = tick
 	_ = c.TCPConn.SetWriteDeadline(earlier(c.deadline, c.tick)) // fails if the connection is closed, and so does Write
 }
 
-func (c *boundedConn) pastDeadline(now time.Time) bool {
+func (c *writeTimeoutConn) pastDeadline(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return !c.deadline.IsZero() && !now.Before(c.deadline)
@@ -94,12 +94,12 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// A stalledError is the error of a request that the server did not take.
-type stalledError struct{ limit time.Duration }
+// A writeTimeoutError is the error of a request that the server did not take.
+type writeTimeoutError struct{ limit time.Duration }
 
-func (e *stalledError) Error() string {
+func (e *writeTimeoutError) Error() string {
 	return fmt.Sprintf("nothing of the request could be written for %v", e.limit)
 }
 
-func (e *stalledError) Timeout() bool   { return true }
-func (e *stalledError) Temporary() bool { return true }
+func (e *writeTimeoutError) Timeout() bool   { return true }
+func (e *writeTimeoutError) Temporary() bool { return true }

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// sendBounded ends an attempt of whose body nothing was taken for the limit, until there is a response.
-func sendBounded(base http.RoundTripper, request *http.Request, limit time.Duration) (*http.Response, error) {
+// sendWithWriteTimeout ends an attempt of whose body nothing was taken for the limit, until there is a response.
+func sendWithWriteTimeout(base http.RoundTripper, request *http.Request, limit time.Duration) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(request.Context())
-	u := &upload{limit: limit, stall: func() { cancel(&stalledError{limit}) }}
+	u := &upload{limit: limit, stall: func() { cancel(&writeTimeoutError{limit}) }}
 	response, err := base.RoundTrip(u.watched(ctx, request))
 	if u.settle() {
 		closeBody(response)
-		return nil, &stalledError{limit}
+		return nil, &writeTimeoutError{limit}
 	}
 	if needsContext(response) {
 		holdContext(response, cancel)
@@ -144,7 +144,7 @@ func release(conn net.Conn) {
 	for secure, ok := conn.(*tls.Conn); ok; secure, ok = conn.(*tls.Conn) {
 		conn = secure.NetConn()
 	}
-	if bounded, ok := conn.(*boundedConn); ok {
+	if bounded, ok := conn.(*writeTimeoutConn); ok {
 		bounded.released.Store(true)
 	}
 }
