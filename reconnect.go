@@ -82,7 +82,7 @@ func (r *reconnector) unsent() (want reconnect, ok bool) {
 // for connections that are no worse than others.
 const (
 	leaveInterval     = time.Second
-	leaveIdleInterval = time.Second / 10 // where only one idle connection is at stake
+	leaveIdleInterval = time.Second / 4 // where only one idle connection is at stake
 )
 
 // reconnectAfter says which connection the next attempt should go over. A 5xx over HTTP/1 costs a connection more

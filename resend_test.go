@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -191,20 +192,27 @@ func TestResend_PostIsSentAgainAfterOneGoAwayThatDidNotCountItIn(t *testing.T) {
 
 func TestResend_AttemptTimeoutAmongRefusedStreamsIsUnprocessed(t *testing.T) {
 	t.Parallel()
-	for _, content := range []string{"", "payload"} {
-		server := newHTTP2Server(t, func(w io.Writer, request int64, stream uint32) bool {
-			answer := resetFrame(stream, codeRefused)
-			if request > 2 {
-				answer = okFrame(stream)
+	synctest.Test(t, func(t *testing.T) {
+		sends := 0
+		refusing := stepFunc(func(r *http.Request) (*http.Response, error) {
+			if sends++; sends > 3 {
+				return status(200).RoundTrip(r)
 			}
-			_, _ = w.Write(answer)
-			return true
+			_ = r.Body.Close()
+			return nil, errors.New("http2: Transport: cannot retry err [stream error: stream ID 1; REFUSED_STREAM; received from peer] " +
+				"after Request.Body was written; define Request.GetBody to avoid this error")
 		})
-		transport := newWireTransport(t, server.newBase(), steadyhttp.WithAttemptTimeout(900*time.Millisecond), steadyhttp.WithBackoff(1, 1))
-		call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.url, content))
-		call.assertResponse(t, 200, "")
-		call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Unprocessed, steadyhttp.Success)
-	}
+		transport := newTransport(t, refusing, steadyhttp.WithAttemptTimeout(1500*time.Millisecond))
+		ctx, report := steadyhttp.WithReport(t.Context())
+		response, err := transport.RoundTrip(newPost(t).WithContext(ctx))
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Len(t, report.Attempts, 2)
+		assert.Equal(t, steadyhttp.Unprocessed, report.Attempts[0].Class)
+		assert.ErrorIs(t, report.Attempts[0].Err, steadyhttp.ErrAttemptTimeout)
+		assert.Equal(t, 2, report.Attempts[0].Resends, "at once, after 1 s, and it was to be after 2 s more")
+		assert.Equal(t, 4, sends)
+	})
 }
 
 // Over HTTP/1 there are as many resends as idle connections.
