@@ -349,16 +349,6 @@ func TestLeak_NoAttemptsContextOutlivesItsCall(t *testing.T) {
 	}
 }
 
-// policy is a backoff.BackOff that calls back.
-type policy func() time.Duration
-
-func (p policy) NextBackOff() time.Duration { return p() }
-func (policy) Reset()                       {}
-
-func withPolicy(next policy) steadyhttp.Option {
-	return steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff { return next })
-}
-
 func TestCancel_InAnyCallbackSendsNothingMore(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
