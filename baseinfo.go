@@ -33,7 +33,7 @@ func (b *baseInfo) learn(c *call) {
 	if a.probe && a.response != nil { // a new connection works, where others timed out
 		b.idle.close(a.end)
 	}
-	if a.err != nil && isUnreadable(a.err) && b.wasAlone(c.origin, a.start, a.end) {
+	if a.err != nil && factsOf(a.err).has(unreadableFact) && b.wasAlone(c.origin, a.start, a.end) {
 		a.traced |= unreadable
 	}
 }

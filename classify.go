@@ -3,10 +3,7 @@ package steadyhttp
 import (
 	"context"
 	"errors"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"slices"
 )
 
@@ -84,14 +81,18 @@ func classifyError(request *http.Request, err error, traced traceFlags) Class {
 	return classifyForeign(request, err, traced)
 }
 
-// classifyForeign knows the errors of net/http, of what it calls, and of other base transports.
+// classifyForeign knows the errors of net/http, of what it calls, and of other base transports. A connection that was
+// closed on our side is no proof that the request was sent: net/http may have closed it because it could not write the
+// request (persistConn.writeLoop).
 func classifyForeign(request *http.Request, err error, traced traceFlags) Class {
+	facts := factsOf(err)
+	sent := facts.has(wireFact) && !facts.has(closedFact)
 	switch {
-	case isPermanent(err), isRefusal(err, traced), traced&unreadable != 0:
+	case facts.has(permanentFact), traced&unreadable != 0, isRefusal(err, facts, traced):
 		return Permanent
-	case traced&neverConnected != 0, isUnprocessed(err):
+	case traced&neverConnected != 0, facts.has(unprocessedFact):
 		return Unprocessed
-	case !isWireError(err) && (unsendable(request) || isUnknownScheme(request, err)):
+	case !sent && (unsendable(request) || isUnknownScheme(request, facts)):
 		return Permanent
 	default:
 		return Transient
@@ -136,49 +137,4 @@ func classifyOurs(request *http.Request, err error) Class {
 	default:
 		return Unclassified
 	}
-}
-
-// isPermanent finds the failures that are the same tomorrow.
-func isPermanent(err error) bool {
-	var (
-		name    *net.DNSError
-		address *net.AddrError
-	)
-	switch {
-	case isTLSMismatch(err), isMismatch(err):
-		return true
-	case errors.As(err, &name):
-		return name.IsNotFound && !name.IsTemporary
-	default:
-		return errors.As(err, &address)
-	}
-}
-
-// isUnprocessed finds the failures that surely happened before the server could act on the request.
-func isUnprocessed(err error) bool {
-	var name *net.DNSError
-	return isDial(err) || isClosedIdle(err) || isExhausted(err) || errors.As(err, &name) ||
-		isRefusedByHTTP2(err) || isUnsentOverHTTP2(err)
-}
-
-// isClosedIdle reports whether http.Transport picked an idle connection that the server had closed.
-// It then knows that nothing was written (persistConn.mapRoundTripError), but the error has no type.
-func isClosedIdle(err error) bool { return hasErrorText(err, "http: server closed idle connection") }
-
-// isWireError reports whether err can only have come from a connection. A *url.Error, which http.Client puts
-// around every error, has a net.Error's methods and says nothing of its own; and a connection that was closed
-// on our side, net/http may have closed because it could not write the request (persistConn.writeLoop).
-func isWireError(err error) bool {
-	if errors.Is(err, net.ErrClosed) {
-		return false
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return true
-	}
-	var network net.Error
-	if !errors.As(err, &network) {
-		return false
-	}
-	client, ok := network.(*url.Error)
-	return !ok || isWireError(client.Err)
 }

@@ -76,7 +76,8 @@ func (c *connectTrace) connectDone(err error) {
 }
 
 func (c *connectTrace) noteAccident(err error) {
-	accident := isAccident(err) && !isPermanent(err)
+	facts := factsOf(err)
+	accident := facts.has(accidentFact) && !facts.has(permanentFact)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.failed = c.failed || accident
@@ -157,7 +158,7 @@ func lostAlert(conn net.Conn, err error) traceFlags {
 	if !ok || !hasErrorText(err, errNotEstablished) && !isClosed(secure.NetConn()) {
 		return 0
 	}
-	if _, alert := secure.Read(make([]byte, 1)); isTLSAlert(alert) {
+	if _, alert := secure.Read(make([]byte, 1)); factsOf(alert).has(permanentFact) {
 		return handshakeRefused
 	}
 	return 0

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,17 +22,29 @@ import (
 
 func TestLocalFault_EachNumberIsFoundHoweverDeepAndInALookUpsText(t *testing.T) {
 	t.Parallel()
-	for name, faults := range map[string][]error{"here": localFaults(), "Windows": append(winsockExhausted, winsockUnreachable...)} {
-		for _, fault := range faults {
-			inSocket := &net.OpError{Op: "dial", Net: "udp", Err: os.NewSyscallError("socket", fault)}
-			for _, err := range []error{
-				fault, inSocket, fmt.Errorf("wrapped: %w", inSocket), errors.Join(errors.New("?"), inSocket),
-				&url.Error{Op: "Get", URL: "/", Err: inSocket},
-				&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: inSocket.Error(), Name: "steady.example"}},
-				&net.DNSError{Err: fault.Error(), Name: "steady.example"},
-			} {
-				assert.True(t, hasFault(err, faults), "%s: %v", name, err)
-			}
+	for _, fault := range slices.Concat(localFaults.exhausted, localFaults.unreachable) {
+		inSocket := &net.OpError{Op: "dial", Net: "udp", Err: os.NewSyscallError("socket", fault)}
+		for _, err := range []error{
+			fault, inSocket, fmt.Errorf("wrapped: %w", inSocket), errors.Join(errors.New("?"), inSocket),
+			&url.Error{Op: "Get", URL: "/", Err: inSocket},
+			&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: inSocket.Error(), Name: "steady.example"}},
+			&net.DNSError{Err: fault.Error(), Name: "steady.example"},
+		} {
+			assert.True(t, isLocalFault(err), "%v", err)
+		}
+	}
+}
+
+func TestLocalFault_OnlyWhatAnEstablishedConnectionCannotMeetProvesThatNothingWasSent(t *testing.T) {
+	t.Parallel()
+	for _, table := range []faultTable{localFaults, winsockFaults} {
+		for _, fault := range table.exhausted {
+			assert.Equal(t, localFact|unprocessedFact, table.find(fault), fault)
+			assert.Equal(t, localFact|unprocessedFact, table.findText("dial udp: socket: "+fault.Error()), fault)
+		}
+		for _, fault := range table.unreachable {
+			assert.Equal(t, localFact, table.find(fault), fault)
+			assert.Equal(t, localFact, table.findText("dial udp: socket: "+fault.Error()), fault)
 		}
 	}
 }
@@ -46,7 +59,7 @@ func TestLocalFault_ServersFaultsAreNone(t *testing.T) {
 	}
 	const refused, reset, unreachableHost, timedOut = syscall.Errno(10061), syscall.Errno(10054), syscall.Errno(10065), syscall.Errno(10060)
 	for _, number := range []syscall.Errno{refused, reset, unreachableHost, timedOut} {
-		assert.False(t, hasFault(number, append(winsockExhausted, winsockUnreachable...)), int(number))
+		assert.Zero(t, winsockFaults.find(number), int(number))
 	}
 }
 
@@ -63,7 +76,7 @@ func TestLocalFault_WinsockNumbersAreThoseOfTheGoDistribution(t *testing.T) {
 	source, err := os.ReadFile("localfault_winsock.go")
 	require.NoError(t, err)
 	entries := regexp.MustCompile(`syscall\.Errno\((\d+)\),\s+// (\w+)`).FindAllStringSubmatch(string(source), -1)
-	assert.Len(t, entries, len(winsockExhausted)+len(winsockUnreachable))
+	assert.Len(t, entries, len(winsockFaults.exhausted)+len(winsockFaults.unreachable))
 	for _, entry := range entries {
 		assert.Equal(t, entry[1], strconv.Itoa(numbers[entry[2]]), entry[2])
 	}

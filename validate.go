@@ -44,11 +44,11 @@ func isHTTP(target *url.URL) bool { return target.Scheme == "http" || target.Sch
 
 // isUnknownScheme reports whether net/http refused the scheme. One that was registered with
 // http.Transport.RegisterProtocol, or that another base knows, fails in other words, and as http does.
-func isUnknownScheme(request *http.Request, err error) bool {
+func isUnknownScheme(request *http.Request, facts errorFacts) bool {
 	if request == nil || request.URL == nil || isHTTP(request.URL) {
 		return false
 	}
-	return hasErrorPrefix(err, "unsupported protocol scheme ", "net/http: ", "http: ") && !hasErrorPrefix(err, errBrokenText)
+	return facts.has(netHTTPFact) && !facts.has(brokenFact)
 }
 
 // validOverHTTP2 refuses the fields that only an HTTP/1 connection has (RFC 9113 §8.2.2), as net/http's HTTP/2
