@@ -1,6 +1,9 @@
 BENCH ?= .
 
-.PHONY: quickstart test check bench compare fleet fleet-plot integration soak cover fuzz mutate proof api
+.PHONY: help quickstart test check check-all bench compare fleet fleet-plot integration soak cover fuzz mutate proof api
+
+help: ## lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
 
 quickstart: ## shows what the client does, against a misbehaving server
 	go run ./examples/quickstart
@@ -8,7 +11,10 @@ quickstart: ## shows what the client does, against a misbehaving server
 test: ## runs every claim
 	go test ./...
 
-check: ## runs all that CI runs
+check: ## runs what CI checks without servers or root, in some minutes; bash .ci/run NAME runs one check
+	bash .ci/run quick
+
+check-all: ## runs all that CI checks, in some twenty minutes; installs nginx and haproxy if they are missing
 	bash .ci/run
 
 bench: ## what a call costs through each library, six times in turn, by benchstat; takes some five minutes. BENCH=RoundTrip is less
@@ -34,7 +40,7 @@ SEED ?= 0
 soak: ## calls a server that misbehaves at random, for DURATION; SEED replays a run
 	cd integration && go run -race ./soak -duration $(DURATION) -seed $(SEED)
 
-cover:
+cover: ## how much of the root package its tests run, function by function
 	go test -race -coverprofile=cover.out .
 	go tool cover -func=cover.out
 
