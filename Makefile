@@ -1,6 +1,9 @@
 BENCH ?= .
 
-.PHONY: quickstart test check bench compare fleet fleet-plot integration soak cover fuzz mutate proof api
+.PHONY: help quickstart test check check-all bench compare fleet fleet-plot integration soak cover fuzz mutate proof api
+
+help: ## lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
 
 quickstart: ## shows what the client does, against a misbehaving server
 	go run ./examples/quickstart
@@ -8,18 +11,21 @@ quickstart: ## shows what the client does, against a misbehaving server
 test: ## runs every claim
 	go test ./...
 
-check: ## runs all that CI runs
+check: ## runs what CI checks without servers or root, in some minutes; bash .ci/run NAME runs one check
+	bash .ci/run quick
+
+check-all: ## runs all that CI checks, in some twenty minutes; installs nginx and haproxy if they are missing
 	bash .ci/run
 
-bench: ## what a call costs through each library, six times in turn, by benchstat; takes some five minutes. BENCH=RoundTrip is less
+bench: ## measures what a call costs through each library, six times in turn, by benchstat; takes some five minutes. BENCH=RoundTrip is less
 	cd bench && for run in 1 2 3 4 5 6; do \
 		go test -run '^$$' -bench '$(BENCH)' -benchtime 100ms . || exit 1; \
 	done >cost.out && go tool -modfile=../tools/go.mod benchstat -table .name,/protocol,/call -row /library cost.out
 
-compare: ## what the peers do with the same misbehaving server
+compare: ## shows what the peers do with the same misbehaving server
 	cd bench && go run ./compare
 
-fleet: ## what a fleet of clients does to a server in trouble; takes minutes. ARGS='-h' shows what can be set
+fleet: ## shows what a fleet of clients does to a server in trouble; takes minutes. ARGS='-h' shows what can be set
 	cd bench && go run ./fleet $(ARGS)
 
 fleet-plot: ## draws the pictures of docs/fleet.md
@@ -34,7 +40,7 @@ SEED ?= 0
 soak: ## calls a server that misbehaves at random, for DURATION; SEED replays a run
 	cd integration && go run -race ./soak -duration $(DURATION) -seed $(SEED)
 
-cover:
+cover: ## says how much of the root package its tests run, function by function
 	go test -race -coverprofile=cover.out .
 	go tool cover -func=cover.out
 

@@ -11,7 +11,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -22,7 +21,7 @@ import (
 
 func main() {
 	root := flag.String("root", ".", "the repository's `folder`")
-	to := flag.String("to", "", "the `folder` to write to, made if it is missing")
+	to := flag.String("to", "", "the `folder` to write to, made if it is missing; without one nothing is written")
 	flag.Parse()
 	if err := run(*root, *to, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "publish:", err)
@@ -31,9 +30,6 @@ func main() {
 }
 
 func run(root, to string, out io.Writer) error {
-	if to == "" {
-		return errors.New("-to is missing")
-	}
 	version, err := newestVersion(root)
 	found, findErr := modules.Importable(root)
 	if err := cmp.Or(err, findErr); err != nil {
@@ -43,8 +39,10 @@ func run(root, to string, out io.Writer) error {
 		return err
 	}
 	for _, m := range found {
-		if err := publish(m, version, to); err != nil {
-			return fmt.Errorf("%s: %w", m.Path(), err)
+		if to != "" {
+			if err := publish(m, version, to); err != nil {
+				return fmt.Errorf("%s: %w", m.Path(), err)
+			}
 		}
 		_, _ = fmt.Fprintln(out, m.Path(), version, m.Tag(version), m.Dir)
 	}
