@@ -151,7 +151,7 @@ func TestServer_MakesNetHTTPFailLikeTheTransport(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				assertServed(t, serverKinds["HTTP1 on a pipe"], fault, want.overHTTP1(fault), want)
 			})
-			synctest.Test(t, func(t *testing.T) {
+			inHTTP2Bubble(t, func(t *testing.T) {
 				assertServed(t, serverKinds["HTTP2 on a pipe"], fault, or(want.http2, want.transport), want)
 			})
 		})
@@ -227,7 +227,7 @@ func TestServer_HangsUntilTheClientGivesUp(t *testing.T) {
 
 func TestServer_RefusedStreamIsRetriedByNetHTTP(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	inHTTP2Bubble(t, func(t *testing.T) {
 		server := serverKinds["HTTP2 on a pipe"].serve(t, steadyhttptest.RefusedStream, steadyhttptest.RefusedStream, steadyhttptest.Status(200))
 		code, _ := exchange(t, server.Client().Transport, request(t, t.Context(), http.MethodPost, server.URL, "payload"))
 		assert.Equal(t, 200, code)
@@ -237,7 +237,7 @@ func TestServer_RefusedStreamIsRetriedByNetHTTP(t *testing.T) {
 
 func TestFault_RefusedStreamWithoutGetBodyIsNetHTTPsError(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	inHTTP2Bubble(t, func(t *testing.T) {
 		server := serverKinds["HTTP2 on a pipe"].serve(t, steadyhttptest.RefusedStream)
 		var texts []string
 		for _, base := range []http.RoundTripper{server.Client().Transport, steadyhttptest.NewTransport(steadyhttptest.RefusedStream)} {

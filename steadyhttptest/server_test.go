@@ -202,7 +202,7 @@ func TestServer_PlaysDelays(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"HTTP1 on a pipe", "HTTP2 on a pipe"} {
 		for _, fault := range []steadyhttptest.Fault{steadyhttptest.Refused, steadyhttptest.ResetUnread, steadyhttptest.Reset} {
-			synctest.Test(t, func(t *testing.T) {
+			serverKinds[name].run(t, func(t *testing.T) {
 				server := serverKinds[name].serve(t, steadyhttptest.Delay(time.Minute, fault), steadyhttptest.Delay(time.Hour, steadyhttptest.Status(200)))
 				start := time.Now()
 				_, err := server.Client().Get(server.URL)
@@ -320,7 +320,7 @@ func TestServer_SpeaksHTTP2ByPriorKnowledge(t *testing.T) {
 
 func TestServer_RefusedStreamLeavesOtherStreamsAlone(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	inHTTP2Bubble(t, func(t *testing.T) {
 		server := serverKinds["HTTP2 on a pipe"].serve(t, steadyhttptest.Delay(time.Second, steadyhttptest.Status(200)),
 			steadyhttptest.RefusedStream, steadyhttptest.RefusedStream, steadyhttptest.Status(200))
 		var callers sync.WaitGroup

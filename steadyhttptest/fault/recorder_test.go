@@ -32,12 +32,6 @@ var handlers = map[string]http.HandlerFunc{
 		w.Header().Set("Via", "b")
 	},
 	"unknown status": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(799) },
-	"informational status": func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusEarlyHints)
-		_, err := io.WriteString(w, "text")
-		w.Header().Set("Error", err.Error())
-		w.WriteHeader(http.StatusOK)
-	},
 	"text": func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "<html>")
 		_, _ = w.Write([]byte("more"))
