@@ -172,7 +172,7 @@ func TestBase_UploadToAConnectionThatNobodyReadsEnds(t *testing.T) {
 
 func TestBase_SlowUploadIsNotEnded(t *testing.T) {
 	t.Parallel()
-	const limit = 250 * time.Millisecond
+	const limit = 700 * time.Millisecond
 	readSlowly := func(w http.ResponseWriter, r *http.Request) {
 		for piece := make([]byte, 1<<20); ; time.Sleep(limit / 10) {
 			if _, err := io.ReadFull(r.Body, piece); err != nil {

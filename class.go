@@ -26,14 +26,17 @@ const (
 	// Transient means that the server, or the way to it, failed, and that it may or may not have acted
 	// on the request. Only idempotent requests are retried.
 	Transient
-	// Unprocessed means that the request failed and was surely never acted on: no connection was made,
-	// or the server refused the HTTP/2 stream. Requests of any method are retried.
+	// Unprocessed means that the request failed and was surely never acted on: no connection was made, or the
+	// server refused the HTTP/2 stream. Requests of any method are retried. The breaker counts it as a failure,
+	// unless this machine is at fault: out of descriptors or ports, without a route, or waiting for a free
+	// connection of its own pool.
 	Unprocessed
 	// ServerFault means that the server failed, and that the request must not be sent again. It is never
 	// retried. It is a word for a [Classifier], as NotReady is.
 	ServerFault
-	// Permanent means that asking again would give the same: a 501, a refused certificate, a URL that
-	// cannot be sent.
+	// Permanent means that a retry would give the same: a 501, a refused certificate or proxy login, an error of
+	// an own dialer or of a hook of TLS, a protocol that the other side does not speak, a request that cannot be
+	// sent, an error marked with [LocalError].
 	Permanent
 	// Canceled means that the caller gave up.
 	Canceled

@@ -19,8 +19,8 @@ type Classifier func(req *http.Request, resp *http.Response, err error) Class
 //
 // A response decides alone; err is looked at only without one, and the request's context before err.
 // The request may be nil. With neither response nor error it returns [Unclassified]. A [Transport]
-// knows a little more than Classify, since it watched the attempt: whether a connection was ever made,
-// and whether it was the request's own body that failed. An [*Error] that a Transport returned keeps the
+// knows a little more than Classify, since it watched the attempt: whether a connection was ever made, what
+// kept it from being made, and whether it was the request's own body that failed. An [*Error] that a Transport returned keeps the
 // class that the Transport gave it, but for a [Canceled] one whose request goes on, and a [*ResponseError]
 // its own: only so does it return [NotReady] or [ServerFault].
 func Classify(req *http.Request, resp *http.Response, err error) Class {

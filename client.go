@@ -94,6 +94,10 @@ func Wrap(client *http.Client, options ...Option) (*http.Client, error) {
 //
 // A nil base stands for the built-in transport, as in [NewClient]. A base that is a Transport already is an
 // error: the retries would multiply. The error joins one error for each invalid option.
+//
+// What may refuse a call without asking the server belongs above this Transport: a limiter, a cache, a source of
+// tokens. What each attempt needs anew belongs below it, into base: signing, tracing. An error of base that is not the
+// server's doing is to be marked with [LocalError]; others are retried, and count against the server.
 func NewTransport(base http.RoundTripper, options ...Option) (*Transport, error) {
 	policy, err := newPolicy(options)
 	if err := joinErrors(err, checkBase(base)); err != nil {

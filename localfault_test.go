@@ -114,7 +114,7 @@ func TestPool_QueueingForAnOwnConnectionIsNotTheServersFault(t *testing.T) {
 		server := newBusyServer(t)
 		base := &http.Transport{MaxConnsPerHost: 1}
 		t.Cleanup(base.CloseIdleConnections)
-		transport := newTransport(t, wrap(base), fastRetryOptions(steadyhttp.WithAttemptTimeout(shortTimeout), steadyhttp.WithMaxAttempts(2))...)
+		transport := newTransport(t, wrap(base), fastRetryOptions(steadyhttp.WithAttemptTimeout(10*shortTimeout), steadyhttp.WithMaxAttempts(2))...)
 		startDownload(t, transport, server.URL)
 		counted := breakerCount{0, 1}
 		if _, known := wrap(base).(*http.Transport); !known { // an origin that has just responded is not traced, the first time
