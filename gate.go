@@ -44,7 +44,7 @@ const (
 	maxPace    = 1.5 // times the rate at which calls come: those that wait must get through as well
 	minPace    = 0.1
 	donePace   = 1.0                   // a release is not over below it
-	slowDown   = 0.7                   // times the pace, when a response says "wait" meanwhile
+	slowDown   = 0.8                   // times the pace, when a response says "wait" meanwhile
 	speedUp    = 0.3                   // more, for each second in which none does
 	pacingSlip = 10 * time.Millisecond // how much a late timer may make up for at once
 )

@@ -305,7 +305,7 @@ func (m *pauseModel) wait(told time.Duration) {
 	case m.state == "releasing":
 		m.pacedAt = m.now
 		if m.now >= m.slowedUntil {
-			m.pace, m.slowedUntil = max(0.1, 0.7*m.pace), m.now+told
+			m.pace, m.slowedUntil = max(0.1, 0.8*m.pace), m.now+told
 		}
 	}
 }

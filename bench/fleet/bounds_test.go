@@ -43,6 +43,11 @@ var bounds = []bound{
 	{scenario: "slow", figure: "load", of: load, most: 0.75},
 	{scenario: "429 storm", figure: "load", of: load, most: 1.6},
 	{scenario: "429 storm", figure: "after", of: after, least: 0.999, most: 1},
+	{scenario: "rate limit", figure: "during", of: during, least: 0.5, most: 1}, // what the server lets in
+	{scenario: "rate limit", figure: "after", of: after, least: 0.995, most: 1},
+	{scenario: "rate limit", figure: "load", of: load, most: 1.35, missed: map[int]float64{1000: 1.5}},
+	{scenario: "one limited endpoint", figure: "during", of: during, least: 0.999, most: 1},
+	{scenario: "one limited endpoint", figure: "load", of: load, most: 1.35},
 	{scenario: "restart", figure: "during", of: during, least: 0.999, most: 1},
 	{scenario: "restart", figure: "load", of: load, most: 1.1},
 }

@@ -72,6 +72,8 @@ func (p *plan) troubleFlags(flags *flag.FlagSet) {
 	flags.Func("shedding", "`length` of the queue beyond which an attempt is answered 503", change(p, from(1), func(c *scenario, n int) { c.trouble.shedding = n }))
 	flags.Func("delay", "`time` added to every answer", change(p, some, func(c *scenario, d time.Duration) { c.trouble.delay = d }))
 	flags.Func("throttled", "`share` of the attempts that are answered 429", change(p, share, func(c *scenario, s float64) { c.trouble.throttled = s }))
+	flags.Func("limit", "`attempts` a second that are let in, the others answered 429", change(p, rate, func(c *scenario, r float64) { c.trouble.limit = r }))
+	flags.BoolFunc("limited-path", "an endpoint of a tenth of the calls is answered 429; the others' calls are what the figures tell of", change(p, strconv.ParseBool, func(c *scenario, b bool) { c.trouble.limitedPath = b }))
 	flags.Func("retry-after", "`seconds` in the 429's Retry-After", change(p, from(0), func(c *scenario, n int) { c.trouble.retryAfter = n }))
 	flags.BoolFunc("restarting", "each second the connections of another tenth of the clients are refused for 0.3 s", change(p, strconv.ParseBool, func(c *scenario, b bool) { c.trouble.restarting = b }))
 }
@@ -86,6 +88,7 @@ func (p *plan) optionFlags(flags *flag.FlagSet) {
 	flags.Func("window", "WithBreakerWindow: a `time`, such as 5s", option(p, "window", time.ParseDuration, steadyhttp.WithBreakerWindow))
 	flags.Func("attempt-timeout", "WithAttemptTimeout: a `time`, such as 500ms", option(p, "attempt-timeout", time.ParseDuration, steadyhttp.WithAttemptTimeout))
 	flags.Func("max-retry-after", "WithMaxRetryAfter: a `time`, such as 1m", option(p, "max-retry-after", time.ParseDuration, steadyhttp.WithMaxRetryAfter))
+	flags.Func("origin-pause", "WithOriginPause: a `number` of calls that may wait, such as 1000", option(p, "origin-pause", whole, steadyhttp.WithOriginPause))
 	flags.BoolFunc("no-budget", "WithoutRetryBudget", without(p, "no-budget", steadyhttp.WithoutRetryBudget))
 	flags.BoolFunc("no-breaker", "WithoutBreaker", without(p, "no-breaker", steadyhttp.WithoutBreaker))
 }

@@ -116,7 +116,7 @@ func (c scenario) check() error {
 		return fmt.Errorf("scenario %q has no trouble: give it some, such as -refused 1, or choose a -scenario", c.name)
 	case t.refused+t.hung+t.throttled > 1:
 		return fmt.Errorf("scenario %q: -refused, -hung and -throttled are %v together, of at most 1", c.name, t.refused+t.hung+t.throttled)
-	case t.retryAfter > 0 && t.throttled == 0:
+	case t.retryAfter > 0 && t.throttled == 0 && t.limit == 0 && !t.limitedPath:
 		return fmt.Errorf("scenario %q: -retry-after is sent with 429 only, and -throttled is 0", c.name)
 	default:
 		return nil

@@ -22,6 +22,8 @@ var scenarios = []scenario{
 	{"partial, silent", trouble{hung: 0.6}, 20 * time.Second},
 	{"one replica of three hangs", trouble{hung: 1.0 / 3}, 20 * time.Second}, // the balancer chooses one by chance for each attempt
 	{"one bad path", trouble{badPath: true}, 20 * time.Second},
+	{"rate limit", trouble{limit: 500, retryAfter: 1}, 30 * time.Second},
+	{"one limited endpoint", trouble{limitedPath: true, retryAfter: 2}, 20 * time.Second},
 }
 
 // A setting is what all scenarios have in common.

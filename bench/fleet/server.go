@@ -16,15 +16,17 @@ import (
 
 // A trouble is how a server fails while it lasts. The zero trouble is health.
 type trouble struct {
-	refused    float64       // share of the attempts that are answered 503 at once
-	hung       float64       // share of the attempts that are never answered
-	badPath    bool          // one path of four is answered 503 at once, always
-	capacity   float64       // share of the workers' speed that is left; 0 means all of it
-	shedding   int           // queue length beyond which an attempt is answered 503 at once; 0: never
-	delay      time.Duration // added to every answer, outside the workers
-	throttled  float64       // share of the attempts that are answered 429,
-	retryAfter int           // with this Retry-After in seconds
-	restarting bool          // each second, the connections of another tenth of the clients are refused for 0.3 s
+	refused     float64       // share of the attempts that are answered 503 at once
+	hung        float64       // share of the attempts that are never answered
+	badPath     bool          // one path of four is answered 503 at once, always
+	capacity    float64       // share of the workers' speed that is left; 0 means all of it
+	shedding    int           // queue length beyond which an attempt is answered 503 at once; 0: never
+	delay       time.Duration // added to every answer, outside the workers
+	throttled   float64       // share of the attempts that are answered 429,
+	limit       float64       // how many attempts a second are let in, the others answered 429; 0: all
+	limitedPath bool          // a path that a tenth of the calls go to is answered 429, always
+	retryAfter  int           // the 429's Retry-After in seconds
+	restarting  bool          // each second, the connections of another tenth of the clients are refused for 0.3 s
 }
 
 // A model is a server with a queue: workers take the attempts in their order of arrival, and finish each
@@ -37,6 +39,7 @@ type model struct {
 	started []time.Time // when each attempt that waits will be begun; in order
 	trouble func(since time.Duration) trouble
 	seen    func(since time.Duration) // tells of an attempt
+	limiter limiter
 
 	service  time.Duration
 	patience time.Duration
@@ -55,6 +58,8 @@ func (m *model) attempt(client int, path string) (time.Duration, int, trouble, e
 		return 0, 0, t, refusedDial
 	case chance < t.refused, t.badPath && path == paths[0]:
 		return time.Millisecond, http.StatusServiceUnavailable, t, nil
+	case t.limitedPath && path == limitedPath, t.limit > 0 && !m.limiter.allows(now, t.limit):
+		return time.Millisecond, http.StatusTooManyRequests, t, nil
 	case chance < t.refused+t.hung:
 		return never, 0, t, nil
 	case chance < t.refused+t.hung+t.throttled:

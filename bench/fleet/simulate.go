@@ -81,13 +81,13 @@ func (r *result) drive(s setting, t trouble, total time.Duration, clients []peer
 	begin := time.Now()
 	for at := time.Duration(0); at < total; at += time.Duration(random.ExpFloat64() / s.rate * float64(time.Second)) {
 		time.Sleep(time.Until(begin.Add(at)))
-		client, path := clients[random.IntN(len(clients))], paths[pathOf.IntN(len(paths))]
+		client, path := clients[random.IntN(len(clients))], t.path(pathOf)
 		group.Go(func() {
 			succeeded := succeeds(client, path, s.deadline)
 			mu.Lock()
 			defer mu.Unlock()
 			count(r.calls, at)
-			if t.badPath && path == paths[0] {
+			if t.isHopeless(path) {
 				count(r.hopeless, at)
 			} else if succeeded {
 				r.succeed(at, time.Since(begin))
