@@ -36,7 +36,20 @@ func ExampleWithHints() {
 	// as told: true
 }
 
-// Akamai's APIs say in X-RateLimit-Next when there is room for one more request.
+// A signingTransport signs each attempt anew, for a server that takes no signature twice.
+type signingTransport struct {
+	base http.RoundTripper
+	sign func(*http.Request)
+}
+
+func (s signingTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	signed := request.Clone(request.Context())
+	s.sign(signed)
+	return s.base.RoundTrip(signed)
+}
+
+// Akamai's APIs say in X-RateLimit-Next when there is room for one more request. They take each signature once, so
+// that each attempt has to be signed.
 func ExampleWithHints_akamai() {
 	next := func(response *http.Response) (time.Duration, bool) {
 		if response.StatusCode != http.StatusTooManyRequests {
@@ -50,7 +63,10 @@ func ExampleWithHints_akamai() {
 		steadyhttptest.Status(429).Header("X-RateLimit-Remaining", "0").Header("X-RateLimit-Next", soon),
 		steadyhttptest.Status(200),
 	)
-	client, err := steadyhttp.Wrap(&http.Client{Transport: server}, shortWaits, steadyhttp.WithHints(next))
+	sign := func(r *http.Request) { // edgegrid's SignRequest, in earnest
+		r.Header.Set("Authorization", fmt.Sprint("signature of attempt ", steadyhttp.AttemptFromContext(r.Context())))
+	}
+	client, err := steadyhttp.Wrap(&http.Client{Transport: signingTransport{server, sign}}, shortWaits, steadyhttp.WithHints(next))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -62,8 +78,13 @@ func ExampleWithHints_akamai() {
 	}
 	defer response.Body.Close()
 	fmt.Println(response.StatusCode, "after", steadyhttp.Attempts(response))
+	for _, attempt := range server.Attempts() {
+		fmt.Println(attempt.Header.Get("Authorization"))
+	}
 	// Output:
 	// 200 after 2
+	// signature of attempt 1
+	// signature of attempt 2
 }
 
 // Anthropic sends Retry-After with a 429, and names each limit in header fields of its own, which proxies may

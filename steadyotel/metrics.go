@@ -21,6 +21,9 @@ const (
 	stateKey   = attribute.Key("steadyhttp.breaker.state")
 	fromKey    = attribute.Key("steadyhttp.breaker.from")
 	toKey      = attribute.Key("steadyhttp.breaker.to")
+
+	pauseFromKey = attribute.Key("steadyhttp.pause.from")
+	pauseToKey   = attribute.Key("steadyhttp.pause.to")
 )
 
 const scope = "github.com/steadyhttp/steadyhttp/steadyotel"
@@ -53,12 +56,17 @@ type metrics struct {
 	exhaustions metric.Int64Counter
 	transitions metric.Int64Counter
 	state       metric.Int64Gauge
+	held        metric.Float64Histogram
+	pauses      metric.Int64Counter
 }
+
+// waits separates the waits, in seconds.
+var waits = []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}
 
 func newMetrics(meter metric.Meter) (*metrics, error) {
 	var (
 		m    metrics
-		errs [7]error
+		errs [9]error
 	)
 	m.attempts, errs[0] = meter.Int64Counter("steadyhttp.client.attempts",
 		metric.WithUnit("{attempt}"), metric.WithDescription("Requests sent, retries included."))
@@ -69,13 +77,18 @@ func newMetrics(meter metric.Meter) (*metrics, error) {
 		metric.WithExplicitBucketBoundaries(0, 1, 2, 3, 4, 5, 10))
 	m.wait, errs[3] = meter.Float64Histogram("steadyhttp.client.retry.wait",
 		metric.WithUnit("s"), metric.WithDescription("Waits before retries."),
-		metric.WithExplicitBucketBoundaries(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60))
+		metric.WithExplicitBucketBoundaries(waits...))
 	m.exhaustions, errs[4] = meter.Int64Counter("steadyhttp.client.budget.exhaustions",
 		metric.WithUnit("{call}"), metric.WithDescription("Calls that ended because the retry budget was exhausted."))
 	m.transitions, errs[5] = meter.Int64Counter("steadyhttp.breaker.transitions",
 		metric.WithUnit("{transition}"), metric.WithDescription("Changes of a breaker's state."))
 	m.state, errs[6] = meter.Int64Gauge("steadyhttp.breaker.state",
 		metric.WithUnit("{breaker}"), metric.WithDescription("1 for the last state of a breaker, 0 for the others."))
+	m.held, errs[7] = meter.Float64Histogram("steadyhttp.client.pause.wait",
+		metric.WithUnit("s"), metric.WithDescription("How long a pause held attempts back."),
+		metric.WithExplicitBucketBoundaries(waits...))
+	m.pauses, errs[8] = meter.Int64Counter("steadyhttp.pause.transitions",
+		metric.WithUnit("{transition}"), metric.WithDescription("Changes of a pause's state."))
 	return &m, errors.Join(errs[:]...)
 }
 
@@ -83,12 +96,17 @@ func (m *metrics) observe(ctx context.Context, e steadyhttp.Event) {
 	switch e.Kind {
 	case steadyhttp.EventAttempt:
 		m.attempts.Add(ctx, 1, with(outcome(e)...))
+		if e.Held > 0 {
+			m.held.Record(ctx, e.Held.Seconds(), with(call(e)...))
+		}
 	case steadyhttp.EventRetry:
 		m.wait.Record(ctx, e.Wait.Seconds(), with(call(e)...))
 	case steadyhttp.EventEnd:
 		m.ended(ctx, e)
 	case steadyhttp.EventBreaker:
 		m.changed(ctx, e)
+	case steadyhttp.EventPause:
+		m.pauses.Add(ctx, 1, with(originKey.String(e.Origin), pauseFromKey.String(e.PauseFrom.String()), pauseToKey.String(e.PauseTo.String())))
 	}
 }
 

@@ -255,6 +255,31 @@ func documented(t *testing.T, heading string) map[string][]string {
 	return rows
 }
 
+// pauseOnce has an origin say "wait" until it is paused, and then lets one call through.
+func pauseOnce(t *testing.T, provider metric.MeterProvider) {
+	t.Helper()
+	aSecond := func(*http.Response) (time.Duration, bool) { return time.Second, true }
+	transport := newTransport(t, provider, []int{429, 429, 429, 200}, steadyhttp.WithMaxAttempts(1),
+		steadyhttp.WithOriginPause(1), steadyhttp.WithHints(aSecond))
+	for range 4 {
+		call(t, transport, http.MethodGet)
+		time.Sleep(150 * time.Millisecond)
+	}
+}
+
+func TestMetrics_CountPausesAndWhatTheyHoldBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reader := sdk.NewManualReader()
+		pauseOnce(t, sdk.NewMeterProvider(sdk.WithReader(reader)))
+		lines := strings.Join(collect(t, reader), "\n")
+		assert.Contains(t, lines, "client.pause.wait "+get+class+"success "+origin+"= 1 sum 1.")
+		for _, change := range []string{"from=idle steadyhttp.pause.to=paused", "from=paused steadyhttp.pause.to=probing", "from=probing steadyhttp.pause.to=releasing"} {
+			assert.Contains(t, lines, "pause.transitions "+origin+"steadyhttp.pause."+change+" = 1")
+		}
+	})
+}
+
 func TestMetrics_AreDocumentedAsTheyAre(t *testing.T) {
 	t.Parallel()
 	keys := make(map[string]string) // of the attributes, as the document calls them
@@ -268,12 +293,14 @@ func TestMetrics_AreDocumentedAsTheyAre(t *testing.T) {
 		exporter, err := prometheusexporter.New(prometheusexporter.WithRegisterer(registry), prometheusexporter.WithoutScopeInfo(), prometheusexporter.WithoutTargetInfo())
 		require.NoError(t, err)
 		reader := sdk.NewManualReader()
-		transport := newTransport(t, sdk.NewMeterProvider(sdk.WithReader(reader), sdk.WithReader(exporter)), []int{503},
+		provider := sdk.NewMeterProvider(sdk.WithReader(reader), sdk.WithReader(exporter))
+		transport := newTransport(t, provider, []int{503},
 			steadyhttp.WithRetryBudget(0, 1), steadyhttp.WithBreakerConsecutiveFailures(2, 0))
 		for range 3 {
 			call(t, transport, http.MethodGet)
 			time.Sleep(10 * time.Second)
 		}
+		pauseOnce(t, provider)
 		measured := make(map[string][]string)
 		for _, m := range metricsOf(t, reader) {
 			kind, points := pointsOf(t, m)

@@ -1,6 +1,8 @@
 package sdk
 
 import (
+	"fmt"
+	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -12,12 +14,13 @@ import (
 	"github.com/steadyhttp/steadyhttp"
 )
 
-// secondaryLimit recognizes a 403 of GitHub's secondary rate limit, which says when to come back.
-func secondaryLimit(_ *http.Request, response *http.Response, _ error) steadyhttp.Class {
-	if response != nil && response.StatusCode == http.StatusForbidden && response.Header.Get("Retry-After") != "" {
-		return steadyhttp.Throttled
+// githubLimits waits for GitHub's limits, and holds back the other calls that they are about.
+func githubLimits() []steadyhttp.Option {
+	return []steadyhttp.Option{
+		steadyhttp.WithHints(steadyhttp.HintGitHub),
+		steadyhttp.WithOriginPause(100),
+		steadyhttp.WithPauseKey(func(r *http.Request) string { return r.Header.Get("Authorization") }),
 	}
-	return steadyhttp.Unclassified
 }
 
 func newGitHub(client *http.Client, token string) (*github.Client, error) {
@@ -56,7 +59,7 @@ func TestGitHub_IssueIsNotCreatedTwice(t *testing.T) {
 func TestGitHub_SecondaryRateLimitIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	server := newService(t, status(http.StatusForbidden, "Retry-After", "1"), respondJSON(`{"number": 7}`))
-	client, err := newGitHub(server.steadyClient(t, steadyhttp.WithClassifier(secondaryLimit)), "token")
+	client, err := newGitHub(server.steadyClient(t, githubLimits()...), "token")
 	require.NoError(t, err)
 	ctx, assertStatuses := newReport(t)
 	start := time.Now()
@@ -66,4 +69,49 @@ func TestGitHub_SecondaryRateLimitIsWaitedFor(t *testing.T) {
 	assert.GreaterOrEqual(t, time.Since(start), time.Second)
 	assertStatuses(403, 200)
 	server.assertSameBodies(t, "{\"title\":\"title\"}\n")
+}
+
+func TestGitHub_PrimaryRateLimitIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	soon := fmt.Sprint(time.Now().Unix() + 2)
+	server := newService(t, status(http.StatusForbidden, "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", soon), respondJSON(`{"full_name": "golang/go"}`))
+	client, err := newGitHub(server.steadyClient(t, githubLimits()...), "token")
+	require.NoError(t, err)
+	ctx, assertStatuses := newReport(t)
+	repository, _, err := client.Repositories.Get(ctx, "golang", "go")
+	require.NoError(t, err)
+	assert.Equal(t, "golang/go", repository.GetFullName())
+	assertStatuses(403, 200)
+}
+
+// TestGitHub_LimitThatIsFarAwayIsTheSDKsError shows that a reset beyond WithMaxRetryAfter is returned at once, as the SDK's own error.
+func TestGitHub_LimitThatIsFarAwayIsTheSDKsError(t *testing.T) {
+	t.Parallel()
+	far := fmt.Sprint(time.Now().Add(time.Hour).Unix())
+	server := newService(t, status(http.StatusForbidden, "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", far))
+	client, err := newGitHub(server.steadyClient(t, githubLimits()...), "token")
+	require.NoError(t, err)
+	ctx, assertStatuses := newReport(t)
+	_, _, err = client.Repositories.Get(ctx, "golang", "go")
+	var limited *github.RateLimitError
+	require.ErrorAs(t, err, &limited)
+	assertStatuses(403)
+}
+
+func TestGitHub_MissingPermissionIsNotRetried(t *testing.T) {
+	t.Parallel()
+	server := newService(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-GitHub-Request-Id", "C0DE:1")
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, `{"message": "Resource not accessible by integration"}`)
+	})
+	client, err := newGitHub(server.steadyClient(t, githubLimits()...), "token")
+	require.NoError(t, err)
+	ctx, assertStatuses := newReport(t)
+	_, _, err = client.Repositories.Get(ctx, "golang", "go")
+	var failed *github.ErrorResponse
+	require.ErrorAs(t, err, &failed)
+	assert.Equal(t, "Resource not accessible by integration", failed.Message, "the body is put back")
+	assertStatuses(403)
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
@@ -85,4 +86,31 @@ func TestOpenAI_StreamArrivesAfterAFailure(t *testing.T) {
 	require.NoError(t, stream.Err())
 	assert.Equal(t, "Yes, I am.", said.Choices[0].Message.Content)
 	assertStatuses(503, 200)
+}
+
+// openAIHints follows what OpenAI says in milliseconds.
+func openAIHints() steadyhttp.Option {
+	return steadyhttp.WithHints(steadyhttp.HintMilliseconds)
+}
+
+func TestOpenAI_RateLimitInMillisecondsIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	server := newService(t, status(http.StatusTooManyRequests, "Retry-After", "1", "Retry-After-Ms", "80"), respondJSON(completion))
+	client := newOpenAI(server.steadyClient(t, openAIHints()), "key")
+	ctx, report := steadyhttp.WithReport(t.Context())
+	_, err := client.Chat.Completions.New(ctx, question)
+	require.NoError(t, err)
+	require.Len(t, report.Attempts, 2)
+	assert.GreaterOrEqual(t, report.Attempts[0].Wait, 80*time.Millisecond)
+	assert.Less(t, report.Attempts[0].Wait, time.Second, "it need not wait for the whole second of Retry-After")
+}
+
+func TestOpenAI_ServerThatSaysNoIsNotAskedAgain(t *testing.T) {
+	t.Parallel()
+	server := newService(t, status(http.StatusTooManyRequests, "X-Should-Retry", "false", "Retry-After", "1"))
+	client := newOpenAI(server.steadyClient(t, openAIHints()), "key")
+	ctx, assertStatuses := newReport(t)
+	_, err := client.Chat.Completions.New(steadyhttp.Idempotent(ctx), question)
+	require.Error(t, err)
+	assertStatuses(429)
 }

@@ -7,6 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/stripe/stripe-go/v85"
+
+	"github.com/steadyhttp/steadyhttp"
 )
 
 func newStripe(client *http.Client, key string) *stripe.Client {
@@ -67,4 +69,31 @@ func TestStripe_DeclineIsNotRetried(t *testing.T) {
 	_, err := newStripe(server.steadyClient(t), "sk_test").V1Customers.Create(ctx, &stripe.CustomerCreateParams{})
 	require.Error(t, err)
 	assertStatuses(402)
+}
+
+// stripeBusy recognizes what Stripe refused for the moment: a lock, another request with the same key, a rate limit.
+func stripeBusy(_ *http.Request, response *http.Response, _ error) steadyhttp.Class {
+	if response != nil && (response.StatusCode == http.StatusConflict || response.StatusCode == http.StatusTooManyRequests) {
+		return steadyhttp.NotReady
+	}
+	return steadyhttp.Unclassified
+}
+
+func TestStripe_LockIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	server := newService(t, status(http.StatusConflict), status(http.StatusTooManyRequests, "Stripe-Should-Retry", "true"), respondJSON(`{"id": "cus_7"}`))
+	ctx, assertStatuses := newReport(t)
+	client := newStripe(server.steadyClient(t, steadyhttp.WithClassifier(stripeBusy)), "sk_test")
+	_, err := client.V1Customers.Create(ctx, &stripe.CustomerCreateParams{Name: stripe.String("Ada")})
+	require.NoError(t, err)
+	assertStatuses(409, 429, 200)
+}
+
+func TestStripe_ServerThatSaysNoIsNotAskedAgain(t *testing.T) {
+	t.Parallel()
+	server := newService(t, status(http.StatusInternalServerError, "Stripe-Should-Retry", "false"))
+	ctx, assertStatuses := newReport(t)
+	_, err := newStripe(server.steadyClient(t), "sk_test").V1Customers.Create(ctx, &stripe.CustomerCreateParams{Name: stripe.String("Ada")})
+	require.Error(t, err)
+	assertStatuses(500)
 }
