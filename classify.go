@@ -60,16 +60,16 @@ func classifyStatus(code int) Class {
 // classifyError asks the contexts before the error: HTTP/1 returns a bare context.Cause, which no type tells
 // from any other error. What our own side did comes before the caller's deadline, which it may have used up.
 func classifyError(request *http.Request, err error, traced traceFlags) Class {
-	context := classifyContext(request)
+	ended := classifyContext(request)
 	switch {
-	case context == Canceled:
+	case ended == Canceled:
 		return Canceled
 	case isLocalError(err):
 		return Permanent
 	case traced&queued != 0:
 		return Unprocessed
-	case context != Unclassified:
-		return context
+	case ended != Unclassified:
+		return ended
 	case traced&(bodyFailed|handshakeRefused) != 0:
 		return Permanent
 	case traced&unsent != 0: // whatever ended the attempt while it waited
