@@ -79,7 +79,8 @@ func (s Setup) Options() (options []steadyhttp.Option) {
 		options = append(options, steadyhttp.WithBackoff(s.Shortest, s.Longest))
 	}
 	if s.OpenFor > 0 {
-		options = append(options, steadyhttp.WithBreakerOpenFor(s.OpenFor))
+		// The default rule waits for 5 s without a success, which a benchmark does not.
+		options = append(options, steadyhttp.WithBreakerOpenFor(s.OpenFor), steadyhttp.WithBreakerConsecutiveFailures(5, 0))
 	}
 	if s.Tolerant {
 		options = append(options, steadyhttp.WithBreakerFailureRate(s.failureRate(), 10), steadyhttp.WithRetryBudget(1, 5))
