@@ -21,8 +21,7 @@ type optionsDraw struct {
 	options []steadyhttp.Option
 	wrong   [][2]any // option and value
 
-	rate, failures, timeouts bool // whether these rules of the breaker are on,
-	without                  bool // and whether there is none
+	rate, failures, without  bool // of the breaker
 	pauses, keyed, impatient bool // whether there is a pause, a key for it, and no Retry-After that is waited for
 }
 
@@ -38,7 +37,7 @@ func (d *optionsDraw) want(holds bool, option string, value any) {
 func (d *optionsDraw) draw() {
 	s := d.s
 	n, m, f, a, b := s.number(), s.number(), s.fraction(), s.duration(), s.duration()
-	switch s.pick(21) {
+	switch s.pick(20) {
 	case 0:
 		d.add(steadyhttp.WithMaxAttempts(n))
 		d.want(n >= 1, "WithMaxAttempts", n)
@@ -67,20 +66,18 @@ func (d *optionsDraw) draw() {
 		d.add(steadyhttp.WithBreakerFailureRate(f, n))
 		d.want(f >= 0 && f <= 1, "WithBreakerFailureRate", f)
 		d.want(n >= 1 && n <= math.MaxInt32, "WithBreakerFailureRate", n)
-		d.rate, d.without = f > 0, false
+		d.rate = f > 0
 	case 8:
 		d.add(steadyhttp.WithBreakerConsecutiveFailures(m, a))
 		d.want(m >= 0 && m <= math.MaxInt32, "WithBreakerConsecutiveFailures", m)
 		d.want(a >= 0, "WithBreakerConsecutiveFailures", a)
-		d.failures, d.without = uint32(m) > 0, false
+		d.failures = uint32(m) > 0
 	case 9:
 		d.add(steadyhttp.WithBreakerWindow(a))
 		d.want(a >= 10*time.Millisecond, "WithBreakerWindow", a)
-		d.without = false
 	case 10:
 		d.add(steadyhttp.WithBreakerOpenFor(a))
 		d.want(a >= time.Millisecond, "WithBreakerOpenFor", a)
-		d.without = false
 	case 11:
 		d.add(steadyhttp.WithOriginLimit(n))
 		d.want(n >= 1, "WithOriginLimit", n)
@@ -88,11 +85,6 @@ func (d *optionsDraw) draw() {
 		d.add(steadyhttp.WithOriginPause(n))
 		d.want(n >= 0, "WithOriginPause", n)
 		d.pauses = true
-	case 13:
-		d.add(steadyhttp.WithBreakerConsecutiveTimeouts(m, a))
-		d.want(m >= 0 && m <= math.MaxInt32, "WithBreakerConsecutiveTimeouts", m)
-		d.want(a >= 0, "WithBreakerConsecutiveTimeouts", a)
-		d.timeouts, d.without = uint32(m) > 0, false
 	default:
 		d.drawRest()
 	}
@@ -151,11 +143,11 @@ func (d *optionsDraw) drawRest() {
 }
 
 func playOptions(t *testing.T, bytes []byte) {
-	d := &optionsDraw{s: newSchedule(bytes), failures: true, timeouts: true}
+	d := &optionsDraw{s: newSchedule(bytes), rate: true, failures: true}
 	for range d.s.pick(6) + 1 {
 		d.draw()
 	}
-	d.want(d.without || d.rate || d.failures || d.timeouts, "WithBreakerConsecutiveFailures", "all 0")
+	d.want(d.without || d.rate || d.failures, "WithBreakerConsecutiveFailures", "both 0")
 	d.want(d.pauses || !d.keyed, "WithPauseKey", "no effect")
 	d.want(!d.pauses || !d.impatient, "WithOriginPause", "WithMaxRetryAfter(0)")
 	synctest.Test(t, d.check)
