@@ -10,7 +10,7 @@ import (
 type budgetPolicy struct {
 	ratio float64
 	burst float64
-	fixed bool // whether both are the user's: then burst does not grow with traffic, and no success is worth more
+	fixed bool // whether burst is the user's, and does not grow with traffic
 }
 
 const (
@@ -59,24 +59,6 @@ func (b *budget) earn(now time.Duration) {
 	b.mu.Lock()
 	b.earned++
 	b.recent.current(now).requests++
-	b.mu.Unlock()
-}
-
-// reward gives a token back for a retry that succeeded, unless the user has said what a success is worth.
-func (b *budget) reward() {
-	if b == nil || b.policy.fixed {
-		return
-	}
-	b.refund()
-}
-
-// refund gives a token back for a retry that is not made.
-func (b *budget) refund() {
-	if b == nil {
-		return
-	}
-	b.mu.Lock()
-	b.tokens += priceOfRetry // a refill caps it
 	b.mu.Unlock()
 }
 

@@ -20,7 +20,6 @@ type origin struct {
 	breaker   *breaker     // nil: none
 	budget    *budget      // nil: unlimited
 	pause     *originPause // nil: none
-	pace      pace
 
 	calls atomic.Int32  // under way; far below zero once the origin is forgotten
 	left  atomic.Uint32 // when a retry last left a connection: ms since the epoch, which may wrap; 0: never
@@ -272,7 +271,7 @@ func (r *registry) newOrigin(key, asWritten originKey) *origin {
 		o.asWritten = asWritten.clone()
 	}
 	if !r.policy.withoutBreaker {
-		o.breaker = newBreaker(o.name, r.breakers, &o.pace)
+		o.breaker = newBreaker(o.name, r.breakers)
 	}
 	if r.policy.pause.on {
 		o.pause = newOriginPause(o.name, r.pauses)

@@ -96,9 +96,6 @@ const (
 	StopServerDeclined
 	// StopNoRetry: the call was marked with [NoRetry].
 	StopNoRetry
-	// StopRetriesSuspended: nothing at the origin has succeeded for a while, so nothing is retried until
-	// something does; see [WithBreakerConsecutiveFailures].
-	StopRetriesSuspended
 )
 
 var stopReasonNames = [...]string{
@@ -106,7 +103,6 @@ var stopReasonNames = [...]string{
 	StopBudgetExhausted: "budget_exhausted", StopNotIdempotent: "not_idempotent", StopBodyNotReplayable: "body_not_replayable",
 	StopRetryAfterTooLong: "retry_after_too_long", StopDeadline: "deadline", StopCircuitOpen: "circuit_open",
 	StopPaused: "paused", StopServerDeclined: "server_declined", StopCanceled: "canceled", StopNoRetry: "no_retry",
-	StopRetriesSuspended: "retries_suspended",
 }
 
 // String returns the reason in snake case, "max_attempts" for example.

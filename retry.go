@@ -25,8 +25,7 @@ type call struct {
 	wait       time.Duration // before the next attempt
 	waited     bool
 	ticket     pauseTicket
-	paid       bool          // whether the next attempt cost a token of the budget,
-	promised   bool          // and comes when the server said
+	promised   bool          // whether the next attempt is paid for, and comes when the server said
 	upcoming   *http.Request // of the next attempt; nil if there is none
 	reconnect  reconnect     // which connection the next attempt may go over
 	lastStatus int           // of the last response seen
@@ -55,7 +54,8 @@ func (c *call) run() {
 			return
 		}
 		c.drainAndWait()
-		if c.interrupted() {
+		if callerErr(c.request) != nil {
+			c.interrupt()
 			return
 		}
 	}
@@ -135,21 +135,17 @@ func (c *call) try() {
 	}
 }
 
-// settleBudget earns for a success. It gives back what a retry cost that waited as it was told and was let in: it
-// was no burden for the server. It gives back what a retry cost that succeeded as quickly as usual: where a part of
-// the origin is broken, retries help and pay for more of them, and where it is overloaded, none is quick.
+// settleBudget earns for a success, and gives back what a retry cost that waited as it was told and was let in: it
+// was no burden for the server.
 func (c *call) settleBudget() {
 	a := &c.attempt
 	if a.health == healthy && a.class != NotReady {
 		c.origin.budget.earn(a.end)
-		if quick := a.measured && c.origin.pace.add(a.start, a.took()); quick && c.paid && !c.promised {
-			c.origin.budget.reward()
-		}
 	}
 	if c.promised && (a.health == healthy || a.class == Throttled) {
 		c.origin.budget.settle(a.health == healthy)
 	}
-	c.paid, c.promised = false, false
+	c.promised = false
 }
 
 // undoRejected takes back an attempt that was rejected, by the breaker or by a pause. The outcome of the attempt before it still
@@ -243,9 +239,6 @@ func (c *call) plan() StopReason {
 	if c.origin.breaker.openFor(wait) {
 		return StopCircuitOpen
 	}
-	if c.origin.breaker.suspendsRetries() {
-		return StopRetriesSuspended
-	}
 	c.wait = c.policy.backoff.stretchAfterTimeout(wait, c.attempt.timeoutAfter())
 	if !c.leavesTime(c.wait) {
 		c.wait = wait // rather soon than never
@@ -288,8 +281,8 @@ func (c *call) pay() bool {
 	if told && c.ticket.reserved != nil {
 		return true
 	}
-	c.paid, c.promised = c.origin.budget.spend(c.attempt.end), told
-	return c.paid
+	c.promised = told
+	return c.origin.budget.spend(c.attempt.end)
 }
 
 // timeToWait is how long a wait may take. Draining the response is part of the wait, but it may take longer
@@ -349,29 +342,6 @@ func (c *call) annotateResponse(reason StopReason) {
 	a.response.Request = c.caller.WithContext(note.in(c.caller.Context()))
 }
 
-// interrupted reports whether the call has ended during its wait, and finishes it then.
-func (c *call) interrupted() bool {
-	switch {
-	case callerErr(c.request) != nil:
-		c.interrupt()
-	case c.origin.breaker.suspendsRetries():
-		c.suspend()
-	default:
-		return false
-	}
-	return true
-}
-
-// suspend ends a call whose retry is not made, since retries were suspended during its wait. The response is gone,
-// its status is not.
-func (c *call) suspend() {
-	if c.paid {
-		c.origin.budget.refund()
-	}
-	c.attempt.err = &interruptedError{cause: errRetriesSuspended, last: c.attempt.err}
-	c.finish(StopRetriesSuspended)
-}
-
 // interrupt ends a call whose caller gave up during a wait. The response is gone, its status is not.
 func (c *call) interrupt() {
 	why := callerErr(c.request)
@@ -393,7 +363,7 @@ func (c *call) shouldWrap(reason StopReason) bool {
 		return true
 	}
 	switch reason {
-	case StopBudgetExhausted, StopNotIdempotent, StopBodyNotReplayable, StopCircuitOpen, StopRetriesSuspended, StopPaused:
+	case StopBudgetExhausted, StopNotIdempotent, StopBodyNotReplayable, StopCircuitOpen, StopPaused:
 		return true
 	case StopDeadline: // the caller's own deadline is no reason of ours, once it is over
 		return callerErr(c.request) == nil || c.timedOut()
