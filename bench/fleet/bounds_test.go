@@ -50,6 +50,15 @@ var bounds = []bound{
 	{scenario: "one limited endpoint", figure: "load", of: load, most: 1.35},
 	{scenario: "restart", figure: "during", of: during, least: 0.999, most: 1},
 	{scenario: "restart", figure: "load", of: load, most: 1.1},
+	// What calls without retries get is the least. The breaker makes of a partial failure a larger one, which is missed.
+	{scenario: "partial", figure: "during", of: during, least: 0.395, most: 1, missed: map[int]float64{50: 0.27, 200: 0.36}},
+	{scenario: "partial", figure: "load", of: load, most: 1.3, missed: map[int]float64{1000: 1.4}},
+	{scenario: "partial, silent", figure: "during", of: during, least: 0.395, most: 1, missed: map[int]float64{50: 0.28, 200: 0.29}},
+	{scenario: "partial, silent", figure: "load", of: load, most: 1.3},
+	{scenario: "one replica of three hangs", figure: "during", of: during, least: 0.66, most: 1},
+	{scenario: "one replica of three hangs", figure: "load", of: load, most: 1.3},
+	{scenario: "one bad path", figure: "during", of: during, least: 0.99, most: 1, missed: map[int]float64{50: 0.92, 200: 0.91, 1000: 0.96}},
+	{scenario: "one bad path", figure: "load", of: load, most: 1.35},
 }
 
 func (b bound) keeps(value float64, clients int) bool {

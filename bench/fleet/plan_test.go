@@ -95,7 +95,7 @@ func TestOptionsArePutBesideTheDefaults(t *testing.T) {
 	if p := parsed(t, "-no-budget", "-no-breaker=false"); len(p.options) != 1 {
 		t.Errorf("%v", p.given)
 	}
-	parsed(t, "-no-breaker", "-breaker-rate", "0,10", "-breaker-run", "0,0s") // valid where there is none
+	parsed(t, "-breaker-rate", "0,10", "-breaker-run", "0,0s", "-no-breaker") // valid where there is none
 }
 
 func TestWhatYoursGoesWithout(t *testing.T) {
