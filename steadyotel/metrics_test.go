@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -273,7 +275,11 @@ func TestMetrics_CountPausesAndWhatTheyHoldBack(t *testing.T) {
 		reader := sdk.NewManualReader()
 		pauseOnce(t, sdk.NewMeterProvider(sdk.WithReader(reader)))
 		lines := strings.Join(collect(t, reader), "\n")
-		assert.Contains(t, lines, "client.pause.wait "+get+class+"success "+origin+"= 1 sum 1.")
+		held := regexp.MustCompile(`client.pause.wait ` + get + class + "success " + origin + `= 1 sum (\S+)`).FindStringSubmatch(lines)
+		require.NotNil(t, held, lines)
+		seconds, err := strconv.ParseFloat(held[1], 64)
+		require.NoError(t, err)
+		assert.InDelta(t, 0.85+0.25, seconds, 0.25, "what remained of the second, and jitter of up to half of it")
 		for _, change := range []string{"from=idle steadyhttp.pause.to=paused", "from=paused steadyhttp.pause.to=probing", "from=probing steadyhttp.pause.to=releasing"} {
 			assert.Contains(t, lines, "pause.transitions "+origin+"steadyhttp.pause."+change+" = 1")
 		}

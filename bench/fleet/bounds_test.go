@@ -73,7 +73,7 @@ func (b bound) keeps(value float64, clients int) bool {
 
 func TestDefaultsKeepTheirBoundsInEveryFleet(t *testing.T) {
 	for _, c := range scenarios {
-		for _, clients := range []int{50, 200, 1000} {
+		for _, clients := range fleets() {
 			t.Run(fmt.Sprint(c.name, " ", clients), func(t *testing.T) {
 				t.Parallel()
 				s := defaults()

@@ -33,12 +33,21 @@ var pauseBounds = []pauseBound{
 	{scenario: "one limited endpoint", figure: "after", of: after, least: all(0.999)},
 }
 
-var fleets = []int{50, 200, 1000}
+// fleetSizes are how many clients the fleets have.
+var fleetSizes = []int{50, 200, 1000}
+
+// fleets returns the sizes to play: one of them with -short, since each takes long.
+func fleets() []int {
+	if testing.Short() {
+		return fleetSizes[1:2]
+	}
+	return fleetSizes
+}
 
 // all is the same for every fleet.
 func all(bound float64) map[int]float64 {
 	bounds := make(map[int]float64)
-	for _, clients := range fleets {
+	for _, clients := range fleetSizes {
 		bounds[clients] = bound
 	}
 	return bounds
@@ -69,7 +78,7 @@ func TestPause_KeepsItsBoundsInEveryFleet(t *testing.T) {
 		titles[b.title()] = append(titles[b.title()], b)
 	}
 	for title, bounds := range titles {
-		for _, clients := range fleets {
+		for _, clients := range fleets() {
 			t.Run(fmt.Sprint(title, ", ", clients, " clients"), func(t *testing.T) {
 				t.Parallel()
 				s := defaults()
@@ -87,7 +96,7 @@ func TestPause_KeepsItsBoundsInEveryFleet(t *testing.T) {
 
 // Who has five seconds gets more with a pause than without one.
 func TestPause_HelpsCallersWithDeadlines(t *testing.T) {
-	for _, clients := range fleets {
+	for _, clients := range fleets() {
 		t.Run(fmt.Sprint(clients), func(t *testing.T) {
 			t.Parallel()
 			s := defaults()
