@@ -304,6 +304,9 @@ func TestDial_OwnDialerMayRefuseOnceItIsConnected(t *testing.T) {
 // A dialer may also fail by accident, and says so in the usual ways.
 func TestDial_AccidentOfAnOwnDialerIsRetried(t *testing.T) {
 	t.Parallel()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, canceled := dialDefault(ended, "tcp", newRefusingAddress(t))
 	for name, accident := range map[string]error{
 		"an errno":      fmt.Errorf("tunnel: %w", syscall.ECONNREFUSED),
 		"a timeout":     fmt.Errorf("tunnel: %w", timeoutError{}),
@@ -311,6 +314,7 @@ func TestDial_AccidentOfAnOwnDialerIsRetried(t *testing.T) {
 		"an end":        fmt.Errorf("tunnel: %w", io.EOF),
 		"a closed pipe": fmt.Errorf("tunnel: %w", io.ErrClosedPipe),
 		"a deadline":    fmt.Errorf("tunnel: %w", context.DeadlineExceeded),
+		"a cancel":      canceled, // of a type of package net's
 		"temporary":     fmt.Errorf("tunnel: %w", headerTimeoutError{}),
 	} {
 		t.Run(name, func(t *testing.T) {
