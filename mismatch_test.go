@@ -2,6 +2,7 @@ package steadyhttp_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -230,3 +231,44 @@ func TestMismatch_HTTPToAnHTTPSPortIsNotRetried(t *testing.T) {
 	require.NoError(t, call.err)
 	assert.Equal(t, 400, call.response.StatusCode)
 }
+
+// The types that net/http and golang.org/x/net/http2 have for what a server sent differ, but not in these fields.
+type (
+	resetError struct {
+		StreamID uint32
+		Code     errorCode
+		Cause    error
+	}
+	goAwayError struct {
+		LastStreamID uint32
+		ErrCode      errorCode
+		DebugData    string
+	}
+	errorCode uint32
+)
+
+func (resetError) Error() string  { return "a RST_STREAM frame" }
+func (goAwayError) Error() string { return "a GOAWAY frame" }
+
+func TestMismatch_CodeDecidesWhateverPackageTellsIt(t *testing.T) {
+	t.Parallel()
+	for code := errorCode(0); code < 20; code++ {
+		want := steadyhttp.Transient
+		switch code {
+		case 7:
+			want = steadyhttp.Unprocessed
+		case 12, 13:
+			want = steadyhttp.Permanent
+		}
+		for _, err := range []error{resetError{StreamID: 1, Code: code}, goAwayError{LastStreamID: 1, ErrCode: code}} {
+			assert.Equal(t, want, steadyhttp.Classify(nil, nil, err), "%v %d", err, code)
+			assert.Equal(t, want, steadyhttp.Classify(newGet(t), nil, fmt.Errorf("wrapped: %w", err)), "%v %d", err, code)
+		}
+	}
+	assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(nil, nil, codeOnlyError{13}), "of something else")
+}
+
+// A codeOnlyError has a code of its own.
+type codeOnlyError struct{ Code uint32 }
+
+func (codeOnlyError) Error() string { return "an error with a code" }

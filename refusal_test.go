@@ -85,7 +85,8 @@ func TestProxy_ClientErrorToConnectIsARefusal(t *testing.T) {
 func TestProxy_RefusalInWordsOfItsOwnIsARefusal(t *testing.T) {
 	t.Parallel()
 	for _, line := range []string{
-		"HTTP/1.1 407 authenticationrequired", "HTTP/1.1 407 Proxy Authentication Required ( Forefront TMG requires authorization )",
+		"HTTP/1.1 407 authenticationrequired", "HTTP/1.1 407 the server requires authorization", "HTTP/1.1 407 Bad credentials",
+		"HTTP/1.1 403 Not permitted", "HTTP/1.1 403 PROHIBITED",
 		"HTTP/1.1 403 Access Denied", "HTTP/1.0 403 forbidden by policy", "HTTP/1.1 403 URLBlocked", "HTTP/1.1 470 Connection not allowed",
 	} {
 		t.Run(line, func(t *testing.T) {
@@ -304,6 +305,9 @@ func TestDial_OwnDialerMayRefuseOnceItIsConnected(t *testing.T) {
 // A dialer may also fail by accident, and says so in the usual ways.
 func TestDial_AccidentOfAnOwnDialerIsRetried(t *testing.T) {
 	t.Parallel()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, canceled := dialDefault(ended, "tcp", newRefusingAddress(t))
 	for name, accident := range map[string]error{
 		"an errno":      fmt.Errorf("tunnel: %w", syscall.ECONNREFUSED),
 		"a timeout":     fmt.Errorf("tunnel: %w", timeoutError{}),
@@ -311,6 +315,7 @@ func TestDial_AccidentOfAnOwnDialerIsRetried(t *testing.T) {
 		"an end":        fmt.Errorf("tunnel: %w", io.EOF),
 		"a closed pipe": fmt.Errorf("tunnel: %w", io.ErrClosedPipe),
 		"a deadline":    fmt.Errorf("tunnel: %w", context.DeadlineExceeded),
+		"a cancel":      canceled, // of a type of package net's
 		"temporary":     fmt.Errorf("tunnel: %w", headerTimeoutError{}),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -377,4 +382,16 @@ func TestTLS_RefusedProxyIsARefusal(t *testing.T) {
 		base := &http.Transport{Proxy: http.ProxyURL(proxy.url), TLSClientConfig: config}
 		assertRefused(t, base, newWireRequest(t, http.MethodPost, server.URL, ""))
 	}
+}
+
+// Without a Transport, which watches, an error of package net still says that it comes of a dial.
+func TestClassify_RefusalInADialIsPermanent(t *testing.T) {
+	t.Parallel()
+	for _, op := range []string{"dial", "proxyconnect", "socks connect"} {
+		for _, refusal := range refusals {
+			assert.Equal(t, steadyhttp.Permanent, steadyhttp.Classify(nil, nil, &net.OpError{Op: op, Net: "tcp", Err: refusal}), "%s: %v", op, refusal)
+		}
+		assert.Equal(t, steadyhttp.Unprocessed, steadyhttp.Classify(nil, nil, &net.OpError{Op: op, Net: "tcp", Err: syscall.ECONNREFUSED}), op)
+	}
+	assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(nil, nil, &net.OpError{Op: "read", Net: "tcp", Err: errRefusal}))
 }

@@ -23,7 +23,7 @@ func TestValidate_ErrorsOfAConnectionAreNotTheRequests(t *testing.T) {
 	t.Parallel()
 	r := newGet(t)
 	r.Header["X"] = []string{"a\nb"}
-	for _, err := range []error{io.EOF, io.ErrUnexpectedEOF, &net.OpError{Op: "read", Err: syscall.ECONNRESET}} {
+	for _, err := range []error{io.EOF, io.ErrUnexpectedEOF, &net.OpError{Op: "read", Err: syscall.ECONNRESET}, headerTimeoutError{}} {
 		assert.Equal(t, steadyhttp.Transient, steadyhttp.Classify(r, nil, err), err)
 	}
 	r = newGet(t)
