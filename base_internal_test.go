@@ -457,3 +457,14 @@ func TestBase_ManyCallersOfOneHostReuseTheirConnections(t *testing.T) {
 	}
 	assert.EqualValues(t, callers, connections.Load())
 }
+
+func TestWriteTimeout_ReleaseTakesBackTheTickOfAWriteThatIsAboutToReturn(t *testing.T) {
+	t.Parallel()
+	conn, accepted := newWriteTimeoutPair(t, time.Minute)
+	conn.setTick(time.Now().Add(-time.Second)) // as a header's write leaves it, until its goroutine goes on
+	conn.release()
+	_, err := conn.Write([]byte("x"))
+	require.NoError(t, err)
+	_, err = io.ReadFull(accepted, make([]byte, 1))
+	require.NoError(t, err)
+}

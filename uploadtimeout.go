@@ -145,6 +145,6 @@ func release(conn net.Conn) {
 		conn = secure.NetConn()
 	}
 	if bounded, ok := conn.(*writeTimeoutConn); ok {
-		bounded.released.Store(true)
+		bounded.release()
 	}
 }

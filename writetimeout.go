@@ -55,6 +55,12 @@ func (c *writeTimeoutConn) Write(p []byte) (int, error) {
 	}
 }
 
+// release ends the bound. The write of the request's header may have returned without having taken its tick back yet.
+func (c *writeTimeoutConn) release() {
+	c.released.Store(true)
+	c.setTick(time.Time{})
+}
+
 // ReadFrom keeps io.Copy from writing past Write. There is no sendfile to be lost: a file's body is watched for
 // errors of its own, and so is no file to net/http.
 func (c *writeTimeoutConn) ReadFrom(source io.Reader) (int64, error) {
