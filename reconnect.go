@@ -10,47 +10,68 @@ import (
 
 // An attempt can be kept off the connections of the base's pool, where those may be dead, or lead to a backend
 // that is sick. net/http has no switch for that, so it is done by the hooks of httptrace, over any base that calls
-// them: a connection of HTTP/1 that the pool offers is closed before anything is sent on it, and net/http takes the
+// them. A connection of HTTP/1 that the pool offers is closed before anything is sent on it, and net/http takes the
 // next one or dials. A connection of HTTP/2 belongs to other requests as well. A request with Close has net/http
-// not use it for a new request any more (http2ClientConn.doNotReuse); that is set once the request's header is
-// written, and then this request is cancelled and sent over a new connection.
+// not use it for a new request any more (http2clientStream.writeRequest sets doNotReuse); that is set before the
+// request's header is written, and then this request is cancelled and sent over a new connection.
 type reconnect uint8
 
 const (
 	keepConnection  reconnect = iota
-	otherConnection           // not the one that the pool offers first, over HTTP/1: it brought the last response
-	closeConnection           // the one of HTTP/2 once more, but nothing after this
 	newConnection             // none of the pool
+	leaveConnection           // the pool's one of HTTP/2, so that it is not used for anything after this
 )
+
+// maxMoves is how often one attempt may turn to another connection: a pool may have many that are dead.
+const maxMoves = 128
 
 // A reconnector keeps one sending off the connections of the pool.
 type reconnector struct {
-	ctx *lazyContext // of the attempt
+	ctx        *lazyContext // of the sending
+	suspects   *suspicion
+	replayable bool // whether the request can be sent once more at all: what is refused must be
+	repeatable bool // whether it may reach the server twice
 
 	mu      sync.Mutex
 	want    reconnect
-	unsafe  bool // whether the request may not reach the server twice
-	leaving bool // whether this request is only to mark its HTTP/2 connection
+	refused bool // whether the last connection was not used,
+	http2   bool // and was one of HTTP/2
+	marking bool // whether the request is only to mark its HTTP/2 connection
 	left    bool // whether it has
-	closed  bool // whether the last connection was closed before anything was sent on it
+	moved   bool // whether it was kept off any connection
 }
 
-// gotConn reports whether the connection is not to be used.
+// getConn is called where the base asks for a connection, perhaps once more.
+func (r *reconnector) getConn() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refused, r.marking = false, false
+}
+
+// gotConn reports whether the connection is not to be used. A request of HTTP/2 whose context has ended is not
+// written (http2clientStream.encodeAndWriteHeaders); for HTTP/1 the connection is closed.
 func (r *reconnector) gotConn(got httptrace.GotConnInfo, multiplexed bool) (refused bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.closed = false
-	switch {
-	case r.want == keepConnection || !got.Reused || got.Conn == nil:
-		return false
-	case multiplexed:
-		r.leaving = r.want == newConnection && !r.unsafe
+	r.refused, r.marking = false, false
+	pooled := got.Reused || got.WasIdle // one that was dialed for a request which took another one
+	if !r.replayable || !pooled || got.Conn == nil || r.ctx.Err() != nil {
 		return false
 	}
-	if r.want == otherConnection {
-		r.want = keepConnection
+	if leave := r.suspects.take(got); r.want == keepConnection && !leave {
+		return false
 	}
-	r.closed = true
+	r.http2 = multiplexed
+	if multiplexed {
+		r.refused = r.want == newConnection && r.repeatable
+		r.marking = r.want == leaveConnection && r.repeatable
+		if r.refused {
+			r.moved = true
+			r.ctx.cancel(context.Canceled)
+		}
+		return r.refused
+	}
+	r.refused, r.moved = true, true
 	_ = got.Conn.Close()
 	return true
 }
@@ -58,63 +79,53 @@ func (r *reconnector) gotConn(got httptrace.GotConnInfo, multiplexed bool) (refu
 // wroteHeaders cancels the request that has marked its connection.
 func (r *reconnector) wroteHeaders() {
 	r.mu.Lock()
-	leaving := r.leaving
-	r.leaving, r.left = false, r.left || leaving
-	r.mu.Unlock()
-	if leaving {
+	defer r.mu.Unlock()
+	if r.marking {
+		r.marking, r.left, r.moved = false, true, true
 		r.ctx.cancel(context.Canceled)
 	}
 }
 
-// unsent reports whether an error is of our own doing: the request only marked its connection, or net/http did not
-// take another one for a connection that was closed. With a body it takes the error of that for one of the body
-// (transferWriter.doBodyCopy). want is what is wanted of the next connection.
-func (r *reconnector) unsent() (want reconnect, ok bool) {
+// marks reports whether the request needs Close. Over HTTP/2 one that may not be sent twice is not kept off its
+// connection; then it is at least the last one to use it.
+func (r *reconnector) marks(http2 bool) bool {
+	return http2 && (r.want == leaveConnection || r.want == newConnection && !(r.replayable && r.repeatable))
+}
+
+// settle drops a response to a request that was cancelled: it could not be read to its end.
+func (r *reconnector) settle(response *http.Response, err error) (*http.Response, error) {
+	r.mu.Lock()
+	left := r.left
+	r.mu.Unlock()
+	if !left || response == nil {
+		return response, err
+	}
+	closeBody(response)
+	return nil, context.Canceled
+}
+
+func (r *reconnector) hasMoved() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
+	return r.moved
+}
+
+// next says how the request is to be sent once more, if the connection that it got was only left. After one of
+// HTTP/1 was closed, net/http goes on by itself unless the request has a body without GetBody, as withoutGetBody
+// makes it.
+func (r *reconnector) next() (want reconnect, moved bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.left:
+		return newConnection, true // there may be another one
+	case !r.refused:
+		return keepConnection, false
+	case r.http2:
+		return leaveConnection, true
+	default:
 		return r.want, true
 	}
-	return keepConnection, r.left
-}
-
-// How often retries to one origin may leave a connection: a server that is slow, or flaky as a whole, must not pay
-// for connections that are no worse than others.
-const (
-	leaveInterval     = time.Second
-	leaveIdleInterval = time.Second / 4 // where only one idle connection is at stake
-)
-
-// reconnectAfter says which connection the next attempt should go over. A 5xx over HTTP/1 costs a connection more
-// often where something has succeeded lately: an outage is not the fault of one backend.
-func (c *call) reconnectAfter(last *attempt) reconnect {
-	switch {
-	case last.timeoutAfter() > 0:
-		if last.sends > 0 && !last.fresh && c.origin.mayLeave(last.end, leaveInterval) {
-			return newConnection
-		}
-	case last.response == nil || last.status < http.StatusInternalServerError:
-	case c.origin.has(http2Spoken):
-		if c.origin.mayLeave(last.end, leaveInterval) {
-			return closeConnection // to be sent over a new one at once, it would have to be sent twice
-		}
-	default:
-		interval := leaveInterval
-		if c.origin.breaker.succeededSince(last.end - time.Second) {
-			interval = leaveIdleInterval
-		}
-		if c.origin.mayLeave(last.end, interval) {
-			return otherConnection
-		}
-	}
-	return keepConnection
-}
-
-// mayLeave reports whether a connection was not left for so long, and notes that it now is.
-func (o *origin) mayLeave(now, interval time.Duration) bool {
-	last, ms := o.left.Load(), max(1, uint32(now/time.Millisecond))
-	due := last == 0 || ms-last >= uint32(interval/time.Millisecond)
-	return due && o.left.CompareAndSwap(last, ms)
 }
 
 // An idleCloser closes a base's idle connections, which may be those of other origins: once a minute at most, and
@@ -128,15 +139,20 @@ type idleCloser struct {
 
 const idleCloseInterval = time.Minute
 
-func (i *idleCloser) close(now time.Duration) {
+// closeOnProof takes it for proof that a probe was kept off the pool, where attempts had timed out, and that a new
+// connection worked.
+func (i *idleCloser) closeOnProof(a *attempt) {
+	if !a.probe || !a.silence || !a.moved || !a.fresh || a.response == nil {
+		return
+	}
 	closer, ok := i.base.(interface{ CloseIdleConnections() })
 	if !ok {
 		return
 	}
 	i.mu.Lock()
-	due := i.closed == 0 || now-i.closed >= idleCloseInterval
+	due := i.closed == 0 || a.end-i.closed >= idleCloseInterval
 	if due {
-		i.closed = now
+		i.closed = max(1, a.end)
 	}
 	i.mu.Unlock()
 	if due {
