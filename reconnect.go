@@ -10,16 +10,17 @@ import (
 
 // An attempt can be kept off the connections of the base's pool, where those may be dead, or lead to a backend
 // that is sick. net/http has no switch for that, so it is done by the hooks of httptrace, over any base that calls
-// them. A connection of HTTP/1 that the pool offers is closed before anything is sent on it, and net/http takes the
-// next one or dials. A connection of HTTP/2 belongs to other requests as well. A request with Close has net/http
-// not use it for a new request any more (http2clientStream.writeRequest sets doNotReuse); that is set before the
-// request's header is written, and then this request is cancelled and sent over a new connection.
+// them. Nothing of it reaches the server.
+//
+// A connection of HTTP/1 that the pool offers is closed before anything is sent on it, and net/http takes the next
+// one or dials. A connection of HTTP/2 belongs to other requests as well: the request that got it is cancelled
+// before it is written, and the connection is marked so that it is used for no new request. See markerOf.
 type reconnect uint8
 
 const (
-	keepConnection  reconnect = iota
-	newConnection             // none of the pool
-	leaveConnection           // the pool's one of HTTP/2, so that it is not used for anything after this
+	keepConnection reconnect = iota
+	newConnection            // none of the pool
+	markConnection           // the pool's one of HTTP/2 is marked first
 )
 
 // maxMoves is how often one attempt may turn to another connection: a pool may have many that are dead.
@@ -28,16 +29,14 @@ const maxMoves = 128
 // A reconnector keeps one sending off the connections of the pool.
 type reconnector struct {
 	ctx        *lazyContext // of the sending
-	suspects   *suspicion
-	replayable bool // whether the request can be sent once more at all: what is refused must be
-	repeatable bool // whether it may reach the server twice
+	suspects   *suspicion   // nil: none
+	replayable bool         // whether the request can be sent once more at all: what is refused must be
+	repeatable bool         // whether it may reach the server twice
 
 	mu      sync.Mutex
 	want    reconnect
 	refused bool // whether the last connection was not used,
 	http2   bool // and was one of HTTP/2
-	marking bool // whether the request is only to mark its HTTP/2 connection
-	left    bool // whether it has
 	moved   bool // whether it was kept off any connection
 }
 
@@ -45,63 +44,48 @@ type reconnector struct {
 func (r *reconnector) getConn() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.refused, r.marking = false, false
+	r.refused = false
 }
 
-// gotConn reports whether the connection is not to be used. A request of HTTP/2 whose context has ended is not
-// written (http2clientStream.encodeAndWriteHeaders); for HTTP/1 the connection is closed.
+// gotConn reports whether the connection is not to be used.
 func (r *reconnector) gotConn(got httptrace.GotConnInfo, multiplexed bool) (refused bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.refused, r.marking = false, false
+	r.refused, r.http2 = false, multiplexed
+	switch {
+	case got.Conn == nil || r.ctx.Err() != nil:
+		return false
+	case r.want == markConnection:
+		r.moved = r.moved || multiplexed && got.Reused
+		r.refused = !multiplexed // there is nothing to be marked, and a marker must not be sent
+	default:
+		r.refused = r.refuses(got)
+		r.moved = r.moved || r.refused
+	}
+	if r.refused {
+		r.refuse(got)
+	}
+	return r.refused
+}
+
+// refuses leaves HTTP/2 to a marker where the request might reach the server twice, should a base write it though
+// its context has ended. r.mu is held.
+func (r *reconnector) refuses(got httptrace.GotConnInfo) bool {
 	pooled := got.Reused || got.WasIdle // one that was dialed for a request which took another one
-	if !r.replayable || !pooled || got.Conn == nil || r.ctx.Err() != nil {
+	if !pooled || !r.replayable || r.http2 && !r.repeatable {
 		return false
 	}
-	if leave := r.suspects.take(got); r.want == keepConnection && !leave {
-		return false
-	}
-	r.http2 = multiplexed
-	if multiplexed {
-		r.refused = r.want == newConnection && r.repeatable
-		r.marking = r.want == leaveConnection && r.repeatable
-		if r.refused {
-			r.moved = true
-			r.ctx.cancel(context.Canceled)
-		}
-		return r.refused
-	}
-	r.refused, r.moved = true, true
-	_ = got.Conn.Close()
-	return true
+	return r.suspects.take(got) || r.want == newConnection
 }
 
-// wroteHeaders cancels the request that has marked its connection.
-func (r *reconnector) wroteHeaders() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.marking {
-		r.marking, r.left, r.moved = false, true, true
+// refuse keeps the request from being written. Over HTTP/2 net/http looks at the context before
+// (http2clientStream.encodeAndWriteHeaders).
+func (r *reconnector) refuse(got httptrace.GotConnInfo) {
+	if r.http2 {
 		r.ctx.cancel(context.Canceled)
+		return
 	}
-}
-
-// marks reports whether the request needs Close. Over HTTP/2 one that may not be sent twice is not kept off its
-// connection; then it is at least the last one to use it.
-func (r *reconnector) marks(http2 bool) bool {
-	return http2 && (r.want == leaveConnection || r.want == newConnection && !(r.replayable && r.repeatable))
-}
-
-// settle drops a response to a request that was cancelled: it could not be read to its end.
-func (r *reconnector) settle(response *http.Response, err error) (*http.Response, error) {
-	r.mu.Lock()
-	left := r.left
-	r.mu.Unlock()
-	if !left || response == nil {
-		return response, err
-	}
-	closeBody(response)
-	return nil, context.Canceled
+	_ = got.Conn.Close()
 }
 
 func (r *reconnector) hasMoved() bool {
@@ -110,22 +94,42 @@ func (r *reconnector) hasMoved() bool {
 	return r.moved
 }
 
-// next says how the request is to be sent once more, if the connection that it got was only left. After one of
-// HTTP/1 was closed, net/http goes on by itself unless the request has a body without GetBody, as withoutGetBody
-// makes it.
-func (r *reconnector) next() (want reconnect, moved bool) {
+// next says how the request is to be sent once more, if the connection that it got was refused. After one of HTTP/1
+// was closed, net/http goes on by itself unless the request has a body without GetBody, as withoutGetBody makes it.
+func (r *reconnector) next() (want reconnect, again bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch {
-	case r.left:
-		return newConnection, true // there may be another one
-	case !r.refused:
-		return keepConnection, false
-	case r.http2:
-		return leaveConnection, true
-	default:
-		return r.want, true
+	if r.refused && r.http2 {
+		return markConnection, true
 	}
+	return r.want, r.refused
+}
+
+// markerOf returns a request that marks the connection of HTTP/2 which it gets. A request with Close has net/http
+// not use the connection for a new one any more: http2clientStream.writeRequest sets doNotReuse, and only then writes
+// the header. This one's header cannot be written (a field that is not allowed in a trailer, RFC 9110 §6.5.1), so
+// the server does not hear of it.
+func markerOf(request *http.Request) *http.Request {
+	marker := &http.Request{
+		Method: http.MethodHead, URL: request.URL, Host: request.Host, Close: true,
+		Header: http.Header{}, Trailer: http.Header{"Trailer": nil},
+	}
+	return marker.WithContext(request.Context())
+}
+
+// mark sends a marker, and says how the request itself is to be sent then: perhaps there is another connection.
+func mark(base http.RoundTripper, c *call) reconnect {
+	a := &c.attempt
+	t := newTracer(c)
+	t.request = markerOf(t.request)
+	response, _ := base.RoundTrip(t.request) // never any, over net/http
+	closeBody(response)
+	t.ctx.release(nil)
+	a.moved = a.moved || t.reconnector.hasMoved()
+	if t.reconnector.replayable && t.reconnector.repeatable {
+		return newConnection
+	}
+	return keepConnection
 }
 
 // An idleCloser closes a base's idle connections, which may be those of other origins: once a minute at most, and

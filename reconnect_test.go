@@ -460,43 +460,18 @@ func (c withoutTrace) Value(key any) any {
 	return nil
 }
 
-// A base may retry by itself: what marked one connection must not cancel the request on the next one.
-func TestReconnect_RequestThatGotANewConnectionAfterAllIsNotCancelled(t *testing.T) {
+// To leave a connection of HTTP/2 takes a request that marks it, and none of that is ever written.
+func TestReconnect_ServerSeesNoRequestButTheAttempts(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		pooled, other := net.Pipe()
-		t.Cleanup(func() { _, _ = pooled.Close(), other.Close() })
-		var silent atomic.Bool
-		var cancelled atomic.Int64
-		base := baseFunc{roundTrip: func(r *http.Request) (*http.Response, error) {
-			if silent.Load() {
-				<-r.Context().Done()
-				return nil, r.Context().Err()
-			}
-			trace := httptrace.ContextClientTrace(r.Context())
-			if trace != nil {
-				trace.GotConn(httptrace.GotConnInfo{Conn: pooled, Reused: true})
-				if r.Context().Err() != nil {
-					return nil, r.Context().Err()
-				}
-				trace.GotConn(httptrace.GotConnInfo{Conn: other})
-				trace.WroteHeaders()
-			}
-			if r.Context().Err() != nil {
-				cancelled.Add(1)
-				return nil, r.Context().Err()
-			}
-			return &http.Response{StatusCode: 200, ProtoMajor: 2, Body: http.NoBody}, nil
-		}}
-		transport := newTransport(t, base, twoSeconds, steadyhttp.WithMaxAttempts(1))
-		_, err := sendGet(t, transport)
-		require.NoError(t, err)
-		silent.Store(true)
-		_, err = sendGet(t, transport)
-		require.ErrorIs(t, err, steadyhttp.ErrAttemptTimeout)
-		silent.Store(false)
-		_, err = sendGet(t, transport)
-		require.NoError(t, err)
-		assert.Zero(t, cancelled.Load(), "requests on a connection of their own")
+	runEachTLSProtocol(t, func(t *testing.T, protocol string) {
+		n := newPipeNetwork(t, protocol, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+		transport := newTransport(t, n.base(t), steadyhttp.WithoutBreaker())
+		got := sendWire(t, transport, newWireRequest(t, http.MethodGet, "https://example.com/", ""))
+		require.Len(t, got.Attempts, 4)
+		for _, a := range got.Attempts {
+			assert.Zero(t, a.Resends)
+		}
+		assert.EqualValues(t, 4, n.requests.Load())
+		assert.Greater(t, n.dials.Load(), int64(1), "a connection was left")
 	})
 }

@@ -71,6 +71,9 @@ func (c *call) chooseConnection() {
 	case o.has(http2Spoken) && o.takeErrors(a.start):
 		a.reconnect = newConnection
 	}
+	if refusable := replayable(a.request) && c.idempotent(); a.reconnect == newConnection && o.has(http2Spoken) && !refusable {
+		a.reconnect = markConnection
+	}
 }
 
 // isSuspicious reports whether attempts must be traced to be kept off a connection.

@@ -44,27 +44,27 @@ func tracesConnection(c *call) bool {
 func sendTraced(base http.RoundTripper, c *call) (*http.Response, traceFlags, error) {
 	c.chooseConnection()
 	for moves := 0; ; moves++ {
-		if moves >= maxMoves || c.attempt.sends >= maxSends-1 {
+		if c.attempt.reconnect == markConnection {
+			c.attempt.reconnect = mark(base, c)
+		}
+		if moves == maxMoves {
 			c.attempt.reconnect = keepConnection // rather the pool's than none
 		}
 		t := newTracer(c)
 		response, err := t.send(base, c)
-		if err == nil {
-			return response, t.flags(), nil
-		}
-		wait, again := t.resendAfter(err, &c.attempt)
-		if !again || !replayable(c.attempt.request) {
-			return nil, t.flags(), err
+		wait, ok := t.resendAfter(err, &c.attempt)
+		if !ok || !replayable(c.attempt.request) {
+			return response, t.flags(), err
 		}
 		sleep(c.attempt.request, wait)
 		if callerErr(c.attempt.request) != nil { // that of the attempt's context
-			return nil, t.cutShort(&c.attempt), err
+			return response, t.flags() | unsent, err
 		}
-		request, cannot := cloneForRetry(c.attempt.request.Context(), c.attempt.request)
+		again, cannot := cloneForRetry(c.attempt.request.Context(), c.attempt.request)
 		if cannot != nil {
-			return nil, t.flags(), err
+			return response, t.flags(), err
 		}
-		c.attempt.request = request
+		c.attempt.request = again
 	}
 }
 
@@ -75,7 +75,7 @@ func (t *tracer) send(base http.RoundTripper, c *call) (*http.Response, error) {
 			t.ctx.release(nil)
 		}
 	}()
-	response, err := t.guard.settle(t.reconnector.settle(roundTrip(base, t.request)))
+	response, err := t.guard.settle(roundTrip(base, t.request))
 	c.attempt.sends += t.sends()
 	c.attempt.conn, c.attempt.fresh = t.guard.last()
 	c.attempt.moved = c.attempt.moved || t.reconnector.hasMoved()
@@ -89,21 +89,12 @@ func (t *tracer) send(base http.RoundTripper, c *call) (*http.Response, error) {
 
 // resendAfter says after which wait the request is sent again within its attempt, and whether it is at all.
 func (t *tracer) resendAfter(err error, a *attempt) (wait time.Duration, ok bool) {
-	want, moved := t.reconnector.next()
-	a.reconnect = want
-	if moved {
+	want, refused := t.reconnector.next()
+	if err != nil && refused {
+		a.reconnect = want
 		return 0, true
 	}
 	return resendAfter(err, a.sends)
-}
-
-// cutShort are the flags of an attempt whose time is over before it is sent again. A request that has marked its
-// connection may have reached the server.
-func (t *tracer) cutShort(a *attempt) traceFlags {
-	if a.moved && a.sends > 0 {
-		return t.flags()
-	}
-	return t.flags() | unsent
 }
 
 // A tracer notes what no error type tells. Its hooks may run after RoundTrip has returned.
@@ -139,9 +130,6 @@ func newTracer(c *call) *tracer {
 		t.connect.traceSteps(hooks)
 	}
 	t.request = request.WithContext(httptrace.WithClientTrace(t.ctx, hooks))
-	if t.reconnector.marks(c.origin.has(http2Spoken)) {
-		t.request.Close = true
-	}
 	if !isReliable(request) {
 		t.body = tracedBody{onceBody: onceBody{ReadCloser: request.Body}, length: request.ContentLength}
 		t.request.Body = &t.body
@@ -164,7 +152,6 @@ func (t *tracer) hooks() *httptrace.ClientTrace {
 			t.connect.gotConn(got.Conn)
 			t.guard.gotConn(got)
 		},
-		WroteHeaders: t.reconnector.wroteHeaders,
 	}
 }
 
