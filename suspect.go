@@ -84,6 +84,9 @@ func (o *origin) isSuspicious() bool {
 
 // suspicious returns what is to be written to.
 func (o *origin) suspicious() *suspicion {
+	if s := o.suspicion.Load(); s != nil {
+		return s
+	}
 	o.suspicion.CompareAndSwap(nil, &suspicion{})
 	return o.suspicion.Load()
 }
