@@ -2,6 +2,7 @@ package steadyhttp
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -15,8 +16,10 @@ type attempt struct {
 	held    time.Duration // by a pause, before it was sent
 	unsent  bool          // whether the request's body is still ours to close; sending hands it on
 
+	probe     bool      // of a breaker
 	reconnect reconnect // which connection it may go over
-	probe     bool      // whether it shows if connections are dead: a probe over a new one
+	silence   bool      // whether it was to keep off the pool since attempts had timed out there,
+	moved     bool      // and whether it was kept off any connection
 
 	response   *http.Response // nil, or
 	err        error          // nil
@@ -27,7 +30,8 @@ type attempt struct {
 	asked      bool          // whether it is known what the response, unless it is a Success, says of
 	saysWhen   bool          // when to retry,
 	retryAfter time.Duration // and after how long that is
-	fresh      bool          // whether the last connection was dialed for it, as far as that is known
+	conn       net.Conn      // the last one, as far as that is known
+	fresh      bool          // whether that was dialed for it
 	rejected   StopReason    // by an open breaker or a pause: nothing was sent; 0 if it was
 	late       bool          // whether it was traced late, and may have been sent once before that
 	sends      int           // how often the base sent the request; 0: it got no connection

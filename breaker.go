@@ -113,7 +113,6 @@ type breaker struct {
 	probe      probe
 	pending    []transition // that the Observer has not been told of
 	delivering bool         // whether some call is telling it
-	timedOut   bool         // whether the failure that opened it was a timeout: connections may be dead, and not the origin
 }
 
 // A probe is the one call that a half-open breaker has let through. If it takes longer than its lease, its
@@ -179,10 +178,7 @@ func (b *breaker) guard(next sender, c *call) {
 // sendProbe reports on every way out. After a panic and runtime.Goexit there is no outcome: the zero health is
 // neutral, which decides nothing and frees the probe's place.
 func (b *breaker) sendProbe(next sender, c *call, granted permit) {
-	c.timed = true
-	if granted.reconnect {
-		c.attempt.reconnect, c.attempt.probe = newConnection, true
-	}
+	c.timed, c.attempt.probe = true, true
 	defer b.report(c, granted)
 	next(c)
 }
@@ -199,8 +195,6 @@ type admission struct {
 type permit struct {
 	phase uint64 // in which it was given
 	probe uint64 // 0 for an ordinary attempt
-
-	reconnect bool // whether the probe is to go over a connection of its own
 }
 
 // admit decides whether an attempt may go.
@@ -217,7 +211,7 @@ func (b *breaker) admit(now time.Duration) admission {
 		return admission{rejection: b.rejection}
 	default:
 		b.probe = probe{id: b.probe.id + 1, running: true, until: now + min(b.config.lease, math.MaxInt64-now)}
-		return admission{permit: permit{phase: phase, probe: b.probe.id, reconnect: b.timedOut}}
+		return admission{permit: permit{phase: phase, probe: b.probe.id}}
 	}
 }
 
@@ -253,7 +247,6 @@ func (b *breaker) count(ctx context.Context, granted permit, a *attempt) (change
 	case !b.tally(a): // report has left out what is neutral
 		return false
 	default:
-		b.timedOut = a.timeoutAfter() > 0
 		b.setState(ctx, b.machine.trip)
 		return true
 	}
@@ -270,7 +263,7 @@ func (b *breaker) countProbe(ctx context.Context, id uint64, a *attempt) (change
 	}
 	change := b.machine.close
 	if a.health == failing {
-		b.waited, b.timedOut, change = a.took(), a.timeoutAfter() > 0, b.machine.trip
+		b.waited, change = a.took(), b.machine.trip
 	}
 	b.setState(ctx, change)
 	return true
@@ -322,12 +315,8 @@ func (b *breaker) setOpenTime(openTime time.Duration) {
 	b.probeAt = since + min(openTime, math.MaxInt64-since)
 }
 
-// succeededSince reports whether an attempt that began since then has succeeded; always true without a breaker,
-// which alone knows.
+// succeededSince reports whether an attempt that began since then has succeeded.
 func (b *breaker) succeededSince(start time.Duration) bool {
-	if b == nil {
-		return true
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.succeeded > 0 && b.succeeded >= start

@@ -63,7 +63,7 @@ func (l *lateTrace) before(proxy func(*http.Request) (*url.URL, error)) func(*ht
 // mayTraceLate reports whether the attempt may begin untraced. A body would have been read, and a request that is
 // not idempotent may have been sent once.
 func (l *lateTrace) mayTraceLate(c *call) bool {
-	return l != nil && c.attempt.number == 1 && c.origin.has(answered) && !c.origin.has(crowded) && c.attempt.reconnect == keepConnection &&
+	return l != nil && c.attempt.number == 1 && c.origin.has(answered) && !c.origin.has(crowded) && !c.origin.isSuspicious() &&
 		!hasBody(c.attempt.request) && c.idempotent() && l.knows(c.attempt.request.URL.Host)
 }
 

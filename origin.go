@@ -22,8 +22,10 @@ type origin struct {
 	pause     *originPause // nil: none
 
 	calls atomic.Int32  // under way; far below zero once the origin is forgotten
-	left  atomic.Uint32 // when a retry last left a connection: ms since the epoch, which may wrap; 0: never
 	flags atomic.Uint32 // what it is like; written only when that is news
+
+	suspicion atomic.Pointer[suspicion] // nil: there was never any
+	succeeded atomic.Int64              // when the last success began, since the epoch; only without a breaker, which knows it
 }
 
 // The flags of an origin.

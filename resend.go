@@ -119,11 +119,11 @@ func (g *resendGuard) forget() {
 	g.asked = 0
 }
 
-// isFresh reports whether the last connection was dialed for this attempt.
-func (g *resendGuard) isFresh() bool {
+// last is the last connection, and whether it was dialed for this attempt.
+func (g *resendGuard) last() (conn net.Conn, fresh bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.fresh
+	return g.conn, g.fresh
 }
 
 // settle replaces the error of an attempt that the guard has ended: over HTTP/2 it is a mere cancel.

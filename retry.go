@@ -27,7 +27,6 @@ type call struct {
 	ticket     pauseTicket
 	promised   bool          // whether the next attempt is paid for, and comes when the server said
 	upcoming   *http.Request // of the next attempt; nil if there is none
-	reconnect  reconnect     // which connection the next attempt may go over
 	lastStatus int           // of the last response seen
 	reported   []int         // the last attempt's index in each reporter; empty unless timed
 	finished   bool
@@ -117,7 +116,7 @@ func (c *call) refuse(err error) {
 // try makes one attempt.
 func (c *call) try() {
 	before := c.attempt
-	c.attempt = attempt{number: before.number + 1, request: before.request, unsent: true, reconnect: c.reconnect}
+	c.attempt = attempt{number: before.number + 1, request: before.request, unsent: true}
 	if c.upcoming != nil {
 		c.attempt.request, c.upcoming = c.upcoming, nil
 	}
@@ -127,6 +126,7 @@ func (c *call) try() {
 		return
 	}
 	c.settleBudget()
+	c.origin.suspect(&c.attempt)
 	if c.attempt.response != nil {
 		c.lastStatus = c.attempt.status
 	}
@@ -269,7 +269,6 @@ func (c *call) nextRequest() StopReason {
 	case !c.pay():
 		return StopBudgetExhausted
 	default:
-		c.reconnect = c.reconnectAfter(&c.attempt)
 		return 0
 	}
 }

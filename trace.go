@@ -36,16 +36,23 @@ func needsTrace(c *call) bool {
 // it costs nothing. There a connection that is cut off counts as [Transient], which is the safe side, and
 // net/http resends over idle connections only, of which there are few.
 func tracesConnection(c *call) bool {
-	return c.attempt.number > 1 || !c.origin.has(answered) || c.origin.mayResend() || c.base.limitsConnections()
+	return c.attempt.number > 1 || !c.origin.has(answered) || c.origin.mayResend() || c.base.limitsConnections() || c.origin.isSuspicious()
 }
 
 // sendTraced sends again what the server surely has not acted on, where net/http was kept from doing so, and what
-// only marked a connection that is to be left.
+// was kept off a connection.
 func sendTraced(base http.RoundTripper, c *call) (*http.Response, traceFlags, error) {
-	for {
+	c.chooseConnection()
+	for moves := 0; ; moves++ {
+		if c.attempt.reconnect == markConnection {
+			c.attempt.reconnect = mark(base, c)
+		}
+		if moves == maxMoves {
+			c.attempt.reconnect = keepConnection // rather the pool's than none
+		}
 		t := newTracer(c)
 		response, err := t.send(base, c)
-		wait, ok := t.resendAfter(err, c)
+		wait, ok := t.resendAfter(err, &c.attempt)
 		if !ok || !replayable(c.attempt.request) {
 			return response, t.flags(), err
 		}
@@ -70,7 +77,8 @@ func (t *tracer) send(base http.RoundTripper, c *call) (*http.Response, error) {
 	}()
 	response, err := t.guard.settle(roundTrip(base, t.request))
 	c.attempt.sends += t.sends()
-	c.attempt.fresh = t.guard.isFresh()
+	c.attempt.conn, c.attempt.fresh = t.guard.last()
+	c.attempt.moved = c.attempt.moved || t.reconnector.hasMoved()
 	t.err = err
 	held = response != nil
 	if needsContext(response) && t.ctx.isKnown() {
@@ -80,12 +88,13 @@ func (t *tracer) send(base http.RoundTripper, c *call) (*http.Response, error) {
 }
 
 // resendAfter says after which wait the request is sent again within its attempt, and whether it is at all.
-func (t *tracer) resendAfter(err error, c *call) (wait time.Duration, ok bool) {
-	if want, unsent := t.reconnector.unsent(); err != nil && unsent {
-		c.attempt.reconnect = want
-		return 0, c.attempt.sends < maxSends
+func (t *tracer) resendAfter(err error, a *attempt) (wait time.Duration, ok bool) {
+	want, refused := t.reconnector.next()
+	if err != nil && refused {
+		a.reconnect = want
+		return 0, true
 	}
-	return resendAfter(err, c.attempt.sends)
+	return resendAfter(err, a.sends)
 }
 
 // A tracer notes what no error type tells. Its hooks may run after RoundTrip has returned.
@@ -112,16 +121,15 @@ func newTracer(c *call) *tracer {
 	if !c.idempotent() && maySpeakHTTP2 {
 		request, t.guard.repeatable = withoutGetBody(request), hasBody(request)
 	}
-	t.reconnector = reconnector{ctx: t.ctx, want: c.attempt.reconnect, unsafe: !c.idempotent()}
+	t.reconnector = reconnector{
+		ctx: t.ctx, suspects: c.origin.suspicion.Load(), want: c.attempt.reconnect,
+		replayable: replayable(c.attempt.request), repeatable: c.idempotent(),
+	}
 	hooks := t.hooks()
 	if !c.origin.has(answered) || c.base.limitsConnections() {
 		t.connect.traceSteps(hooks)
 	}
 	t.request = request.WithContext(httptrace.WithClientTrace(t.ctx, hooks))
-	if c.origin.has(http2Spoken) && c.attempt.reconnect >= closeConnection {
-		t.request.Close = true
-	}
-	c.attempt.reconnect = keepConnection // once is enough
 	if !isReliable(request) {
 		t.body = tracedBody{onceBody: onceBody{ReadCloser: request.Body}, length: request.ContentLength}
 		t.request.Body = &t.body
@@ -133,6 +141,7 @@ func (t *tracer) hooks() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		GetConn: func(address string) {
 			t.connect.getConn(address)
+			t.reconnector.getConn()
 			t.guard.getConn(address)
 		},
 		GotConn: func(got httptrace.GotConnInfo) {
@@ -143,7 +152,6 @@ func (t *tracer) hooks() *httptrace.ClientTrace {
 			t.connect.gotConn(got.Conn)
 			t.guard.gotConn(got)
 		},
-		WroteHeaders: t.reconnector.wroteHeaders,
 	}
 }
 
