@@ -11,6 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// tick is what times are told in.
+const tick = time.Millisecond
+
 // gateStart is when a test begins: not at 0, so that no zero time is taken for it.
 const gateStart = 100 * time.Second
 
@@ -119,12 +122,12 @@ func TestGate_ProbeIsFollowedAfterASecondAndNotBefore(t *testing.T) {
 	first, second, third := enterGate(g, now), enterGate(g, now), enterGate(g, now)
 	probed := g.next
 	g.release(probed)
-	g.report(outcome{phase: g.phase}, probed+ms) // a failure tells nothing
+	g.report(outcome{phase: g.phase}, probed+tick) // a failure tells nothing
 	g.release(probed + time.Second - 1)
 	assert.Equal(t, []string{"goes", "waits", "waits"}, []string{fate(first), fate(second), fate(third)})
 	g.release(probed + time.Second)
 	assert.Equal(t, []string{"goes", "goes", "waits"}, []string{fate(first), fate(second), fate(third)})
-	g.report(outcome{healthy: true, phase: first.phase}, probed+1500*ms)
+	g.report(outcome{healthy: true, phase: first.phase}, probed+1500*tick)
 	assert.Equal(t, PauseReleasing, g.state, "the first one's word counts as well")
 }
 
@@ -150,7 +153,7 @@ func TestGate_PaceIsOneAndAHalfTimesTheRate(t *testing.T) {
 	t.Parallel()
 	g, now := newReleasingGate(t, 100, 9) // and the probe
 	span := min(now-g.since, rateWindow).Seconds()
-	assert.InDelta(t, float64(time.Second)/(10/span*1.5), float64(g.gap(now)), float64(ms))
+	assert.InDelta(t, float64(time.Second)/(10/span*1.5), float64(g.gap(now)), float64(tick))
 	first := enterGate(g, now)
 	assert.Equal(t, "goes", fate(first), "the pace allows one at once")
 	next := enterGate(g, now)
@@ -180,7 +183,7 @@ func TestGate_RateIsThatOfFiveSecondsAndOfOneAtLeast(t *testing.T) {
 	for range 10 {
 		enterGate(g, gateStart)
 	}
-	for after, want := range map[time.Duration]float64{0: 10, 500 * ms: 10, time.Second: 10, 2 * time.Second: 5, 4 * time.Second: 2.5} {
+	for after, want := range map[time.Duration]float64{0: 10, 500 * tick: 10, time.Second: 10, 2 * time.Second: 5, 4 * time.Second: 2.5} {
 		assert.InDelta(t, want, g.rate(gateStart+after), 1e-9, after)
 	}
 	assert.Zero(t, g.rate(gateStart+6*time.Second))
@@ -200,11 +203,11 @@ func TestGate_UsualRateCountsWhereNoCallsCome(t *testing.T) {
 func TestGate_LateTimerMayMakeUpForLittle(t *testing.T) {
 	t.Parallel()
 	g, now := newReleasingGate(t, 10_000, 1000)
-	now += 500 * ms
+	now += 500 * tick
 	for range 1000 {
 		enterGate(g, now)
 	}
-	now += 200 * ms
+	now += 200 * tick
 	before := len(g.queue)
 	g.release(now)
 	let := before - len(g.queue)
@@ -219,9 +222,9 @@ func TestGate_SlowsDownOncePerTimeTold(t *testing.T) {
 	for _, step := range []struct {
 		after  time.Duration
 		slower bool
-	}{{ms, true}, {2 * ms, false}, {999 * ms, false}, {1000 * ms, true}, {1001 * ms, false}, {2000 * ms, true}} {
+	}{{tick, true}, {2 * tick, false}, {999 * tick, false}, {1000 * tick, true}, {1001 * tick, false}, {2000 * tick, true}} {
 		g.run = 0 // it is about the pace alone
-		tellGate(g, 999*ms, now+step.after)
+		tellGate(g, 999*tick, now+step.after)
 		if step.slower {
 			want *= 0.8
 		}
@@ -235,13 +238,13 @@ func TestGate_PaceHasAFloorAndACeiling(t *testing.T) {
 	g, now := newReleasingGate(t, 10, 1)
 	for i := range 30 {
 		g.run = 0
-		tellGate(g, ms, now+time.Duration(i)*2*ms)
+		tellGate(g, tick, now+time.Duration(i)*2*tick)
 	}
 	assert.Equal(t, 0.1, g.pace)
 	last := g.pacedAt
 	for i, want := range []float64{0.1, 0.4, 0.7, 1, 1.3, 1.5, 1.5} {
 		g.told, g.toldAt = time.Hour, last // so that it is not over
-		g.advance(context.Background(), last+time.Duration(i)*time.Second+999*ms)
+		g.advance(context.Background(), last+time.Duration(i)*time.Second+999*tick)
 		assert.InDelta(t, want, g.pace, 1e-9, "after %d s", i)
 	}
 }
@@ -250,7 +253,7 @@ func TestGate_ThreeInARowWhileReleasingPauseAgain(t *testing.T) {
 	t.Parallel()
 	g, now := newReleasingGate(t, 10, 1)
 	for i, want := range []PauseState{PauseReleasing, PauseReleasing, PausePaused} {
-		now += 150 * ms
+		now += 150 * tick
 		tellGate(g, 2*time.Second, now)
 		assert.Equal(t, want, g.state, i)
 	}
@@ -430,7 +433,7 @@ func TestGate_TimesSaturate(t *testing.T) {
 	t.Parallel()
 	g := newGate(10, gateStart)
 	for i := range 3 {
-		tellGate(g, math.MaxInt64, gateStart+time.Duration(i)*200*ms)
+		tellGate(g, math.MaxInt64, gateStart+time.Duration(i)*200*tick)
 	}
 	now := gateStart + time.Second
 	assert.Equal(t, PausePaused, g.state)
@@ -450,11 +453,11 @@ func TestGate_ChangesHaveTheContextOfWhoCausedThem(t *testing.T) {
 	as := func(name string) context.Context { return context.WithValue(context.Background(), key{}, name) }
 	g := newGate(10, gateStart)
 	for i := range 3 {
-		g.report(outcome{cause: as("told"), told: time.Second}, gateStart+time.Duration(i)*150*ms)
+		g.report(outcome{cause: as("told"), told: time.Second}, gateStart+time.Duration(i)*150*tick)
 	}
-	w := newWaiter(gateStart + 300*ms)
+	w := newWaiter(gateStart + 300*tick)
 	w.cause = as("probe")
-	g.enter(w, gateStart+300*ms)
+	g.enter(w, gateStart+300*tick)
 	g.release(g.next)
 	g.report(outcome{cause: as("well"), healthy: true, phase: w.phase}, g.next)
 	g.advance(as("quiet"), g.next+time.Hour)
