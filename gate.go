@@ -214,7 +214,7 @@ func (g *gate) refusal(w *waiter, now time.Duration) string {
 		return refusedByDeadline
 	case turn > w.latest:
 		return refusedByLimit
-	case len(g.queue)+g.reserved >= g.waiters && !w.reserved:
+	case len(g.queue)+g.reserved >= g.waiters: // never one that had a place, since that is free again
 		return refusedByRoom
 	default:
 		return ""
@@ -285,7 +285,6 @@ func (g *gate) pause(o outcome, now time.Duration) {
 		g.pace, g.usualRate = maxPace, g.rate(now)
 	}
 	g.setState(PausePaused, o.cause)
-	g.run = 0
 	g.next = addTime(now, addJitter(o.told))
 	g.refuseLate()
 }

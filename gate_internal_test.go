@@ -300,6 +300,21 @@ func TestGate_IsIdleOnceItIsQuiet(t *testing.T) {
 		g.advance(context.Background(), now+3*time.Second)
 		assert.Equal(t, PauseIdle, g.state)
 	})
+	t.Run("a pause, whatever the pace", func(t *testing.T) {
+		t.Parallel()
+		g, _ := newPausedGate(t, 10, 1)
+		g.pace = 0.1
+		g.advance(context.Background(), g.next+time.Hour)
+		assert.Equal(t, PauseIdle, g.state)
+	})
+	t.Run("not while one waits and another one will", func(t *testing.T) {
+		t.Parallel()
+		g, now := newPausedGate(t, 10, 1)
+		enterGate(g, now)
+		g.reserve(newWaiter(now), now)
+		g.advance(context.Background(), now+time.Hour)
+		assert.Equal(t, PausePaused, g.state)
+	})
 	t.Run("not while anybody waits or will", func(t *testing.T) {
 		t.Parallel()
 		g, now := newPausedGate(t, 10, 1)
@@ -417,6 +432,7 @@ func TestGate_LongerPauseRefusesWhoCannotWaitSoLong(t *testing.T) {
 	} {
 		g, now := newPausedGate(t, 100, 1)
 		patient, hurried, limited := newWaiter(now), newWaiter(now), newWaiter(now)
+		patient.latest = math.MaxInt64
 		hurried.deadline, limited.latest = now+10*time.Second, now+10*time.Second-1
 		for _, w := range []*waiter{hurried, patient, limited} {
 			g.enter(w, now)
@@ -468,4 +484,64 @@ func TestGate_ChangesHaveTheContextOfWhoCausedThem(t *testing.T) {
 	assert.Equal(t, []string{
 		"idle to paused by told", "paused to probing by probe", "probing to releasing by well", "releasing to idle by quiet",
 	}, changes)
+}
+
+func TestGate_WhoMayWaitUntilThenIsNotRefused(t *testing.T) {
+	t.Parallel()
+	g, now := newPausedGate(t, 100, 1)
+	w := newWaiter(now)
+	w.latest = now + 10*time.Second
+	g.enter(w, now)
+	tellGate(g, 10*time.Second, now)
+	assert.Equal(t, w.latest, g.next)
+	assert.Equal(t, "waits", fate(w))
+}
+
+func TestGate_NobodyIsExpectedToWaitWhereTheTimeHasCome(t *testing.T) {
+	t.Parallel()
+	g, _ := newPausedGate(t, 100, 1)
+	assert.Zero(t, g.expected(g.next))
+	assert.Equal(t, time.Duration(1), g.expected(g.next-1))
+}
+
+func TestGate_AnyTimeToldCounts(t *testing.T) {
+	t.Parallel()
+	g := newGate(1, gateStart)
+	for i := range 3 {
+		tellGate(g, 1, gateStart+time.Duration(i)*150*tick)
+	}
+	assert.Equal(t, PausePaused, g.state)
+}
+
+// What was told before the pause does not slow the release down, nor keep it from being slowed down.
+func TestGate_PaceBeginsAnewWithAPause(t *testing.T) {
+	t.Parallel()
+	g := newGate(10, gateStart)
+	tellGate(g, time.Hour, gateStart)
+	tellGate(g, time.Second, gateStart+150*tick)
+	tellGate(g, time.Second, gateStart+300*tick)
+	require.Equal(t, PausePaused, g.state)
+	now := g.next
+	enterGate(g, now)
+	wellGate(g, now)
+	assert.Equal(t, maxPace, g.pace)
+	tellGate(g, time.Second, now+tick)
+	assert.InDelta(t, maxPace*slowDown, g.pace, 1e-9)
+}
+
+// A call that was let go before the pause says nothing about its end.
+func TestGate_OutcomeOfAnEarlierPhaseReleasesNobody(t *testing.T) {
+	t.Parallel()
+	g := newGate(10, gateStart)
+	tellGate(g, time.Second, gateStart)
+	early := enterGate(g, gateStart)
+	require.Equal(t, "goes", fate(early))
+	tellGate(g, time.Second, gateStart+150*tick)
+	tellGate(g, time.Second, gateStart+300*tick)
+	probe := enterGate(g, g.next)
+	require.Equal(t, "goes", fate(probe))
+	g.report(outcome{healthy: true, phase: early.phase}, g.next-tick)
+	assert.Equal(t, PauseProbing, g.state)
+	g.report(outcome{healthy: true, phase: probe.phase}, g.next-tick)
+	assert.Equal(t, PauseReleasing, g.state)
 }

@@ -316,7 +316,6 @@ func (m *pauseModel) pause(told time.Duration) {
 		m.pace, m.usualRate = 1.5, m.rate()
 	}
 	m.change("paused")
-	m.run = nil
 	m.next = m.now + told
 	if len(m.jitter) > 0 { // else there is nothing to compare with, and the trace tells
 		seen := m.jitter[0] - m.next
