@@ -108,8 +108,8 @@ func (w *waiter) refuse(reason string, retryAt time.Duration) {
 	close(w.settled)
 }
 
-// An answer is what an attempt tells a gate.
-type answer struct {
+// An outcome is what a gate is told of an attempt.
+type outcome struct {
 	cause   context.Context
 	phase   uint64        // in which the attempt was let go
 	told    time.Duration // how long it was told to wait; 0 for not
@@ -214,7 +214,7 @@ func (g *gate) refusal(w *waiter, now time.Duration) string {
 		return refusedByDeadline
 	case turn > w.latest:
 		return refusedByLimit
-	case len(g.queue)+g.reserved >= g.waiters && !w.reserved:
+	case len(g.queue)+g.reserved >= g.waiters: // never one that had a place, since that is free again
 		return refusedByRoom
 	default:
 		return ""
@@ -245,47 +245,47 @@ func (g *gate) rate(now time.Duration) float64 {
 
 // report takes in what became of an attempt. Any outcome but "wait" and health tells nothing: a probe that
 // brings one is followed by another one when its time is over.
-func (g *gate) report(a answer, now time.Duration) {
-	g.advance(a.cause, now)
+func (g *gate) report(o outcome, now time.Duration) {
+	g.advance(o.cause, now)
 	switch {
-	case a.told > 0:
-		g.throttled(a, now)
-	case a.healthy:
+	case o.told > 0:
+		g.throttled(o, now)
+	case o.healthy:
 		g.run = 0
-		if g.state == PauseProbing && a.phase == g.phase {
-			g.setState(PauseReleasing, a.cause)
+		if g.state == PauseProbing && o.phase == g.phase {
+			g.setState(PauseReleasing, o.cause)
 			g.next, g.pacedAt = now, now
 		}
 	}
 	g.release(now)
 }
 
-func (g *gate) throttled(a answer, now time.Duration) {
+func (g *gate) throttled(o outcome, now time.Duration) {
 	if g.run == 0 {
 		g.runSince = now
 	}
 	g.run++
-	g.toldAt, g.told = now, a.told
+	g.toldAt, g.told = now, o.told
 	sure := g.run >= pauseAfter && now-g.runSince >= pauseLasting
 	switch {
 	case g.state == PausePaused: // by an attempt that was let go before
-		g.next = max(g.next, addTime(now, a.told))
+		g.next = max(g.next, addTime(now, o.told))
+		g.refuseLate()
 	case g.state == PauseProbing || sure:
-		g.pause(a, now)
+		g.pause(o, now)
 	case g.state == PauseReleasing:
-		g.slow(a, now)
+		g.slow(o, now)
 	}
 }
 
 // pause holds all calls back until the time that the origin gave, and a little longer: others were told the
 // same.
-func (g *gate) pause(a answer, now time.Duration) {
+func (g *gate) pause(o outcome, now time.Duration) {
 	if g.state == PauseIdle {
 		g.pace, g.usualRate = maxPace, g.rate(now)
 	}
-	g.setState(PausePaused, a.cause)
-	g.run = 0
-	g.next = addTime(now, addJitter(a.told))
+	g.setState(PausePaused, o.cause)
+	g.next = addTime(now, addJitter(o.told))
 	g.refuseLate()
 }
 
@@ -306,13 +306,13 @@ func (g *gate) refuseLate() {
 
 // slow slows the pace down, once for each time that the origin tells to wait: those that were let go together
 // are told together.
-func (g *gate) slow(a answer, now time.Duration) {
+func (g *gate) slow(o outcome, now time.Duration) {
 	g.pacedAt = now
 	if now < g.slowedUntil {
 		return
 	}
 	g.pace = max(minPace, g.pace*slowDown)
-	g.slowedUntil = addTime(now, a.told)
+	g.slowedUntil = addTime(now, o.told)
 }
 
 // advance notices what time alone brings about.

@@ -205,20 +205,20 @@ func (p *originPause) report(c *call) {
 
 func (p *originPause) count(c *call) {
 	key, a := p.keyOf(c), &c.attempt
-	answer := answer{cause: c.caller.Context(), phase: c.ticket.phase, told: a.told(), healthy: a.health == healthy}
-	tooLong := answer.told > p.config.maxRetryAfter
+	o := outcome{cause: c.caller.Context(), phase: c.ticket.phase, told: a.told(), healthy: a.health == healthy}
+	tooLong := o.told > p.config.maxRetryAfter
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
-	g := p.find(answer.cause, key, now)
-	if g == nil && answer.told > 0 && !tooLong {
+	g := p.find(o.cause, key, now)
+	if g == nil && o.told > 0 && !tooLong {
 		g = p.open(key, now)
 	}
 	if g == nil || tooLong && g.state == PauseIdle { // no pause is to begin
 		return
 	}
-	answer.told = min(answer.told, p.config.maxRetryAfter)
-	g.report(answer, now)
+	o.told = min(o.told, p.config.maxRetryAfter)
+	g.report(o, now)
 	p.update(g, now)
 }
 

@@ -22,21 +22,21 @@ import (
 type pauseCall struct {
 	at       time.Duration
 	latency  time.Duration // of the server
-	answer   pauseAnswer
+	response pauseResponse
 	deadline time.Duration // since the beginning; 0: none
 	giveUp   time.Duration // since the beginning; 0: never
 
 	fate string
 }
 
-// A pauseAnswer is how the server answers.
-type pauseAnswer struct {
+// A pauseResponse is how the server answers.
+type pauseResponse struct {
 	step step
 	told time.Duration
 	well bool
 }
 
-var pauseAnswers = map[string]pauseAnswer{
+var pauseResponses = map[string]pauseResponse{
 	"well":         {status(200), 0, true},
 	"not found":    {status(404), 0, true},
 	"fails":        {status(500), 0, false},
@@ -262,13 +262,13 @@ func (m *pauseModel) gap() time.Duration {
 func (m *pauseModel) land(i int) {
 	f := m.flying[i]
 	m.flying = slices.Delete(m.flying, i, i+1)
-	answer := f.call.answer
+	response := f.call.response
 	if f.call.end() <= f.lands {
-		answer = pauseAnswer{}
+		response = pauseResponse{}
 	}
 	found := m.find()
-	tooLong := answer.told > m.max
-	if !found && answer.told > 0 && !tooLong {
+	tooLong := response.told > m.max
+	if !found && response.told > 0 && !tooLong {
 		found = true
 		*m = pauseModel{
 			waiters: m.waiters, max: m.max, calls: m.calls, jitter: m.jitter, now: m.now, arrivals: m.arrivals, flying: m.flying,
@@ -281,9 +281,9 @@ func (m *pauseModel) land(i int) {
 	}
 	m.advance()
 	switch {
-	case answer.told > 0:
-		m.wait(min(answer.told, m.max))
-	case answer.well:
+	case response.told > 0:
+		m.wait(min(response.told, m.max))
+	case response.well:
 		m.run = nil
 		if m.state == "probing" && f.phase == m.phase {
 			m.change("releasing")
@@ -300,6 +300,7 @@ func (m *pauseModel) wait(told time.Duration) {
 	switch {
 	case m.state == "paused":
 		m.next = max(m.next, m.now+told)
+		m.refuseLate()
 	case m.state == "probing", sure:
 		m.pause(told)
 	case m.state == "releasing":
@@ -315,7 +316,6 @@ func (m *pauseModel) pause(told time.Duration) {
 		m.pace, m.usualRate = 1.5, m.rate()
 	}
 	m.change("paused")
-	m.run = nil
 	m.next = m.now + told
 	if len(m.jitter) > 0 { // else there is nothing to compare with, and the trace tells
 		seen := m.jitter[0] - m.next
@@ -324,6 +324,10 @@ func (m *pauseModel) pause(told time.Duration) {
 		}
 		m.next, m.jitter = m.jitter[0], m.jitter[1:]
 	}
+	m.refuseLate()
+}
+
+func (m *pauseModel) refuseLate() {
 	for _, c := range slices.Clone(m.queue) {
 		switch {
 		case c.deadline != 0 && m.next >= c.deadline:
@@ -377,7 +381,7 @@ func drawPauses(s *schedule) *pauseModel {
 		if s.chance(25) {
 			mood = choose(s, "wait 1", "well", "wait 3", "well", "well", "not found", "well", "wait 3", "fails", "breaks", "bare 429", "now", "down for 2", "wait for all")
 		}
-		c := &pauseCall{at: at + own, answer: pauseAnswers[mood], latency: choose(s, time.Millisecond, 0, 5*time.Millisecond, 50*time.Millisecond, time.Second, 5*time.Second) + own*3}
+		c := &pauseCall{at: at + own, response: pauseResponses[mood], latency: choose(s, time.Millisecond, 0, 5*time.Millisecond, 50*time.Millisecond, time.Second, 5*time.Second) + own*3}
 		if s.chance(20) {
 			c.deadline = c.at + choose(s, time.Second, 100*time.Millisecond, 3*time.Second, 10*time.Second) + own*5
 		}
@@ -425,7 +429,7 @@ func (run *pauseRun) base(r *http.Request) (*http.Response, error) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return c.answer.step.RoundTrip(r)
+		return c.response.step.RoundTrip(r)
 	case <-r.Context().Done():
 		return nil, context.Cause(r.Context())
 	}
@@ -451,7 +455,7 @@ func (run *pauseRun) compare() {
 	if !run.same() {
 		for i, c := range m.calls {
 			t.Logf("call %d at %v, deadline %v, gives up %v, takes %v, told %v, well %v: %s; by the model %s",
-				i, c.at, c.deadline, c.giveUp, c.latency, c.answer.told, c.answer.well, c.fate, m.fates[c])
+				i, c.at, c.deadline, c.giveUp, c.latency, c.response.told, c.response.well, c.fate, m.fates[c])
 		}
 	}
 	require.Equal(t, strings.Join(m.changes, "\n"), strings.Join(run.changes, "\n"))
@@ -473,7 +477,7 @@ func (run *pauseRun) same() bool {
 // end shows that nothing is left once it is quiet.
 func (run *pauseRun) end() {
 	time.Sleep(10 * time.Minute)
-	c := &pauseCall{at: run.now(), answer: pauseAnswers["well"]}
+	c := &pauseCall{at: run.now(), response: pauseResponses["well"]}
 	run.call(c)
 	require.Equal(run.t, fmt.Sprint("sent at ", c.at), c.fate)
 	origin := onlyOrigin(run.t, run.transport)

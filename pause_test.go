@@ -308,6 +308,18 @@ func TestPause_RefusesAtOnceWhatCannotWait(t *testing.T) {
 	}
 }
 
+func TestPause_WithTimeoutIsADeadlineToo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, newGatedServer(saysWait(5)), pauseOptions(steadyhttp.WithTimeout(3*time.Second))...)
+		pause(t, transport)
+		start := time.Now()
+		_, err := sendGet(t, transport)
+		assert.ErrorIs(t, err, steadyhttp.ErrPaused)
+		assert.Zero(t, time.Since(start))
+	})
+}
+
 func TestPause_BoundsTheCallsThatWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
