@@ -25,6 +25,8 @@ type attempt struct {
 	err        error          // nil
 	class      Class
 	health     health
+	deferred   bool // whether the response's body tells the outcome; see bodyOutcome
+	broken     bool // whether the response's body broke, so that the next attempt resumes it
 	traced     traceFlags
 	status     int           // of the response, also once that is gone; 0 for an error
 	asked      bool          // whether it is known what the response, unless it is a Success, says of
@@ -150,6 +152,7 @@ func classifying(next sender) sender {
 			a.readRetryAfter(c.policy.hints) // of what only the user's Classifier takes for no Success
 		}
 		a.health = a.judge()
+		a.deferred = c.defersOutcome()
 	}
 }
 

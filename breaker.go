@@ -224,12 +224,21 @@ func (b *breaker) toHalfOpen(ctx context.Context) {
 	}
 }
 
-// report counts an outcome, and delivers what follows from it.
+// report counts an attempt's outcome, unless the response's body is to tell it.
 func (b *breaker) report(c *call, granted permit) {
-	if c.attempt.health == neutral && granted.probe == 0 {
+	if c.attempt.deferred {
+		c.permit = granted
 		return
 	}
-	if b.count(c.attempt.request.Context(), granted, &c.attempt) {
+	b.settle(c.attempt.request.Context(), granted, &c.attempt)
+}
+
+// settle counts an outcome, and delivers what follows from it.
+func (b *breaker) settle(ctx context.Context, granted permit, a *attempt) {
+	if b == nil || a.health == neutral && granted.probe == 0 {
+		return
+	}
+	if b.count(ctx, granted, a) {
 		b.deliver()
 	}
 }
@@ -244,7 +253,7 @@ func (b *breaker) count(ctx context.Context, granted permit, a *attempt) (change
 		return false
 	case granted.probe != 0:
 		return b.countProbe(ctx, granted.probe, a)
-	case !b.tally(a): // report has left out what is neutral
+	case !b.tally(a): // settle has left out what is neutral
 		return false
 	default:
 		b.setState(ctx, b.machine.trip)

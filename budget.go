@@ -62,6 +62,16 @@ func (b *budget) earn(now time.Duration) {
 	b.mu.Unlock()
 }
 
+// refund gives back what a retry cost.
+func (b *budget) refund() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	b.tokens += priceOfRetry // a refill caps it
+	b.mu.Unlock()
+}
+
 // spend pays for one retry, or reports that the budget cannot.
 func (b *budget) spend(now time.Duration) bool {
 	if b == nil {

@@ -17,7 +17,8 @@
 // The [Class] of an outcome decides what happens next. The caller always gets either the last response,
 // whatever its status and with its body unread, or an error. An error after several attempts is an [*Error],
 // unless it is [Permanent]. A call that was not sent because a breaker is open fails with a
-// [*CircuitOpenError]. Errors while reading the response's body are neither retried nor counted by the breaker.
+// [*CircuitOpenError]. Errors while reading the response's body are neither retried nor counted by the breaker,
+// unless [WithResume] or [WithBodyTimeout] ask for it.
 //
 // After a failure in which the server may have acted, only idempotent requests are retried: those with an
 // idempotent method (GET, HEAD, PUT, DELETE and others), those with an Idempotency-Key, and calls marked with
@@ -54,6 +55,8 @@ type Transport struct {
 	send    sender
 	origins *registry
 	calls   sync.Pool // of *call, so that a call allocates none
+
+	stallTimers stallTimers
 }
 
 // NewClient returns a client over a transport of its own, with its own connection pool.
@@ -156,7 +159,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	origin := t.origins.acquire(request)
 	defer origin.release()
 	c := t.calls.Get().(*call)
-	c.caller, c.request, c.origin, c.policy = request, request, origin, t.policy
+	c.transport, c.caller, c.request, c.origin, c.policy = t, request, request, origin, t.policy
 	c.options = callOptionsOf(request.Context())
 	t.send(c)
 	response, err := c.attempt.response, c.attempt.err

@@ -18,7 +18,8 @@ type callOptions struct {
 	class   Class      // of a response that a Classifier judged otherwise than by its status
 	stopped StopReason // why the response was returned and its request not retried
 
-	retryAfter time.Duration // of a response that said it by a hint
+	retryAfter time.Duration  // of a response that said it by a hint
+	resumed    *resumableBody // of a response whose body can be resumed
 }
 
 type callOptionsKey struct{}
@@ -40,7 +41,7 @@ func (o callOptions) in(ctx context.Context) context.Context {
 
 // withAttempt returns the context for the request of an attempt: the number is found by [AttemptFromContext].
 func (o callOptions) withAttempt(ctx context.Context, attempt int) context.Context {
-	o.attempt, o.class, o.stopped, o.retryAfter = attempt, Unclassified, 0, 0
+	o.attempt, o.class, o.stopped, o.retryAfter, o.resumed = attempt, Unclassified, 0, 0, nil
 	return o.in(ctx)
 }
 

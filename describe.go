@@ -49,6 +49,8 @@ func (p *policy) describe() []setting {
 		{name: "Hints", value: describeCount(len(p.hints))},
 		{name: "Timeout", value: describeLimit(p.timeout)},
 		{name: "AttemptTimeout", value: describeLimit(p.attemptTimeout)},
+		{name: "BodyTimeout", value: describeLimit(p.bodyTimeout)},
+		{name: "Resume", value: describeSwitch(p.resume)},
 		{name: "RetryBudget", value: p.describeBudget()},
 		{name: "RetryNonIdempotent", value: describeSwitch(p.retryNonIdempotent)},
 		{name: "IdempotencyKeys", value: describeSwitch(p.idempotencyKeys)},

@@ -23,7 +23,7 @@ func TestDescribe_NamesEverySettingAndItsDefault(t *testing.T) {
 	client, err := steadyhttp.NewClient()
 	require.NoError(t, err)
 	assert.Equal(t, "MaxAttempts=4(default) Backoff=300ms,10s(default) MaxRetryAfter=1m0s(default) Hints=none(default) Timeout=none(default) "+
-		"AttemptTimeout=none(default) RetryBudget=0.2,5,growing(default) RetryNonIdempotent=off(default) "+
+		"AttemptTimeout=none(default) BodyTimeout=none(default) Resume=off(default) RetryBudget=0.2,5,growing(default) RetryNonIdempotent=off(default) "+
 		"IdempotencyKeys=off(default) ReplayBuffer=0(default) Classifier=none(default) Observer=none(default) "+
 		"Breaker=on(default) BreakerFailureRate=0.5,30(default) BreakerConsecutive=5,600ms(default) "+
 		"BreakerWindow=5s(default) BreakerOpenFor=700ms(default) OriginPause=off(default) OriginKey=none(default) OriginLimit=1024(default) "+
@@ -41,6 +41,8 @@ var optionChanges = map[string]struct {
 	"WithMaxRetryAfter":              {steadyhttp.WithMaxRetryAfter(0), "MaxRetryAfter=0s"},
 	"WithTimeout":                    {steadyhttp.WithTimeout(20 * time.Second), "Timeout=20s"},
 	"WithAttemptTimeout":             {steadyhttp.WithAttemptTimeout(time.Second), "AttemptTimeout=1s"},
+	"WithBodyTimeout":                {steadyhttp.WithBodyTimeout(time.Second), "BodyTimeout=1s"},
+	"WithResume":                     {steadyhttp.WithResume(), "Resume=on"},
 	"WithRetryBudget":                {steadyhttp.WithRetryBudget(0.2, 5), "RetryBudget=0.2,5"},
 	"WithoutRetryBudget":             {steadyhttp.WithoutRetryBudget(), "RetryBudget=off"},
 	"WithRetryNonIdempotent":         {steadyhttp.WithRetryNonIdempotent(), "RetryNonIdempotent=on"},

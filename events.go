@@ -30,9 +30,11 @@ type Event struct {
 	Resends int
 	// Held is how long a pause held the attempt back before it was sent; for EventAttempt. See [WithOriginPause].
 	Held time.Duration
-	// Wait is the time before the next attempt; for EventRetry.
+	// Wait is the time before the next attempt; for EventRetry, and for EventResume unless Stopped is set.
 	Wait time.Duration
-	// Stopped is why no further attempt was made; for EventEnd.
+	// Offset is how much of the response's body was read before it broke of Err; for EventResume.
+	Offset int64
+	// Stopped is why no further attempt was made; for EventEnd, and for EventResume if the body is not resumed.
 	Stopped StopReason
 	// From and To are the breaker's states; for EventBreaker.
 	From, To BreakerState
@@ -55,10 +57,14 @@ const (
 	EventBreaker
 	// EventPause: the pause of an origin, or of a key of [WithPauseKey], changed its state.
 	EventPause
+	// EventResume: the body of a response that was returned broke. The rest will be asked for after Wait, or, if Stopped
+	// is set, not. It comes after the call's EventEnd; see [WithResume].
+	EventResume
 )
 
 var eventKindNames = [...]string{
 	0: "none", EventAttempt: "attempt", EventRetry: "retry", EventEnd: "end", EventBreaker: "breaker", EventPause: "pause",
+	EventResume: "resume",
 }
 
 // String returns the kind in snake case, "breaker" for example.

@@ -137,10 +137,10 @@ func TestObserver_MayCallTheClient(t *testing.T) {
 func TestEvent_KindsHaveNames(t *testing.T) {
 	t.Parallel()
 	var names []string
-	for kind := steadyhttp.EventKind(0); kind <= steadyhttp.EventPause+1; kind++ {
+	for kind := steadyhttp.EventKind(0); kind <= steadyhttp.EventResume+1; kind++ {
 		names = append(names, kind.String())
 	}
-	assert.Equal(t, []string{"none", "attempt", "retry", "end", "breaker", "pause", "6"}, names)
+	assert.Equal(t, []string{"none", "attempt", "retry", "end", "breaker", "pause", "resume", "7"}, names)
 }
 
 func TestEvent_EndAfterAWaitHasTheLastStatus(t *testing.T) {

@@ -687,6 +687,8 @@ func ExampleTransport_String() {
 	// Hints=none(default)
 	// Timeout=none(default)
 	// AttemptTimeout=none(default)
+	// BodyTimeout=none(default)
+	// Resume=off(default)
 	// RetryBudget=0.2,5,growing(default)
 	// RetryNonIdempotent=off(default)
 	// IdempotencyKeys=off(default)

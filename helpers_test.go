@@ -562,6 +562,11 @@ func (r *eventRecorder) observe(_ context.Context, e steadyhttp.Event) {
 		line += fmt.Sprint(" took ", e.Duration)
 	case steadyhttp.EventEnd:
 		line += fmt.Sprint(" because ", e.Stopped)
+	case steadyhttp.EventResume:
+		line += fmt.Sprint(" at ", e.Offset)
+		if e.Stopped != 0 {
+			line += fmt.Sprint(" because ", e.Stopped)
+		}
 	case steadyhttp.EventBreaker:
 		line = fmt.Sprintf("%s %s to %s", e.Kind, e.From, e.To)
 	}
@@ -629,4 +634,70 @@ func heapSize() int64 {
 	runtime.GC() // once more for what the first one finalised
 	runtime.ReadMemStats(&stats)
 	return int64(stats.HeapAlloc)
+}
+
+// A scriptedBody is a response's body of which parts come in their time. It ends a Read that blocks when it is
+// closed, as net/http's bodies do.
+type scriptedBody struct {
+	mu     sync.Mutex
+	parts  []bodyPart
+	closed chan struct{}
+	closes int
+}
+
+// A bodyPart comes after a wait: some content, or how the body ends.
+type bodyPart struct {
+	wait    time.Duration
+	content string
+	err     error
+}
+
+// newScriptedBody is a body of these parts, and then EOF.
+func newScriptedBody(parts ...bodyPart) *scriptedBody {
+	return &scriptedBody{parts: append(parts, bodyPart{err: io.EOF}), closed: make(chan struct{})}
+}
+
+// newBrokenBody breaks after its content.
+func newBrokenBody(content string) *scriptedBody {
+	return newScriptedBody(bodyPart{content: content}, bodyPart{err: io.ErrUnexpectedEOF})
+}
+
+var errBodyClosed = errors.New("read on a closed body of a test")
+
+func (b *scriptedBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(b.parts) > 0 && b.parts[0].content == "" && b.parts[0].err == nil && b.parts[0].wait == 0 {
+		b.parts = b.parts[1:]
+	}
+	part := &b.parts[0]
+	select {
+	case <-b.closed:
+		return 0, errBodyClosed
+	case <-time.After(part.wait):
+		part.wait = 0
+	}
+	n := copy(p, part.content)
+	part.content = part.content[n:]
+	if part.content == "" {
+		return n, part.err
+	}
+	return n, nil
+}
+
+func (b *scriptedBody) Close() error {
+	b.closes++
+	if b.closes == 1 {
+		close(b.closed)
+	}
+	return nil
+}
+
+// newBodyStep responds 200 with a new body for each attempt, of a length that nobody knows.
+func newBodyStep(newBody func() io.ReadCloser, header ...string) stepFunc {
+	return func(r *http.Request) (*http.Response, error) {
+		response := newResponse(200, nil, header...)
+		response.Request, response.Body, response.ContentLength = r, newBody(), -1
+		return response, nil
+	}
 }

@@ -10,12 +10,13 @@ import (
 //
 // Attempts are logged at debug, and so is the end of a call, unless something is wrong with the server: a call
 // that ends otherwise than with a [Success], a [ClientFault] or its caller giving up is a warning, and so is a
-// retry and a pause that begins. A breaker that opens is an error; every other change of a breaker or a pause is
-// info. So a healthy service logs nothing above debug, and each decision is one line.
+// retry, a body that breaks and a pause that begins. A breaker that opens is an error; every other change of a breaker
+// or a pause is info. So a healthy service logs nothing above debug, and each decision is one line.
 //
 // The message is "steadyhttp: " and the kind of the event. The keys are origin, method, url (without
 // userinfo, query and fragment), attempt, class, status (where there is a response), error (without the
-// userinfo and query of URLs in it), and duration and held (if a pause held it back) for an attempt, wait for a retry, stopped for the end of a call;
+// userinfo and query of URLs in it), and duration and held (if a pause held it back) for an attempt, wait for a retry, stopped for the end of a call,
+// offset, and wait or stopped, for a body that breaks;
 // for a breaker and a pause the keys are origin, from and to. The keys are stable. docs/observability.md describes them.
 //
 // A nil logger gives a nil observer, which WithObserver refuses.
@@ -46,7 +47,7 @@ func (e Event) level() slog.Level {
 		return slog.LevelWarn
 	case e.Kind == EventPause:
 		return slog.LevelInfo
-	case e.Kind == EventRetry, e.Kind == EventEnd && !e.harmless():
+	case e.Kind == EventRetry, e.Kind == EventResume, e.Kind == EventEnd && !e.harmless():
 		return slog.LevelWarn
 	default:
 		return slog.LevelDebug
@@ -91,11 +92,16 @@ func (e Event) outcome() []slog.Attr {
 }
 
 func (e Event) decision() []slog.Attr {
+	wait, stopped := slog.Duration("wait", e.Wait), slog.String("stopped", e.Stopped.String())
 	switch {
 	case e.Kind == EventRetry:
-		return []slog.Attr{slog.Duration("wait", e.Wait)}
+		return []slog.Attr{wait}
 	case e.Kind == EventEnd:
-		return []slog.Attr{slog.String("stopped", e.Stopped.String())}
+		return []slog.Attr{stopped}
+	case e.Kind == EventResume && e.Stopped == 0:
+		return []slog.Attr{slog.Int64("offset", e.Offset), wait}
+	case e.Kind == EventResume:
+		return []slog.Attr{slog.Int64("offset", e.Offset), stopped}
 	case e.Held > 0:
 		return []slog.Attr{slog.Duration("duration", e.Duration), slog.Duration("held", e.Held)}
 	default:

@@ -206,8 +206,8 @@ func TestLog_DocumentHasEveryKeyAndWhereItIs(t *testing.T) {
 	for _, row := range markdownTables(t, "docs/observability.md")["key"] {
 		for _, key := range strings.Split(row[0], ", ") {
 			kinds := map[string][]string{
-				"all": {"attempt", "retry", "end", "breaker", "pause"}, "all but breaker and pause": {"attempt", "retry", "end"},
-				"breaker and pause": {"breaker", "pause"},
+				"all": {"attempt", "retry", "end", "breaker", "pause", "resume"}, "all but breaker and pause": {"attempt", "retry", "end", "resume"},
+				"breaker and pause": {"breaker", "pause"}, "retry, resume": {"retry", "resume"},
 			}[row[1]]
 			if kinds == nil {
 				kinds = []string{row[1]}
@@ -216,7 +216,7 @@ func TestLog_DocumentHasEveryKeyAndWhereItIs(t *testing.T) {
 		}
 	}
 	written := make(map[string][]string)
-	for kind := steadyhttp.EventAttempt; kind <= steadyhttp.EventPause; kind++ {
+	for kind := steadyhttp.EventAttempt; kind <= steadyhttp.EventResume; kind++ {
 		var record bytes.Buffer
 		steadyhttp.LogObserver(slog.New(slog.NewJSONHandler(&record, &slog.HandlerOptions{Level: slog.LevelDebug})))(t.Context(),
 			steadyhttp.Event{Kind: kind, Request: newGet(t), Origin: targetOrigin, Attempt: 1, StatusCode: 503, Err: errReset, Held: time.Second})
@@ -239,7 +239,7 @@ func TestLog_DocumentHasEveryKindClassReasonAndState(t *testing.T) {
 	for class := steadyhttp.Success; class <= steadyhttp.Canceled; class++ {
 		names = append(names, class.String())
 	}
-	for reason := steadyhttp.StopNotRetryable; reason <= steadyhttp.StopNoRetry; reason++ {
+	for reason := steadyhttp.StopNotRetryable; reason <= steadyhttp.StopChanged; reason++ {
 		names = append(names, reason.String())
 	}
 	for state := steadyhttp.BreakerClosed; state <= steadyhttp.BreakerOpen; state++ {
@@ -255,5 +255,5 @@ func TestLog_DocumentHasEveryKindClassReasonAndState(t *testing.T) {
 	for _, row := range markdownTables(t, "docs/observability.md")["kind"] {
 		kinds = append(kinds, row[0])
 	}
-	assert.Equal(t, []string{"attempt", "retry", "end", "breaker", "pause"}, kinds)
+	assert.Equal(t, []string{"attempt", "retry", "end", "breaker", "pause", "resume"}, kinds)
 }

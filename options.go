@@ -147,6 +147,56 @@ func WithAttemptTimeout(d time.Duration) Option {
 	})
 }
 
+// WithBodyTimeout bounds how long a Read of a response's body waits for its next byte.
+//
+// By default, and with 0, a body that stalls is waited for until the caller's own deadline. The time runs
+// only while the caller is in Read, and each byte starts it anew: neither a slow reader nor a slow but
+// steady server runs out of it. When it is over, Read returns an [ErrBodyTimeout], whose Timeout method
+// returns true, and the connection, or the HTTP/2 stream, is dropped. It applies to every response that
+// has content: not to a 101, nor to one to HEAD or CONNECT. A base transport's body must end its Read when
+// it is closed, as net/http's does. For server-sent events set a d that is longer than the server's
+// keep-alives, and for a long poll one that is longer than the poll, or use a client of their own.
+//
+// It also makes a body count, and so does [WithResume]. A body that the server breaks, or that stalls, is
+// a failure of the origin for its breaker. A response that would be a success at its header becomes one,
+// for breaker and budget, once its body has ended, lived for a second, or brought 8 MiB. A body that the
+// caller closes or cancels before that is neither: so read short bodies to their end. It costs one
+// allocation for each response. d must not be negative.
+func WithBodyTimeout(d time.Duration) Option {
+	return option(func(p *policy) error {
+		p.bodyTimeout = d
+		return checkNotNegative("WithBodyTimeout", d)
+	})
+}
+
+// WithResume continues the body of a GET that breaks: it asks for the rest by Range and If-Range, and Read
+// goes on as if nothing had happened.
+//
+// What is read is byte for byte the representation that was begun, or Read returns an error: a
+// [*ResumeError] that says why, with a [*ChangedError] in it if the resource has changed. A body shorter
+// than its Content-Length counts as broken, even if its end looks clean. Without [WithBodyTimeout] a body
+// that stalls does not break.
+//
+// A body can be resumed if the response is a 200, or a 206 with a single range, and has a strong
+// validator: an ETag without W/, or, if there is no ETag, a Last-Modified that is a minute older than Date
+// or more. It must have no content coding: net/http asks for gzip by itself, so set "Accept-Encoding:
+// identity" where bodies may be compressed. A response that announces trailers or says "Accept-Ranges:
+// none", a request with a body, and every other method are read as without the option, and the error of a
+// break says why it was not resumed. A base transport that decodes bodies must set Uncompressed in its
+// responses. A server that ignores Range sends everything from the start; up to 8 MiB of that are skipped.
+//
+// A resume consists of attempts of the same call. Each one draws on the retry budget, asks the breaker,
+// waits as a retry does, and shows in [Report] and events; the request's context and [WithTimeout] bound
+// them. [WithMaxAttempts] bounds those that bring no byte, and a body is resumed at most 100 times. What a
+// resume cost the budget comes back once its body counts as a success, since nothing was sent twice. Close
+// ends a resume at once, [NoRetry] forbids it, and [Resumes] tells how many there were.
+func WithResume() Option {
+	return option(func(p *policy) error {
+		p.resume = true
+		return nil
+	})
+}
+
 // WithRetryBudget bounds the retries against each origin: each success earns ratio of a retry, and up to
 // burst retries can be saved.
 //

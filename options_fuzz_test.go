@@ -37,7 +37,7 @@ func (d *optionsDraw) want(holds bool, option string, value any) {
 func (d *optionsDraw) draw() {
 	s := d.s
 	n, m, f, a, b := s.number(), s.number(), s.fraction(), s.duration(), s.duration()
-	switch s.pick(20) {
+	switch s.pick(22) {
 	case 0:
 		d.add(steadyhttp.WithMaxAttempts(n))
 		d.want(n >= 1, "WithMaxAttempts", n)
@@ -85,6 +85,11 @@ func (d *optionsDraw) draw() {
 		d.add(steadyhttp.WithOriginPause(n))
 		d.want(n >= 0, "WithOriginPause", n)
 		d.pauses = true
+	case 13:
+		d.add(steadyhttp.WithBodyTimeout(a))
+		d.want(a >= 0, "WithBodyTimeout", a)
+	case 14:
+		d.add(steadyhttp.WithResume())
 	default:
 		d.drawRest()
 	}

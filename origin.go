@@ -194,6 +194,18 @@ func (r *registry) acquire(request *http.Request) *origin {
 	}
 }
 
+// acquireAgain returns the origin, or the one that has its key now if it was forgotten.
+func (r *registry) acquireAgain(o *origin) *origin {
+	var asWritten originKey
+	if o.asWritten != nil {
+		asWritten = *o.asWritten
+	}
+	for !o.acquire() {
+		o = r.find(o.key, asWritten)
+	}
+	return o
+}
+
 // customKey asks the user's function, and lets no body leak should it panic or exit.
 func (r *registry) customKey(request *http.Request, otherwise originKey) originKey {
 	returned := false

@@ -16,6 +16,8 @@ type policy struct {
 	maxRetryAfter      time.Duration
 	timeout            time.Duration // of a whole call; 0: none
 	attemptTimeout     time.Duration // 0: none
+	bodyTimeout        time.Duration // of a Read; 0: none
+	resume             bool
 	retryNonIdempotent bool
 	idempotencyKeys    bool
 	replayBuffer       int64

@@ -18,7 +18,7 @@ type Report struct {
 }
 
 // LogValue is a group: stopped, and one group for each attempt, named by its number, with class, duration
-// and, where there are such, status, error, wait and held. An error is shown without the secrets of its URLs.
+// and, where there are such, status, error, body_error, wait and held. An error is shown without the secrets of its URLs.
 func (r Report) LogValue() slog.Value {
 	attributes := []slog.Attr{slog.String("stopped", r.Stopped.String())}
 	for i, attempt := range r.Attempts {
@@ -27,7 +27,7 @@ func (r Report) LogValue() slog.Value {
 	return slog.GroupValue(attributes...)
 }
 
-// LogValue is a group with class, duration and, where there are such, status, error, wait and held.
+// LogValue is a group with class, duration and, where there are such, status, error, body_error, wait and held.
 func (a Attempt) LogValue() slog.Value {
 	attributes := []slog.Attr{slog.String("class", a.Class.String()), slog.Duration("duration", a.Duration)}
 	if a.StatusCode != 0 {
@@ -35,6 +35,9 @@ func (a Attempt) LogValue() slog.Value {
 	}
 	if a.Err != nil {
 		attributes = append(attributes, slog.String("error", causeText(a.Err)))
+	}
+	if a.BodyErr != nil {
+		attributes = append(attributes, slog.String("body_error", causeText(a.BodyErr)))
 	}
 	if a.Wait != 0 {
 		attributes = append(attributes, slog.Duration("wait", a.Wait))
@@ -62,6 +65,8 @@ type Attempt struct {
 	Wait time.Duration
 	// Held is how long a pause held this attempt back, after that; see [WithOriginPause].
 	Held time.Duration
+	// BodyErr is what broke the response's body, with [WithResume]; nil if nothing did.
+	BodyErr error
 }
 
 // StopReason is why no further attempt was made. Its zero value is no reason.
@@ -96,6 +101,11 @@ const (
 	StopServerDeclined
 	// StopNoRetry: the call was marked with [NoRetry].
 	StopNoRetry
+	// StopNotResumable: the response's body broke, and the rest of it cannot be asked for, or what came is not the rest;
+	// see [ResumeError].
+	StopNotResumable
+	// StopChanged: the response's body broke, and the resource has changed since; see [ChangedError].
+	StopChanged
 )
 
 var stopReasonNames = [...]string{
@@ -103,6 +113,7 @@ var stopReasonNames = [...]string{
 	StopBudgetExhausted: "budget_exhausted", StopNotIdempotent: "not_idempotent", StopBodyNotReplayable: "body_not_replayable",
 	StopRetryAfterTooLong: "retry_after_too_long", StopDeadline: "deadline", StopCircuitOpen: "circuit_open",
 	StopPaused: "paused", StopServerDeclined: "server_declined", StopCanceled: "canceled", StopNoRetry: "no_retry",
+	StopNotResumable: "not_resumable", StopChanged: "changed",
 }
 
 // String returns the reason in snake case, "max_attempts" for example.
@@ -139,6 +150,12 @@ func (r *reporter) setWait(place int, wait time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.report.Attempts[place].Wait = wait
+}
+
+func (r *reporter) setBodyErr(place int, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.report.Attempts[place].BodyErr = err
 }
 
 func (r *reporter) setStopped(reason StopReason) {

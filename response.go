@@ -71,16 +71,23 @@ func CheckResponse(resp *http.Response) error {
 	if class == Success {
 		return nil
 	}
-	wait := noteOf(resp).retryAfter
+	failed := newResponseError(resp, class)
+	failed.Body = peek(resp)
+	failed.Problem = problemOf(resp, failed.Body)
+	return failed
+}
+
+// newResponseError tells of a response what its header does.
+func newResponseError(response *http.Response, class Class) *ResponseError {
+	wait := noteOf(response).retryAfter
 	if wait == 0 {
-		wait, _ = retryAfter(resp, time.Now())
+		wait, _ = retryAfter(response, time.Now())
 	}
 	failed := &ResponseError{
-		StatusCode: resp.StatusCode, Class: class, RetryAfter: wait, RequestID: requestID(resp.Header),
-		Body: peek(resp), Attempts: Attempts(resp), Stopped: stoppedOf(resp, class),
+		StatusCode: response.StatusCode, Class: class, RetryAfter: wait, RequestID: requestID(response.Header),
+		Attempts: Attempts(response), Stopped: stoppedOf(response, class),
 	}
-	failed.Problem = problemOf(resp, failed.Body)
-	if request := resp.Request; request != nil {
+	if request := response.Request; request != nil {
 		failed.Method, failed.URL = methodOf(request), redact(request.URL)
 	}
 	return failed

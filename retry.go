@@ -11,6 +11,8 @@ import (
 // responses, events and errors show. request is bounded by [WithTimeout], and has the body and the
 // headers that options add; what ends the call is looked up in it. attempt.request is what is sent.
 type call struct {
+	transport *Transport
+
 	caller  *http.Request // never modified
 	request *http.Request // never modified
 	origin  *origin
@@ -25,10 +27,17 @@ type call struct {
 	wait       time.Duration // before the next attempt
 	waited     bool
 	ticket     pauseTicket
-	promised   bool          // whether the next attempt is paid for, and comes when the server said
+	paid       bool          // whether the next attempt cost a token of the budget,
+	promised   bool          // and comes when the server said
 	upcoming   *http.Request // of the next attempt; nil if there is none
-	lastStatus int           // of the last response seen
-	reported   []int         // the last attempt's index in each reporter; empty unless timed
+	permit     permit        // the breaker's, for an attempt whose outcome is deferred,
+	refunds    bool          // and whether its success gives back what it cost the budget
+	resumable  *resumableBody
+	resuming   bool  // whether the call goes on for a body that broke
+	offset     int64 // of where it broke
+	renewed    int   // the last attempt that brought some of it
+	lastStatus int   // of the last response seen
+	reported   []int // the last attempt's index in each reporter; empty unless timed
 	finished   bool
 }
 
@@ -46,17 +55,21 @@ func (c *call) run() {
 		c.refuse(err)
 		return
 	}
+	c.try()
+	c.finish(c.retry())
+}
+
+// retry makes further attempts until there is a reason to stop.
+func (c *call) retry() StopReason {
 	for {
-		c.try()
 		if reason := c.stopReason(); reason != 0 {
-			c.finish(reason)
-			return
+			return reason
 		}
 		c.drainAndWait()
 		if callerErr(c.request) != nil {
-			c.interrupt()
-			return
+			return c.interrupt()
 		}
+		c.try()
 	}
 }
 
@@ -90,7 +103,7 @@ func (c *call) prepare() error {
 		c.caller = c.caller.WithContext(c.options.withAttempt(c.caller.Context(), 0))
 		c.request = c.request.WithContext(c.options.withAttempt(c.request.Context(), 0))
 	}
-	c.timed = c.policy.observe != nil || len(c.options.reporters) > 0
+	c.timed = c.isWatched()
 	if c.policy.idempotencyKeys {
 		c.request = withIdempotencyKey(c.request)
 	}
@@ -101,6 +114,9 @@ func (c *call) prepare() error {
 	c.attempt.request = c.request
 	return err
 }
+
+// isWatched reports whether somebody wants to know how long attempts take.
+func (c *call) isWatched() bool { return c.policy.observe != nil || len(c.options.reporters) > 0 }
 
 // refuse ends a call of which nothing was sent. Every error of prepare is the request's own fault.
 func (c *call) refuse(err error) {
@@ -129,6 +145,7 @@ func (c *call) try() {
 	c.origin.suspect(&c.attempt)
 	if c.attempt.response != nil {
 		c.lastStatus = c.attempt.status
+		c.followBody()
 	}
 	if c.timed {
 		c.reportAttempt()
@@ -140,12 +157,16 @@ func (c *call) try() {
 func (c *call) settleBudget() {
 	a := &c.attempt
 	if a.health == healthy && a.class != NotReady {
-		c.origin.budget.earn(a.end)
+		if !a.deferred {
+			c.origin.budget.earn(a.end)
+		}
+		rest := c.resuming && a.status == http.StatusPartialContent // of a body: nothing is sent twice
+		c.refunds = rest && c.paid && !c.promised
 	}
 	if c.promised && (a.health == healthy || a.class == Throttled) {
 		c.origin.budget.settle(a.health == healthy)
 	}
-	c.promised = false
+	c.paid, c.promised = false, false
 }
 
 // undoRejected takes back an attempt that was rejected, by the breaker or by a pause. The outcome of the attempt before it still
@@ -207,7 +228,7 @@ func (c *call) stopReason() StopReason {
 		return stopReasonOf(callerErr(c.request))
 	case c.options.noRetry:
 		return StopNoRetry
-	case a.number >= c.policy.maxAttempts:
+	case a.number-c.renewed >= c.policy.maxAttempts:
 		return StopMaxAttempts
 	case a.class == Transient && !c.idempotent():
 		return StopNotIdempotent
@@ -280,8 +301,16 @@ func (c *call) pay() bool {
 	if told && c.ticket.reserved != nil {
 		return true
 	}
-	c.promised = told
-	return c.origin.budget.spend(c.attempt.end)
+	c.paid, c.promised = c.origin.budget.spend(c.attempt.end), told
+	return c.paid
+}
+
+// retryEvent says what the wait is for.
+func (c *call) retryEvent() Event {
+	if c.attempt.broken {
+		return Event{Kind: EventResume, Offset: c.offset, Wait: c.wait}
+	}
+	return Event{Kind: EventRetry, Wait: c.wait}
 }
 
 // timeToWait is how long a wait may take. Draining the response is part of the wait, but it may take longer
@@ -295,7 +324,7 @@ func (c *call) timeToWait(wait time.Duration) time.Duration {
 
 // drainAndWait drains the response and waits, unless the caller gives up.
 func (c *call) drainAndWait() {
-	c.observe(Event{Kind: EventRetry, Wait: c.wait})
+	c.observe(c.retryEvent())
 	c.waited = true
 	start := time.Now()
 	if response := c.attempt.response; response != nil {
@@ -333,23 +362,29 @@ func (c *call) annotateResponse(reason StopReason) {
 	if overruled == classifyStatus(a.status) {
 		overruled = Unclassified
 	}
-	if a.number == 1 && overruled == Unclassified && reason == impliedStop(a.class) {
+	expected := a.number == 1 && overruled == Unclassified && reason == impliedStop(a.class)
+	if expected && c.resumable == nil {
 		return
 	}
 	note := *c.options
 	note.attempt, note.class, note.stopped, note.retryAfter = a.number, overruled, reason, a.retryAfter
+	note.resumed = c.resumable
+	if c.resumable != nil {
+		a.response.Request = c.resumable.annotate(c, note)
+		return
+	}
 	a.response.Request = c.caller.WithContext(note.in(c.caller.Context()))
 }
 
 // interrupt ends a call whose caller gave up during a wait. The response is gone, its status is not.
-func (c *call) interrupt() {
+func (c *call) interrupt() StopReason {
 	why := callerErr(c.request)
 	reason := stopReasonOf(why)
 	if reason == StopCanceled {
 		c.attempt.class = Canceled
 	}
 	c.attempt.err = &interruptedError{cause: causeOf(c.request, why), ctxErr: why, last: c.attempt.err}
-	c.finish(reason)
+	return reason
 }
 
 // shouldWrap reports whether the error says more when it is wrapped. What the caller caused, and what is

@@ -30,6 +30,7 @@ func TestKit_HasTheNamesOfPackageFault(t *testing.T) {
 	var (
 		_ fault.Step      = steadyhttptest.End(t)
 		_ fault.Response  = steadyhttptest.Response{}
+		_ fault.File      = steadyhttptest.NewFile("")
 		_ fault.Func      = steadyhttptest.Func(nil)
 		_ fault.Injection = steadyhttptest.Injection{}
 		_ *fault.Injector = &steadyhttptest.Injector{}

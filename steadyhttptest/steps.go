@@ -17,9 +17,13 @@ import (
 // Step may be part of many scripts.
 type Step = fault.Step
 
-// A Response is a [Step] that responds. [Status] makes one. Its methods Header, Body, Truncated, Stalled and Endless
-// return changed copies; see [fault.Response].
+// A Response is a [Step] that responds. [Status] makes one. Its methods Header, Body, CutAfter, Truncated, Stalled and
+// Endless return changed copies; see [fault.Response].
 type Response = fault.Response
+
+// A File is a [Step] that serves a file, by ranges and with validators, and that can break. [NewFile] makes one. Its methods
+// ETag, Modified, WithoutRanges, CutAfter and StallAfter return changed copies; see [fault.File].
+type File = fault.File
 
 // A Fault is a [Step] that fails as networks and servers do. The constants are described at [fault.Fault].
 type Fault = fault.Fault
@@ -55,6 +59,9 @@ func Faults() []Fault { return fault.Faults() }
 // Status returns a response with a status code from 200 to 999. (For a 101, use [Handler] or [Func].) Its body is the
 // code's text, such as "Service Unavailable", unless the response's Body method sets another.
 func Status(code int) Response { return fault.Status(code) }
+
+// NewFile returns a file with this content, and a strong ETag that is made of it. It has no Last-Modified.
+func NewFile(content string) File { return fault.NewFile(content) }
 
 // Delay returns a step that waits for d and then plays the late step. The wait ends early if the request's context does;
 // the caller then gets its cause.

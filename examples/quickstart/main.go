@@ -28,7 +28,7 @@ func main() {
 	}
 }
 
-// timeLimit keeps a broken quickstart from hanging. It takes about five seconds.
+// timeLimit keeps a broken quickstart from hanging. It takes about seven seconds.
 const timeLimit = 20 * time.Second
 
 func run(out io.Writer) error {
@@ -37,8 +37,12 @@ func run(out io.Writer) error {
 	start := time.Now()
 	fmt.Fprintln(out, "steadyhttp quickstart: a client with the default settings, and a server that fails")
 
-	// The outage is worth seeing even if a scenario failed.
-	err := errors.Join(runScenarios(ctx, out), runOutage(ctx, out, len(scenarios)+1))
+	// The rest is worth seeing even if a scenario failed.
+	err := errors.Join(
+		runScenarios(ctx, out),
+		runOutage(ctx, out, len(scenarios)+1),
+		runDownload(ctx, out, len(scenarios)+2),
+	)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package fault
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -25,6 +26,8 @@ type Response struct {
 	body    string
 	hasBody bool // whether body was set
 	end     bodyEnd
+	cut     bool // whether that comes before all of the content was sent,
+	after   int  // after so many bytes
 }
 
 // Status returns a response with a status code from 200 to 999. (For a 101, use [Handler] or [Func].) Its body is the
@@ -51,14 +54,21 @@ func (r Response) Body(content string) Response {
 // Truncated makes the body break off after its content, although more was announced. Reading it ends with
 // [io.ErrUnexpectedEOF].
 func (r Response) Truncated() Response {
-	r.end = truncated
+	r.end, r.cut = truncated, false
+	return r
+}
+
+// CutAfter makes the body break off after n bytes of its content, although all of it was announced. Reading it ends with
+// [io.ErrUnexpectedEOF]. A body that is not longer is complete.
+func (r Response) CutAfter(n int) Response {
+	r.end, r.cut, r.after = truncated, true, n
 	return r
 }
 
 // Stalled makes the body stop after its content, although more was announced. A read blocks until the request's context
 // ends or the body is closed.
 func (r Response) Stalled() Response {
-	r.end = stalled
+	r.end, r.cut = stalled, false
 	return r
 }
 
@@ -67,7 +77,7 @@ func (r Response) Stalled() Response {
 //
 // In a [testing/synctest] bubble no time passes while the body is read. Only a limit on the size ends the reading there.
 func (r Response) Endless() Response {
-	r.end = endless
+	r.end, r.cut = endless, false
 	return r
 }
 
@@ -78,16 +88,23 @@ func (r Response) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // String returns the status code, and how the body ends if it is not complete.
 func (r Response) String() string {
-	if r.end == complete {
+	switch {
+	case r.end == complete:
 		return strconv.Itoa(r.code())
+	case r.cut:
+		return fmt.Sprintf("%d, %s after %d bytes", r.code(), r.end, r.after)
+	default:
+		return fmt.Sprintf("%d, %s", r.code(), r.end)
 	}
-	return fmt.Sprintf("%d, %s", r.code(), r.end)
 }
 
 // Internal is for the packages of the kit: its result is of an internal package.
 func (r Response) Internal() step.Behavior {
 	if code := r.code(); code < 200 || code > 999 {
 		return step.Invalid(fmt.Sprintf("Status(%d): want 200 to 999", code)).Internal()
+	}
+	if r.cut && r.after < 0 {
+		return step.Invalid(fmt.Sprintf("CutAfter(%d): want 0 or more", r.after)).Internal()
 	}
 	return step.Behavior{Stage: step.AtBody, Play: r.play, Serve: r.serve}
 }
@@ -104,14 +121,26 @@ func (r Response) content() string {
 // length is what Content-Length announces; -1: nothing.
 func (r Response) length() int64 {
 	length := int64(len(r.content()))
-	switch r.end {
-	case complete:
+	switch {
+	case r.end == complete, r.cut:
 		return length
-	case endless:
+	case r.end == endless:
 		return -1
 	default:
 		return length + 1
 	}
+}
+
+// newBody returns the body as it is sent.
+func (r Response) newBody(ctx context.Context) *body {
+	content, end := r.content(), r.end
+	switch {
+	case r.cut && r.after < len(content):
+		content = content[:r.after]
+	case r.cut:
+		end = complete
+	}
+	return newBody(ctx, content, end)
 }
 
 // bodiless reports whether the response has no body, whatever was set (RFC 9110 §6.4.1).
@@ -133,7 +162,7 @@ func (r Response) play(request *http.Request) (*http.Response, error) {
 		response.Header = make(http.Header)
 	}
 	if !r.bodiless(request.Method) {
-		response.Body = newBody(request.Context(), r.content(), r.end)
+		response.Body = r.newBody(request.Context())
 	} else if request.Method != http.MethodHead {
 		response.ContentLength = 0
 	}
@@ -151,7 +180,7 @@ func (r Response) serve(w http.ResponseWriter, request *http.Request, _ step.Con
 	if r.bodiless(request.Method) {
 		return
 	}
-	_, _ = io.Copy(flushing{w}, newBody(request.Context(), r.content(), r.end))
+	_, _ = io.Copy(flushing{w}, r.newBody(request.Context()))
 }
 
 // flushing sends every piece at once, so that what comes before a stall is not held back.

@@ -1,0 +1,358 @@
+package steadyhttp_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+// bodyOptions are the options that make a body count.
+var bodyOptions = map[string]steadyhttp.Option{
+	"WithBodyTimeout": steadyhttp.WithBodyTimeout(2 * time.Second),
+	"WithResume":      steadyhttp.WithResume(),
+}
+
+// runEachBodyOption runs a test in a bubble with each of the options that make a body count.
+func runEachBodyOption(t *testing.T, run func(t *testing.T, option steadyhttp.Option)) {
+	t.Helper()
+	for name, option := range bodyOptions {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { run(t, option) })
+		})
+	}
+}
+
+func TestBodyOutcome_IsWhatTheBreakerCounts(t *testing.T) {
+	t.Parallel()
+	readAll := func(r *http.Response) { _, _ = io.Copy(io.Discard, r.Body) }
+	readOne := func(r *http.Response) { _, _ = r.Body.Read(make([]byte, 1)) }
+	for name, c := range map[string]struct {
+		parts []bodyPart
+		use   func(*http.Response)
+		want  breakerCount
+	}{
+		"ended":                         {[]bodyPart{{content: "abc"}}, readAll, breakerCount{0, 1}},
+		"empty":                         {nil, readAll, breakerCount{0, 1}},
+		"broken":                        {[]bodyPart{{content: "abc"}, {err: io.ErrUnexpectedEOF}}, readAll, breakerCount{1, 1}},
+		"broken by whatever":            {[]bodyPart{{err: errUnknown}}, readAll, breakerCount{1, 1}},
+		"our own side's":                {[]bodyPart{{content: "abc"}, {err: steadyhttp.LocalError(errReset)}}, readAll, breakerCount{0, 0}},
+		"this machine's fault":          {[]bodyPart{{content: "abc"}, {err: syscall.ENETDOWN}}, readAll, breakerCount{0, 0}},
+		"stalled":                       {[]bodyPart{{content: "abc"}, {wait: time.Hour}}, readAll, breakerCount{1, 1}},
+		"closed unread":                 {[]bodyPart{{content: "abc"}}, func(*http.Response) {}, breakerCount{0, 0}},
+		"closed early":                  {[]bodyPart{{content: "abc"}}, readOne, breakerCount{0, 0}},
+		"closed before the break":       {[]bodyPart{{content: "abc"}, {err: io.ErrUnexpectedEOF}}, readOne, breakerCount{0, 0}},
+		"lived for a second":            {[]bodyPart{{content: "a"}, {wait: time.Second, content: "b"}, {content: "c"}}, func(r *http.Response) { readOne(r); readOne(r) }, breakerCount{0, 1}},
+		"closed after a second":         {[]bodyPart{{content: "abc"}}, func(r *http.Response) { readOne(r); time.Sleep(time.Second) }, breakerCount{0, 1}},
+		"closed within a second":        {[]bodyPart{{content: "abc"}}, func(r *http.Response) { readOne(r); time.Sleep(time.Second - 1) }, breakerCount{0, 0}},
+		"broken after a second":         {[]bodyPart{{wait: time.Second, content: "b"}, {err: errReset}}, readAll, breakerCount{1, 2}},
+		"broken a second after nothing": {[]bodyPart{{wait: time.Second, err: errReset}}, readAll, breakerCount{1, 1}},
+		"brought 8 MiB":                 {[]bodyPart{{content: strings.Repeat("a", 8<<20)}, {err: errReset}}, readAll, breakerCount{1, 2}},
+		"brought less":                  {[]bodyPart{{content: strings.Repeat("a", 8<<20-1)}, {err: errReset}}, readAll, breakerCount{1, 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				body := newScriptedBody(c.parts...)
+				transport := newTransport(t, newBodyStep(func() io.ReadCloser { return body }),
+					singleAttemptOptions(steadyhttp.WithBodyTimeout(2*time.Second), steadyhttp.WithBreakerWindow(time.Minute))...)
+				response, err := transport.RoundTrip(newGet(t))
+				require.NoError(t, err)
+				assertBreakerCount(t, transport, breakerCount{0, 0})
+				c.use(response)
+				require.NoError(t, response.Body.Close())
+				assertBreakerCount(t, transport, c.want)
+				require.NoError(t, response.Body.Close())
+				assertBreakerCount(t, transport, c.want)
+			})
+		})
+	}
+}
+
+func TestBodyOutcome_OfACallersCancelIsNeutral(t *testing.T) {
+	t.Parallel()
+	runEachBodyOption(t, func(t *testing.T, option steadyhttp.Option) {
+		for name, give := range map[string]func(context.Context) (context.Context, context.CancelFunc){
+			"cancel": func(ctx context.Context) (context.Context, context.CancelFunc) {
+				ctx, cancel := context.WithCancel(ctx)
+				time.AfterFunc(time.Second/2, cancel)
+				return ctx, cancel
+			},
+			"deadline": func(ctx context.Context) (context.Context, context.CancelFunc) {
+				return context.WithTimeout(ctx, 1500*time.Millisecond)
+			},
+		} {
+			ctx, cancel := give(t.Context())
+			body := &contextBody{ctx: ctx, parts: 1, pause: time.Hour}
+			transport := newTransport(t, newBodyStep(func() io.ReadCloser { return body }), option)
+			response, err := transport.RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
+			require.NoError(t, err)
+			_, err = io.ReadAll(response.Body)
+			assert.Equal(t, ctx.Err(), err, name)
+			require.NoError(t, response.Body.Close())
+			assertBreakerCount(t, transport, breakerCount{0, 0})
+			cancel()
+		}
+	})
+}
+
+func TestBodyOutcome_OffCountsAtTheHeader(t *testing.T) {
+	t.Parallel()
+	body := newBrokenBody("abc")
+	transport := newTransport(t, newBodyStep(func() io.ReadCloser { return body }))
+	response, err := transport.RoundTrip(newGet(t))
+	require.NoError(t, err)
+	assertBreakerCount(t, transport, breakerCount{0, 1})
+	_, err = io.ReadAll(response.Body)
+	assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	assertBreakerCount(t, transport, breakerCount{0, 1})
+}
+
+func TestBodyOutcome_SixtyBrokenBodiesOpenTheBreakerAsBrokenHeadersDo(t *testing.T) {
+	t.Parallel()
+	for name, option := range bodyOptions {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const pace = 100 * time.Millisecond
+				attempts := func(step stepFunc, options ...steadyhttp.Option) (admitted int) {
+					base := stepFunc(func(r *http.Request) (*http.Response, error) { admitted++; return step(r) })
+					transport := newTransport(t, base, append(options, steadyhttp.WithMaxAttempts(1))...)
+					for range 60 {
+						if response, err := transport.RoundTrip(newGet(t)); err == nil {
+							_, _ = io.Copy(io.Discard, response.Body)
+							_ = response.Body.Close()
+						}
+						time.Sleep(pace)
+					}
+					assert.NotEqual(t, steadyhttp.BreakerClosed, breakerState(t, transport))
+					return admitted
+				}
+				cut := strings.Repeat("a", 64<<10)
+				broken := attempts(newBodyStep(func() io.ReadCloser { return newBrokenBody(cut) }), option)
+				assert.InDelta(t, attempts(stepFunc(func(*http.Request) (*http.Response, error) { return nil, errReset })), broken, 2)
+				assert.Less(t, broken, 60)
+			})
+		})
+	}
+}
+
+func TestBodyOutcome_ShortBodyIsBrokenWhateverTheBaseSays(t *testing.T) {
+	t.Parallel()
+	for length, want := range map[int64]error{-1: nil, 0: nil, 3: nil, 4: io.ErrUnexpectedEOF} {
+		base := stepFunc(func(*http.Request) (*http.Response, error) {
+			response := newResponseWith(200, newTrackedBody("abc"))
+			response.ContentLength = length
+			return response, nil
+		})
+		transport := newTransport(t, base, steadyhttp.WithBodyTimeout(time.Second))
+		response, err := transport.RoundTrip(newGet(t))
+		require.NoError(t, err)
+		content, err := io.ReadAll(response.Body)
+		assert.Equal(t, want, err)
+		assert.Equal(t, "abc", string(content))
+		failures := 0
+		if want != nil {
+			failures = 1
+		}
+		assertBreakerCount(t, transport, breakerCount{failures, 1})
+	}
+}
+
+// json.Decoder stops reading at the end of the value, and sees no EOF.
+func TestBodyOutcome_AllOfTheLengthIsTheEnd(t *testing.T) {
+	t.Parallel()
+	runEachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
+		server := newWireServer(t, startProtocols(spoken), func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"a":1}`) })
+		transport := newWireTransport(t, &http.Transport{Protocols: spoken}, steadyhttp.WithBodyTimeout(time.Minute))
+		response, err := transport.RoundTrip(newWireRequest(t, http.MethodGet, server.URL, ""))
+		require.NoError(t, err)
+		var value struct{ A int }
+		require.NoError(t, json.NewDecoder(response.Body).Decode(&value))
+		require.NoError(t, response.Body.Close())
+		assertBreakerCount(t, transport, breakerCount{0, 1})
+	})
+}
+
+func TestBodyOutcome_OfAClientFaultIsTheBodysToo(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{404, 501} {
+		transport := newTransport(t, stepFunc(func(*http.Request) (*http.Response, error) {
+			return newResponseWith(code, newBrokenBody("abc")), nil
+		}), steadyhttp.WithBodyTimeout(time.Second))
+		response, err := transport.RoundTrip(newGet(t))
+		require.NoError(t, err)
+		require.Error(t, steadyhttp.CheckResponse(response))
+		require.NoError(t, response.Body.Close())
+		assertBreakerCount(t, transport, breakerCount{1, 1})
+	}
+}
+
+func TestBodyOutcome_FailureIsCountedAtItsHeaderAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, stepFunc(func(*http.Request) (*http.Response, error) {
+			return newResponseWith(503, newBrokenBody("abc")), nil
+		}), steadyhttp.WithBodyTimeout(time.Second), steadyhttp.WithMaxAttempts(2))
+		response, err := transport.RoundTrip(newGet(t))
+		require.NoError(t, err)
+		_, err = io.ReadAll(response.Body)
+		assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
+		assertBreakerCount(t, transport, breakerCount{2, 2})
+	})
+}
+
+func TestBodyOutcome_BudgetEarnsWhatABodyIsWorth(t *testing.T) {
+	t.Parallel()
+	runEachBodyOption(t, func(t *testing.T, option steadyhttp.Option) {
+		const earners = 10 // of a fifth each
+		for name, c := range map[string]struct {
+			body    func() io.ReadCloser
+			retries int
+		}{
+			"whole":  {func() io.ReadCloser { return newScriptedBody(bodyPart{content: "a"}) }, earners / 5},
+			"broken": {func() io.ReadCloser { return newBrokenBody("a") }, 0},
+		} {
+			failing := false
+			attempts := 0
+			transport := newTransport(t, stepFunc(func(r *http.Request) (*http.Response, error) {
+				attempts++
+				if failing {
+					return newResponseWith(503, http.NoBody), nil
+				}
+				return newResponseWith(200, c.body()), nil
+			}), noBreakerOptions(option, steadyhttp.WithRetryBudget(0.2, 5))...)
+			failing = true
+			sendGets(t, transport, 1) // which drains it
+			failing = false
+			for range earners {
+				response, err := transport.RoundTrip(newGet(t))
+				require.NoError(t, err)
+				_, _ = io.Copy(io.Discard, response.Body)
+				_ = response.Body.Close()
+			}
+			failing, attempts = true, 0
+			sendGets(t, transport, 1)
+			assert.Equal(t, 1+c.retries, attempts, name)
+		}
+	})
+}
+
+// A probe is a call, and its body decides.
+func TestBodyOutcome_OfAProbeIsTheBreakers(t *testing.T) {
+	t.Parallel()
+	const lease = 2 * time.Second // the attempt timeout, and a little
+	for name, c := range map[string]struct {
+		parts []bodyPart
+		use   func(*http.Response)
+		state steadyhttp.BreakerState
+	}{
+		"not read yet": {[]bodyPart{{content: "a"}}, nil, steadyhttp.BreakerHalfOpen},
+		"whole":        {[]bodyPart{{content: "a"}}, readAndClose, steadyhttp.BreakerClosed},
+		"broken":       {[]bodyPart{{content: "a"}, {err: errReset}}, readAndClose, steadyhttp.BreakerOpen},
+		"stalled":      {[]bodyPart{{content: "a"}, {wait: time.Hour}}, readAndClose, steadyhttp.BreakerOpen},
+		"closed early": {[]bodyPart{{content: "a"}}, func(r *http.Response) { _ = r.Body.Close() }, steadyhttp.BreakerHalfOpen},
+		"lives":        {[]bodyPart{{wait: time.Second, content: "a"}, {wait: time.Hour}}, func(r *http.Response) { _, _ = r.Body.Read(make([]byte, 1)) }, steadyhttp.BreakerClosed},
+		"too late":     {[]bodyPart{{wait: lease / 2, content: "a"}, {wait: lease / 2, content: "b"}, {wait: lease / 2, content: "b"}}, func(r *http.Response) { time.Sleep(2 * lease); readAndClose(r) }, steadyhttp.BreakerHalfOpen},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				body := newScriptedBody(c.parts...)
+				transport, _ := newOpenBreaker(t, newBodyStep(func() io.ReadCloser { return body }),
+					steadyhttp.WithBodyTimeout(lease/2+time.Millisecond), steadyhttp.WithAttemptTimeout(lease))
+				time.Sleep(breakerProbeDue)
+				response, err := transport.RoundTrip(newGet(t))
+				require.NoError(t, err)
+				assert.Equal(t, steadyhttp.BreakerHalfOpen, breakerState(t, transport), "at the header")
+				_, err = transport.RoundTrip(newGet(t))
+				assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen, "the probe is under way")
+				if c.use != nil {
+					c.use(response)
+				}
+				assert.Equal(t, c.state, breakerState(t, transport))
+				if c.state == steadyhttp.BreakerHalfOpen {
+					time.Sleep(2 * lease)
+					next, err := transport.RoundTrip(newGet(t))
+					require.NoError(t, err, "the next probe")
+					_ = next.Body.Close()
+				}
+				_ = response.Body.Close()
+			})
+		})
+	}
+}
+
+func readAndClose(r *http.Response) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	_ = r.Body.Close()
+}
+
+func TestBodyOutcome_ObserverThatPanicsFreesTheProbesPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var armed atomic.Bool
+		body := newScriptedBody(bodyPart{content: "a"})
+		transport, _ := newOpenBreaker(t, newBodyStep(func() io.ReadCloser { return body }), steadyhttp.WithBodyTimeout(time.Second),
+			steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
+				if armed.Load() && e.Kind == steadyhttp.EventAttempt {
+					panic("observer")
+				}
+			}))
+		time.Sleep(breakerProbeDue)
+		armed.Store(true)
+		assert.PanicsWithValue(t, "observer", func() { _, _ = transport.RoundTrip(newGet(t)) })
+		armed.Store(false)
+		assert.Equal(t, 1, body.closes)
+		response, err := transport.RoundTrip(newGet(t))
+		require.NoError(t, err, "the next probe need not wait")
+		require.NoError(t, response.Body.Close())
+	})
+}
+
+// What is asked for costs an allocation for each response, and what is not asked for none.
+func TestBodyOutcome_Allocations(t *testing.T) {
+	response := &http.Response{StatusCode: 200, Header: http.Header{"Etag": {`"v"`}}, ContentLength: 0}
+	for name, c := range map[string]struct {
+		options []steadyhttp.Option
+		most    float64
+	}{
+		"none":            {nil, 0},
+		"WithBodyTimeout": {[]steadyhttp.Option{steadyhttp.WithBodyTimeout(time.Minute)}, 1},
+		"WithResume":      {[]steadyhttp.Option{steadyhttp.WithResume()}, 1},
+		"both":            {[]steadyhttp.Option{steadyhttp.WithBodyTimeout(time.Minute), steadyhttp.WithResume()}, 1},
+	} {
+		base := constantBase{response}
+		transport := newTransport(t, base, c.options...)
+		r, p := newGet(t), make([]byte, 8)
+		allocations := testing.AllocsPerRun(200, func() {
+			response.Body = emptyBody{}
+			got, err := transport.RoundTrip(r)
+			if err == nil {
+				_, _ = got.Body.Read(p)
+				_ = got.Body.Close()
+			}
+		})
+		if underRace {
+			continue // the detector makes pools forget
+		}
+		assert.LessOrEqual(t, allocations, c.most, name)
+	}
+}
+
+type emptyBody struct{}
+
+func (emptyBody) Read([]byte) (int, error) { return 0, io.EOF }
+func (emptyBody) Close() error             { return nil }

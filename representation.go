@@ -1,0 +1,242 @@
+package steadyhttp
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A representation is what a response's body is a part of, or all (RFC 9110 §8): by what it is known again, and
+// which of its bytes the body has.
+type representation struct {
+	validator    string // for If-Range: a strong one
+	etag         string // as it was sent; empty for none
+	lastModified string
+	first        int64 // where the body begins in it
+	length       int64 // of the body; -1: not known yet
+	complete     int64 // of the representation; -1: not known yet
+}
+
+// representationOf says what the body is of, or why the rest of it cannot be asked for. Only byte for byte the
+// same will do, so there must be a strong validator, and no coding that the client has undone.
+func representationOf(request *http.Request, response *http.Response) (representation, error) {
+	header := response.Header
+	r := representation{
+		validator: strongValidator(header), etag: header.Get("Etag"), lastModified: header.Get("Last-Modified"),
+		length: response.ContentLength, complete: response.ContentLength,
+	}
+	switch {
+	case methodOf(request) != http.MethodGet || hasBody(request):
+		return r, errors.New("the request is no GET without a body")
+	case response.StatusCode != http.StatusOK && response.StatusCode != http.StatusPartialContent:
+		return r, errors.New("the status is neither 200 nor 206")
+	case isEncoded(response):
+		return r, errors.New("the body has a content coding, such as gzip")
+	case len(response.Trailer) > 0:
+		return r, errors.New("the response announced trailers")
+	case strings.EqualFold(header.Get("Accept-Ranges"), "none"):
+		return r, errors.New("the server says Accept-Ranges: none")
+	case r.validator == "":
+		return r, errors.New("the response has no strong validator: an ETag without W/, or no ETag and a Last-Modified that is 60 s older than its Date")
+	case response.StatusCode == http.StatusPartialContent:
+		return r, r.setRange(response)
+	default:
+		return r, nil
+	}
+}
+
+// setRange is for the 206 to a range that the caller asked for.
+func (r *representation) setRange(response *http.Response) error {
+	part, err := partOf(response)
+	if err != nil {
+		return err
+	}
+	r.first, r.length, r.complete = part.first, part.last-part.first+1, part.complete
+	return nil
+}
+
+// partOf is the one range of a 206, whose body must be as long.
+func partOf(response *http.Response) (contentRange, error) {
+	part, ok := contentRangeOf(response.Header)
+	switch {
+	case strings.HasPrefix(strings.ToLower(response.Header.Get("Content-Type")), "multipart/byteranges"):
+		return part, errors.New("the 206 has several ranges")
+	case !ok || part.unsatisfied || part.complete < 0:
+		return part, errors.New("the 206 has no valid Content-Range with the length of the whole")
+	case response.ContentLength >= 0 && response.ContentLength != part.last-part.first+1:
+		return part, errors.New("the 206 is not as long as its Content-Range")
+	default:
+		return part, nil
+	}
+}
+
+// strongValidator returns what If-Range may be sent with (RFC 9110 §13.1.5): an entity tag that is not weak, or
+// where there is no tag a date. One second does not tell two changes apart, so the date must be a minute older
+// than the response: §8.8.2.2 wants a second, and clocks differ.
+func strongValidator(header http.Header) string {
+	tags, dates := header["Etag"], header["Last-Modified"]
+	switch {
+	case len(tags) == 1 && isStrongETag(tags[0]):
+		return tags[0]
+	case len(tags) > 0 || len(dates) != 1: // with a weak tag the date must not be used either
+		return ""
+	}
+	modified, err1 := http.ParseTime(dates[0])
+	sent, err2 := http.ParseTime(header.Get("Date"))
+	if err1 != nil || err2 != nil || sent.Sub(modified) < time.Minute {
+		return ""
+	}
+	return dates[0]
+}
+
+// isStrongETag is RFC 9110 §8.8.3's opaque-tag.
+func isStrongETag(tag string) bool {
+	if len(tag) < 2 || tag[0] != '"' || tag[len(tag)-1] != '"' {
+		return false
+	}
+	for _, octet := range []byte(tag[1 : len(tag)-1]) {
+		if octet <= ' ' || octet == '"' || octet == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func isEncoded(response *http.Response) bool {
+	if response.Uncompressed {
+		return true
+	}
+	for _, coding := range response.Header["Content-Encoding"] {
+		if coding != "" && !strings.EqualFold(coding, "identity") {
+			return true
+		}
+	}
+	return false
+}
+
+// request returns a copy of the request that asks for what is missing.
+func (r *representation) request(request *http.Request, got int64) *http.Request {
+	rest := request.WithContext(request.Context())
+	rest.Header = request.Header.Clone()
+	if rest.Header == nil { // which a base may take
+		rest.Header = make(http.Header)
+	}
+	for name := range rest.Header {
+		if strings.EqualFold(name, "Range") || strings.EqualFold(name, "If-Range") {
+			delete(rest.Header, name) // in whatever letters: two of them would be sent
+		}
+	}
+	rest.Header.Set("Range", r.missing(got))
+	rest.Header.Set("If-Range", r.validator)
+	return rest
+}
+
+// missing has an end only where the caller's own Range may have had one.
+func (r *representation) missing(got int64) string {
+	if r.length >= 0 && r.first+r.length != r.complete {
+		return fmt.Sprintf("bytes=%d-%d", r.first+got, r.first+r.length-1)
+	}
+	return "bytes=" + strconv.FormatInt(r.first+got, 10) + "-"
+}
+
+var (
+	errComplete    = errors.New("the body was complete") // no failure: nothing was missing
+	errOtherStatus = errors.New("the status is none that a body can be resumed with")
+)
+
+// resume checks the response to the request for what is missing, to the byte, and returns how much of its body
+// comes before that. It learns the length, should that be news.
+func (r *representation) resume(response *http.Response, got int64) (skip int64, err error) {
+	switch response.StatusCode {
+	case http.StatusPartialContent:
+		return 0, r.resumePartial(response, got)
+	case http.StatusOK:
+		return r.first + got, r.resumeWhole(response, got)
+	case http.StatusRequestedRangeNotSatisfiable:
+		return 0, r.resumeUnsatisfied(response, got)
+	default:
+		return 0, errOtherStatus
+	}
+}
+
+func (r *representation) resumePartial(response *http.Response, got int64) error {
+	if err := r.checkSame(response); err != nil {
+		return err
+	}
+	part, err := partOf(response)
+	switch {
+	case err != nil:
+		return err
+	case r.complete >= 0 && part.complete != r.complete:
+		return &ChangedError{What: "length"}
+	case part.first != r.first+got:
+		return errors.New("the 206 begins elsewhere than was asked for")
+	case r.length >= 0 && part.last > r.first+r.length-1:
+		return errors.New("the 206 ends later than was asked for")
+	default:
+		r.learn(part.complete)
+		return nil
+	}
+}
+
+// resumeWhole is for a server that does not know ranges, or whose resource has changed.
+func (r *representation) resumeWhole(response *http.Response, got int64) error {
+	if err := r.checkSame(response); err != nil {
+		return err
+	}
+	switch {
+	case r.complete >= 0 && response.ContentLength >= 0 && r.complete != response.ContentLength:
+		return &ChangedError{What: "length"}
+	case r.first+got > muchContent:
+		return fmt.Errorf("the server sends all from the start, and more than %d MiB would be read once more", muchContent>>20)
+	default:
+		r.learn(response.ContentLength)
+		return nil
+	}
+}
+
+// resumeUnsatisfied is for a body of which only the end was lost: nothing comes after it.
+func (r *representation) resumeUnsatisfied(response *http.Response, got int64) error {
+	said, ok := contentRangeOf(response.Header)
+	switch {
+	case response.Header.Get("Etag") != "" && r.differs(response, "Etag", r.etag):
+		return &ChangedError{What: "ETag"}
+	case !ok || !said.unsatisfied:
+		return errOtherStatus
+	case r.complete >= 0 && said.complete != r.complete, said.complete != r.first+got:
+		return &ChangedError{What: "length"}
+	default:
+		return errComplete
+	}
+}
+
+// checkSame finds out whether the response is of the same representation, in the same coding. A server that does not
+// know If-Range sends the bytes of another one, so the validator must be there, also in a 206, which may leave out a
+// Last-Modified (RFC 9110 §15.3.7).
+func (r *representation) checkSame(response *http.Response) error {
+	switch {
+	case isEncoded(response):
+		return errors.New("the rest has a content coding, such as gzip")
+	case r.differs(response, "Etag", r.etag):
+		return &ChangedError{What: "ETag"}
+	case r.validator == r.lastModified && r.differs(response, "Last-Modified", r.lastModified):
+		return &ChangedError{What: "Last-Modified"}
+	default:
+		return nil
+	}
+}
+
+func (r *representation) differs(response *http.Response, field, was string) bool {
+	lines := response.Header[field]
+	return len(lines) > 1 || response.Header.Get(field) != was
+}
+
+// learn keeps the length, should the first response not have told it: then its body is all of the representation.
+func (r *representation) learn(complete int64) {
+	if r.complete < 0 {
+		r.complete, r.length = complete, complete
+	}
+}
