@@ -208,7 +208,7 @@ func TestMismatch_HTTP1FromAnHTTP2PortIsPermanent(t *testing.T) {
 	t.Parallel()
 	server := newWireServer(t, startPlain, echoHandler)
 	runEachBase(t, func(t *testing.T, method string, wrap func(*http.Transport) http.RoundTripper) {
-		transport := newTransport(t, wrap(&http.Transport{Protocols: newHTTP2Protocols()}), fastRetryOptions()...)
+		transport := newTransport(t, wrap(&http.Transport{Protocols: newHTTP2Protocols()}), fastRetryOptions(unlimitedRetryOptions(steadyhttp.WithMaxAttempts(50))...)...)
 		call := sendWire(t, transport, newWireRequest(t, method, server.URL, ""))
 		require.ErrorContains(t, call.err, "looked like an HTTP/1.1 header")
 		assert.Equal(t, steadyhttp.StopNotRetryable, call.Stopped)

@@ -28,16 +28,21 @@ type resendGuard struct {
 	repeatable bool         // whether the request may reach the server twice
 
 	mu      sync.Mutex
-	asked   int      // how often a connection was asked for
-	sends   int      // how often one was got to send the request
+	asked   int      // how often a connection was asked for since one of the pool was got
+	reused  int      // how many of the pool were got
+	sends   int      // how often the request was written, or may have been
 	conn    net.Conn // the last one
 	fresh   bool     // whether that one was dialed for this attempt
+	awaited bool     // whether the request is still to be written to it
 	stopped *resendError
 }
 
 const (
 	maxSends = 8            // of one attempt
 	maxAsks  = 2 * maxSends // http.Transport and its HTTP/2 pool each ask once for a connection
+
+	// maxReused is more than maxSends: a pool may have many connections that died before the request was written.
+	maxReused = 128
 )
 
 // A resendError ends an attempt that net/http would send once more.
@@ -79,8 +84,12 @@ func (g *resendGuard) getConn(string) {
 func (g *resendGuard) gotConn(got httptrace.GotConnInfo) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if got.Reused && g.reused < maxReused {
+		g.asked = 0
+		g.reused++
+	}
 	multiplexed := g.isHTTP2(got.Conn)
-	if g.conn != nil {
+	if g.conn != nil && !g.awaited {
 		refused := multiplexed && got.Conn == g.conn // only REFUSED_STREAM leaves a connection usable
 		unsafe := multiplexed && !g.repeatable
 		if refused || unsafe || g.fresh || g.sends >= g.limit {
@@ -88,13 +97,39 @@ func (g *resendGuard) gotConn(got httptrace.GotConnInfo) {
 		}
 	}
 	if g.stopped == nil {
-		g.sends++
-		g.conn, g.fresh = got.Conn, !got.Reused
+		g.conn, g.fresh, g.awaited = got.Conn, !got.Reused, true
+		if !multiplexed {
+			g.send()
+		}
 		return
 	}
 	if !multiplexed && got.Conn != nil {
 		_ = got.Conn.Close()
 	}
+}
+
+// wroteHeaders comes before net/http gives up an HTTP/2 connection to which it has written the request. It does not
+// come if another request ended the connection first, for example one with Close (errClientConnUnusable): then
+// nothing was sent. Over HTTP/1 it may come too late to tell.
+func (g *resendGuard) wroteHeaders() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.send()
+}
+
+// send counts the request once for each connection. g.mu is held.
+func (g *resendGuard) send() {
+	if g.awaited {
+		g.awaited = false
+		g.sends++
+	}
+}
+
+// isUnsent reports whether the last connection was got, but not written to.
+func (g *resendGuard) isUnsent() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.awaited
 }
 
 func (g *resendGuard) isHTTP2(conn net.Conn) bool {
@@ -163,7 +198,7 @@ func resendAfter(err error, sends int) (wait time.Duration, ok bool) {
 	switch {
 	case !refused && !isUnsentOverHTTP2(err):
 		return 0, false
-	case sends == 1:
+	case sends <= 1:
 		return 0, true
 	default:
 		return time.Second << (sends - 2), sends < maxSends && (refused || !isGoAway(err))
@@ -188,4 +223,9 @@ func resendReason(err error) string {
 		}
 	}
 	return ""
+}
+
+// isCannotRewind knows http.Transport's errCannotRewind: it would send the request again, and had no GetBody.
+func isCannotRewind(err error) bool {
+	return err != nil && strings.HasSuffix(err.Error(), "cannot rewind body after connection loss")
 }

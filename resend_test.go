@@ -267,3 +267,29 @@ func TestResend_CallersCancelEndsATracedAttempt(t *testing.T) {
 		assert.True(t, errors.Is(err, mine) || errors.Is(err, context.Canceled), "%v", err) // HTTP/2 may drop the cause
 	}
 }
+
+// A request with Close ends its HTTP/2 connection for the requests that wait to be written to it.
+func TestResend_ConnectionThatAnotherRequestEndedIsNoSend(t *testing.T) {
+	t.Parallel()
+	server := newHTTP2Server(t, func(w io.Writer, _ int64, stream uint32) bool {
+		_, _ = w.Write(okFrame(stream))
+		return true
+	})
+	transport := newWireTransport(t, server.newBase(), unlimitedRetryOptions(steadyhttp.WithMaxAttempts(1))...)
+	var callers sync.WaitGroup
+	for range 4 {
+		callers.Go(func() {
+			for i := range 80 {
+				r := newWireRequest(t, http.MethodPost, server.url, "payload")
+				r.Close = i%10 == 0
+				call := sendWire(t, transport, r)
+				call.assertResponse(t, 200, "")
+				call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Success)
+				if assert.Len(t, call.Attempts, 1) {
+					assert.Zero(t, call.Attempts[0].Resends)
+				}
+			}
+		})
+	}
+	callers.Wait()
+}

@@ -53,6 +53,9 @@ func sendTraced(base http.RoundTripper, c *call) (*http.Response, traceFlags, er
 		t := newTracer(c)
 		response, err := t.send(base, c)
 		wait, ok := t.resendAfter(err, &c.attempt)
+		if unsent := t.guard.isUnsent() && isCannotRewind(err); unsent && moves < maxSends {
+			ok = true
+		}
 		if !ok || !replayable(c.attempt.request) {
 			return response, t.flags(), err
 		}
@@ -152,6 +155,7 @@ func (t *tracer) hooks() *httptrace.ClientTrace {
 			t.connect.gotConn(got.Conn)
 			t.guard.gotConn(got)
 		},
+		WroteHeaders: t.guard.wroteHeaders,
 	}
 }
 

@@ -104,7 +104,7 @@ func (c wireCall) assertClasses(t *testing.T, stopped steadyhttp.StopReason, cla
 	for _, a := range c.Attempts {
 		came = append(came, a.Class)
 	}
-	assert.Equal(t, classes, came, "classes of the attempts")
+	assert.Equal(t, classes, came, "classes of the attempts %v", c.Report)
 	assert.Equal(t, stopped, c.Stopped, "stopped for %v", c.Stopped)
 }
 
