@@ -18,6 +18,9 @@ import (
 )
 
 // golang.org/x/net/http2 as the base transport: its errors are of other types than net/http's, and it dials itself.
+// It is deprecated, but in use.
+
+//lint:file-ignore SA1019 the deprecated transport is what is tested
 
 // startFrameServer speaks just enough HTTP/2 to react to each request with a frame.
 func startFrameServer(t *testing.T, react func(framer *http2.Framer, stream uint32)) (url string, base *http2.Transport, requests *atomic.Int64) {
