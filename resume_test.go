@@ -115,7 +115,6 @@ type fileRead struct {
 	err      error
 	response *http.Response
 	ranges   []string // and If-Range, of each attempt
-	server   *[]fileReply
 }
 
 func resumeOptions(options ...steadyhttp.Option) []steadyhttp.Option {
