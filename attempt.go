@@ -68,7 +68,7 @@ func sending(base http.RoundTripper, epoch time.Time) sender {
 	known := newBaseInfo(base)
 	return func(c *call) {
 		a := &c.attempt
-		c.base = known
+		c.base = known.within(c.policy.attemptTimeout)
 		a.begin(c.timed, epoch)
 		c.send()
 		if a.response != nil {
@@ -80,7 +80,7 @@ func sending(base http.RoundTripper, epoch time.Time) sender {
 		if c.timed || a.status < http.StatusContinue || a.status >= http.StatusBadRequest {
 			a.end = time.Since(epoch)
 		}
-		known.learn(c)
+		c.base.learn(c)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-cleanhttp"
@@ -25,13 +26,13 @@ const (
 )
 
 // pooledTransport returns net/http's part of the built-in transport.
-func pooledTransport(attemptTimeout time.Duration) *http.Transport {
+func pooledTransport(boundsHeader bool) *http.Transport {
 	transport := cleanhttp.DefaultPooledTransport()
 	transport.MaxIdleConnsPerHost, transport.MaxIdleConns = idlePerHost, idleTotal
 	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
 	transport.OnProxyConnectResponse = checkConnect
 	transport.DialContext = dialWithWriteTimeout(transport.DialContext, writeTimeout)
-	if attemptTimeout == 0 {
+	if boundsHeader {
 		transport.ResponseHeaderTimeout = headerTimeout
 	}
 	return transport
@@ -63,14 +64,29 @@ type dialFunc = func(ctx context.Context, network, address string) (net.Conn, er
 // A builtInTransport is the base transport of a client that was given none.
 type builtInTransport struct {
 	http.RoundTripper
+	boundsHeader bool // whether it bounds the wait for a response's header itself
 	writeTimeout time.Duration
 	late         *lateTrace
+
+	mu   sync.Mutex        // held to use twin
+	twin *builtInTransport // of an other boundsHeader; nil until [Override] needs it
 }
 
-func newBuiltInTransport(attemptTimeout time.Duration) *builtInTransport {
-	transport, late := pooledTransport(attemptTimeout), newLateTrace()
+func newBuiltInTransport(boundsHeader bool) *builtInTransport {
+	transport, late := pooledTransport(boundsHeader), newLateTrace()
 	transport.Proxy = late.before(transport.Proxy)
-	return &builtInTransport{transport, writeTimeout, late}
+	return &builtInTransport{RoundTripper: transport, boundsHeader: boundsHeader, writeTimeout: writeTimeout, late: late}
+}
+
+// makeTwin makes the transport for calls whose attempts are bounded, if this one is for others, or the other way round.
+// http.Transport has one ResponseHeaderTimeout for all requests.
+func (t *builtInTransport) makeTwin() *builtInTransport {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.twin == nil {
+		t.twin = newBuiltInTransport(!t.boundsHeader)
+	}
+	return t.twin
 }
 
 // RoundTrip bounds an upload over TLS also by what is read of the body: over HTTP/2 a server that does not read it
@@ -86,7 +102,12 @@ func (t *builtInTransport) RoundTrip(request *http.Request) (*http.Response, err
 	}
 }
 
-// CloseIdleConnections closes those of net/http's transport.
+// CloseIdleConnections closes those of net/http's transports.
 func (t *builtInTransport) CloseIdleConnections() {
 	t.RoundTripper.(*http.Transport).CloseIdleConnections()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.twin != nil {
+		t.twin.CloseIdleConnections()
+	}
 }

@@ -27,19 +27,19 @@ import (
 
 func TestBase_WaitsForAHeaderUnlessTheAttemptTimeoutDoes(t *testing.T) {
 	t.Parallel()
-	assert.Equal(t, 30*time.Second, pooledTransport(0).ResponseHeaderTimeout)
-	assert.Zero(t, pooledTransport(time.Minute).ResponseHeaderTimeout)
+	assert.Equal(t, 30*time.Second, pooledTransport(true).ResponseHeaderTimeout)
+	assert.Zero(t, pooledTransport(false).ResponseHeaderTimeout)
 }
 
 func TestBase_PingsHTTP2AndKeepsConnectionsForABusyHost(t *testing.T) {
 	t.Parallel()
-	base := pooledTransport(0)
+	base := pooledTransport(true)
 	assert.Equal(t, 30*time.Second, base.HTTP2.SendPingTimeout)
 	assert.Equal(t, 15*time.Second, base.HTTP2.PingTimeout)
 	assert.Zero(t, base.HTTP2.WriteByteTimeout, "a writeTimeoutConn does it better")
 	assert.GreaterOrEqual(t, base.MaxIdleConnsPerHost, 64)
 	assert.GreaterOrEqual(t, base.MaxIdleConns, 2*base.MaxIdleConnsPerHost)
-	assert.Equal(t, 30*time.Second, newBuiltInTransport(0).writeTimeout)
+	assert.Equal(t, 30*time.Second, newBuiltInTransport(true).writeTimeout)
 }
 
 // A uploadProtocol is a way to upload.
@@ -76,7 +76,7 @@ func runEachUploadProtocol(t *testing.T, limit time.Duration, handle http.Handle
 
 func newShortWriteTimeout(t *testing.T, limit time.Duration, trusted *x509.Certificate) *Transport {
 	t.Helper()
-	pooled := pooledTransport(0)
+	pooled := pooledTransport(true)
 	t.Cleanup(pooled.CloseIdleConnections)
 	pooled.DialContext = dialWithWriteTimeout((&net.Dialer{}).DialContext, limit)
 	if trusted != nil {
@@ -84,7 +84,7 @@ func newShortWriteTimeout(t *testing.T, limit time.Duration, trusted *x509.Certi
 		roots.AddCert(trusted)
 		pooled.TLSClientConfig = &tls.Config{RootCAs: roots}
 	}
-	transport, err := NewTransport(&builtInTransport{pooled, limit, newLateTrace()}, WithMaxAttempts(1))
+	transport, err := NewTransport(&builtInTransport{RoundTripper: pooled, boundsHeader: true, writeTimeout: limit, late: newLateTrace()}, WithMaxAttempts(1))
 	require.NoError(t, err)
 	return transport
 }
@@ -398,7 +398,7 @@ func connectTo(t *testing.T, statusLine string) (*Transport, *atomic.Int64) {
 	t.Cleanup(proxy.Close)
 	address, err := url.Parse(proxy.URL)
 	require.NoError(t, err)
-	base := newBuiltInTransport(0)
+	base := newBuiltInTransport(true)
 	base.RoundTripper.(*http.Transport).Proxy = http.ProxyURL(address)
 	transport, err := NewTransport(base, WithBackoff(time.Millisecond, time.Millisecond))
 	require.NoError(t, err)

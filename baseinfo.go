@@ -3,6 +3,7 @@ package steadyhttp
 import (
 	"net/http"
 	"reflect"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -14,14 +15,26 @@ type baseInfo struct {
 	dialsTraced atomic.Bool  // a connection that it made was heard of: one that is being made would be
 	shared      atomic.Int64 // when attempts last failed together with one another, since the epoch; 0: never
 	idle        idleCloser
+
+	boundsHeader bool             // of the built-in transport
+	twin         func() *baseInfo // of its twin; nil for another
 }
 
 func newBaseInfo(base http.RoundTripper) *baseInfo {
 	b := &baseInfo{RoundTripper: base, idle: idleCloser{base: base}}
 	if builtIn, ok := base.(*builtInTransport); ok {
-		b.late = builtIn.late
+		b.late, b.boundsHeader = builtIn.late, builtIn.boundsHeader
+		b.twin = sync.OnceValue(func() *baseInfo { return newBaseInfo(builtIn.makeTwin()) })
 	}
 	return b
+}
+
+// within returns the base for a call with such an attempt timeout, which only [Override] makes another one.
+func (b *baseInfo) within(attemptTimeout time.Duration) *baseInfo {
+	if b.twin == nil || b.boundsHeader == (attemptTimeout == 0) {
+		return b
+	}
+	return b.twin()
 }
 
 // learn takes from an attempt what it shows of the base.

@@ -29,7 +29,7 @@ func TestBaseInfo_OnlyAnOwnFunctionChoosesProxies(t *testing.T) {
 		{&http.Transport{}, false},
 		{&http.Transport{Proxy: http.ProxyFromEnvironment}, false},
 		{&http.Transport{Proxy: http.ProxyURL(nil)}, true},
-		{newBuiltInTransport(0), false},
+		{newBuiltInTransport(true), false},
 	} {
 		assert.Equal(t, c.want, newBaseInfo(c.base).choosesProxies())
 	}
@@ -37,7 +37,26 @@ func TestBaseInfo_OnlyAnOwnFunctionChoosesProxies(t *testing.T) {
 
 func TestBaseInfo_BuiltInTransportHasNoQueue(t *testing.T) {
 	t.Parallel()
-	assert.False(t, newBaseInfo(newBuiltInTransport(0)).mayQueue())
+	assert.False(t, newBaseInfo(newBuiltInTransport(true)).mayQueue())
 	assert.False(t, newBaseInfo(&http.Transport{}).mayQueue())
 	assert.True(t, newBaseInfo(&http.Transport{MaxConnsPerHost: 1}).mayQueue())
+}
+
+// The built-in transport bounds the wait for a header where nothing else bounds the attempt.
+func TestOverride_AttemptTimeoutIsInThePlaceOfTheBuiltInTransports(t *testing.T) {
+	t.Parallel()
+	limitOf := func(b *baseInfo) time.Duration {
+		return b.RoundTripper.(*builtInTransport).RoundTripper.(*http.Transport).ResponseHeaderTimeout
+	}
+	for _, bounds := range []bool{true, false} {
+		b := newBaseInfo(newBuiltInTransport(bounds))
+		for range 2 {
+			assert.Equal(t, headerTimeout, limitOf(b.within(0)))
+			assert.Zero(t, limitOf(b.within(time.Hour)))
+		}
+		assert.NotSame(t, b.within(0), b.within(time.Hour))
+		assert.Same(t, b.within(0), b.within(0))
+	}
+	b := newBaseInfo(&http.Transport{})
+	assert.Same(t, b, b.within(time.Hour))
 }

@@ -126,7 +126,7 @@ func checkBase(base http.RoundTripper) error {
 func newTransport(base http.RoundTripper, policy *policy) *Transport {
 	builtIn := base == nil
 	if builtIn {
-		base = newBuiltInTransport(policy.attemptTimeout)
+		base = newBuiltInTransport(policy.attemptTimeout == 0)
 	}
 	epoch := time.Now()
 	return &Transport{
@@ -156,11 +156,16 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err := t.checkRequest(request); err != nil {
 		return nil, err
 	}
+	options := callOptionsOf(request.Context())
+	policy, err := t.policy.override(options)
+	if err != nil {
+		closeRequest(request)
+		return nil, err
+	}
 	origin := t.origins.acquire(request)
 	defer origin.release()
 	c := t.calls.Get().(*call)
-	c.transport, c.caller, c.request, c.origin, c.policy = t, request, request, origin, t.policy
-	c.options = callOptionsOf(request.Context())
+	c.transport, c.caller, c.request, c.origin, c.policy, c.options = t, request, request, origin, policy, options
 	t.send(c)
 	response, err := c.attempt.response, c.attempt.err
 	*c = call{}

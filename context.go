@@ -13,6 +13,7 @@ type callOptions struct {
 	idempotent bool
 	noRetry    bool
 	reporters  []*reporter
+	overrides  []Option
 
 	attempt int        // in a sent request's context: which attempt it is; in a response's: how many led to it
 	class   Class      // of a response that a Classifier judged otherwise than by its status

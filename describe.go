@@ -54,6 +54,7 @@ func (p *policy) describe() []setting {
 		{name: "RetryBudget", value: p.describeBudget()},
 		{name: "RetryNonIdempotent", value: describeSwitch(p.retryNonIdempotent)},
 		{name: "IdempotencyKeys", value: describeSwitch(p.idempotencyKeys)},
+		{name: "AttemptHeader", value: describeName(p.attemptHeader)},
 		{name: "ReplayBuffer", value: fmt.Sprint(p.replayBuffer)},
 		{name: "Classifier", value: describeFunction(p.classifier != nil)},
 		{name: "Observer", value: describeFunction(p.observe != nil)},
@@ -129,6 +130,13 @@ func describeCount(n int) string {
 		return "none"
 	}
 	return fmt.Sprint(n)
+}
+
+func describeName(name string) string {
+	if name == "" {
+		return "none"
+	}
+	return name
 }
 
 func describeSwitch(on bool) string {

@@ -24,7 +24,7 @@ func TestDescribe_NamesEverySettingAndItsDefault(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "MaxAttempts=4(default) Backoff=300ms,10s(default) MaxRetryAfter=1m0s(default) Hints=none(default) Timeout=none(default) "+
 		"AttemptTimeout=none(default) BodyTimeout=none(default) Resume=off(default) RetryBudget=0.2,5,growing(default) RetryNonIdempotent=off(default) "+
-		"IdempotencyKeys=off(default) ReplayBuffer=0(default) Classifier=none(default) Observer=none(default) "+
+		"IdempotencyKeys=off(default) AttemptHeader=none(default) ReplayBuffer=0(default) Classifier=none(default) Observer=none(default) "+
 		"Breaker=on(default) BreakerFailureRate=0.5,30(default) BreakerConsecutive=5,600ms(default) "+
 		"BreakerWindow=5s(default) BreakerOpenFor=700ms(default) OriginPause=off(default) OriginKey=none(default) OriginLimit=1024(default) "+
 		"Base=pooled,header=30s(default)", fmt.Sprint(client.Transport))
@@ -47,6 +47,7 @@ var optionChanges = map[string]struct {
 	"WithoutRetryBudget":             {steadyhttp.WithoutRetryBudget(), "RetryBudget=off"},
 	"WithRetryNonIdempotent":         {steadyhttp.WithRetryNonIdempotent(), "RetryNonIdempotent=on"},
 	"WithIdempotencyKeys":            {steadyhttp.WithIdempotencyKeys(), "IdempotencyKeys=on"},
+	"WithAttemptHeader":              {steadyhttp.WithAttemptHeader("x-attempt"), "AttemptHeader=X-Attempt"},
 	"WithReplayBuffer":               {steadyhttp.WithReplayBuffer(1024), "ReplayBuffer=1024"},
 	"WithClassifier":                 {steadyhttp.WithClassifier(steadyhttp.Classify), "Classifier=set"},
 	"WithObserver":                   {steadyhttp.WithObserver(func(context.Context, steadyhttp.Event) {}), "Observer=set"},

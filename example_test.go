@@ -692,6 +692,7 @@ func ExampleTransport_String() {
 	// RetryBudget=0.2,5,growing(default)
 	// RetryNonIdempotent=off(default)
 	// IdempotencyKeys=off(default)
+	// AttemptHeader=none(default)
 	// ReplayBuffer=0(default)
 	// Classifier=none(default)
 	// Observer=none(default)

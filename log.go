@@ -10,8 +10,10 @@ import (
 //
 // Attempts are logged at debug, and so is the end of a call, unless something is wrong with the server: a call
 // that ends otherwise than with a [Success], a [ClientFault] or its caller giving up is a warning, and so is a
-// retry, a body that breaks and a pause that begins. A breaker that opens is an error; every other change of a breaker
-// or a pause is info. So a healthy service logs nothing above debug, and each decision is one line.
+// retry, a body that breaks, a breaker that opens and a pause that begins. Every other change of a breaker or a pause is
+// info, also that it opens again after a probe has failed. A call that an open breaker or a pause rejected, of which
+// nothing was sent, is logged at debug: there may be thousands for one warning. So a healthy service logs nothing above
+// debug, and each decision is one line.
 //
 // The message is "steadyhttp: " and the kind of the event. The keys are origin, method, url (without
 // userinfo, query and fragment), attempt, class, status (where there is a response), error (without the
@@ -39,8 +41,8 @@ func (e Event) LogValue() slog.Value {
 
 func (e Event) level() slog.Level {
 	switch {
-	case e.Kind == EventBreaker && e.To == BreakerOpen:
-		return slog.LevelError
+	case e.Kind == EventBreaker && e.From == BreakerClosed:
+		return slog.LevelWarn
 	case e.Kind == EventBreaker:
 		return slog.LevelInfo
 	case e.Kind == EventPause && e.PauseTo == PausePaused:
@@ -54,10 +56,11 @@ func (e Event) level() slog.Level {
 	}
 }
 
-// harmless reports whether the end of a call tells nothing bad of the server. A Classifier may take an error
-// for a Success.
+// harmless reports whether the end of a call tells nothing bad of the server that was not told before. A Classifier
+// may take an error for a Success.
 func (e Event) harmless() bool {
-	return e.Class == Success || e.Class == ClientFault || e.Class == Canceled
+	rejected := e.Attempt == 0 && (e.Stopped == StopCircuitOpen || e.Stopped == StopPaused)
+	return rejected || e.Class == Success || e.Class == ClientFault || e.Class == Canceled
 }
 
 func (e Event) attributes() []slog.Attr {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -46,11 +47,11 @@ func TestLog_HasOneLineForEachDecisionWithItsReason(t *testing.T) {
 			`level=WARN msg="steadyhttp: end" ` + common + `attempt=1 class=transient status=503 stopped=max_attempts`,
 		}},
 		"breaker": {[]step{status(503), status(503), status(200)}, []steadyhttp.Option{steadyhttp.WithBreakerConsecutiveFailures(1, 0)}, []string{
-			`level=ERROR msg="steadyhttp: breaker" origin=https://api.example.com:443 from=closed to=open`,
+			`level=WARN msg="steadyhttp: breaker" origin=https://api.example.com:443 from=closed to=open`,
 			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=1 class=transient status=503 duration=0s`,
 			`level=WARN msg="steadyhttp: retry" ` + common + `attempt=1 class=transient status=503 wait=3s`,
 			`level=INFO msg="steadyhttp: breaker" origin=https://api.example.com:443 from=open to=half_open`,
-			`level=ERROR msg="steadyhttp: breaker" origin=https://api.example.com:443 from=half_open to=open`,
+			`level=INFO msg="steadyhttp: breaker" origin=https://api.example.com:443 from=half_open to=open`,
 			`level=DEBUG msg="steadyhttp: attempt" ` + common + `attempt=2 class=transient status=503 duration=0s`,
 			`level=WARN msg="steadyhttp: retry" ` + common + `attempt=2 class=transient status=503 wait=3s`,
 			`level=INFO msg="steadyhttp: breaker" origin=https://api.example.com:443 from=open to=half_open`,
@@ -101,15 +102,42 @@ func TestLog_EndIsAWarningUnlessTheServerIsHealthy(t *testing.T) {
 	for class := steadyhttp.Unclassified; class <= steadyhttp.Canceled; class++ {
 		for reason := steadyhttp.StopNotRetryable; reason <= steadyhttp.StopNoRetry; reason++ {
 			var written logBuffer
-			event := steadyhttp.Event{Kind: steadyhttp.EventEnd, Class: class, Stopped: reason}
+			event := steadyhttp.Event{Kind: steadyhttp.EventEnd, Attempt: 1, Class: class, Stopped: reason}
 			steadyhttp.LogObserver(written.logger(slog.LevelDebug))(t.Context(), event)
 			level := "WARN"
 			if class == steadyhttp.Success || class == steadyhttp.ClientFault || class == steadyhttp.Canceled {
 				level = "DEBUG"
 			}
-			assert.Equal(t, []string{`level=` + level + ` msg="steadyhttp: end" origin="" attempt=0 class=` + class.String() + ` stopped=` + reason.String()}, written.lines())
+			assert.Equal(t, []string{`level=` + level + ` msg="steadyhttp: end" origin="" attempt=1 class=` + class.String() + ` stopped=` + reason.String()}, written.lines())
 		}
 	}
+}
+
+func TestLog_OpenBreakerIsOneWarningHoweverManyCallsItRejects(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var written logBuffer
+		observer := steadyhttp.WithObserver(steadyhttp.LogObserver(written.logger(slog.LevelWarn)))
+		transport, _ := newOpenBreaker(t, status(503), observer)
+		warned := written.lines()
+		assert.Len(t, slices.DeleteFunc(warned, func(line string) bool { return !strings.Contains(line, "breaker") }), 1)
+		before := len(written.lines())
+		for range 1000 {
+			_, err := transport.RoundTrip(newGet(t))
+			require.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
+		}
+		assert.Len(t, written.lines(), before)
+	})
+}
+
+func TestLog_PauseIsOneWarningHoweverManyCallsItRejects(t *testing.T) {
+	t.Parallel()
+	var written logBuffer
+	observe := steadyhttp.LogObserver(written.logger(slog.LevelInfo))
+	for range 1000 {
+		observe(t.Context(), steadyhttp.Event{Kind: steadyhttp.EventEnd, Class: steadyhttp.Unprocessed, Stopped: steadyhttp.StopPaused})
+	}
+	assert.Empty(t, written.lines())
 }
 
 func TestLog_DisabledLevelCostsNothing(t *testing.T) { // not parallel: AllocsPerRun counts everybody's

@@ -17,9 +17,19 @@ type Option interface {
 	apply(*policy) error
 }
 
-type option func(*policy) error
+// A setter is an Option of this package.
+type setter struct {
+	name    string
+	perCall bool // whether it is fit for one call alone; see [Override]
+	set     func(*policy) error
+}
 
-func (o option) apply(p *policy) error { return o(p) }
+func (s setter) apply(p *policy) error { return s.set(p) }
+
+func option(name string, set func(*policy) error) Option { return setter{name, false, set} }
+
+// callOption is an option that is harmless for one call: nothing that it sets is shared by others.
+func callOption(name string, set func(*policy) error) Option { return setter{name, true, set} }
 
 // WithMaxAttempts bounds how many attempts a call makes. The first attempt counts; 1 disables retries.
 //
@@ -27,7 +37,7 @@ func (o option) apply(p *policy) error { return o(p) }
 // end a call earlier: with the default budget a new client has 5 retries for each origin, so more than 5
 // attempts need [WithRetryBudget] as well.
 func WithMaxAttempts(n int) Option {
-	return option(func(p *policy) error {
+	return callOption("WithMaxAttempts", func(p *policy) error {
 		p.maxAttempts = n
 		return check(n >= 1, "WithMaxAttempts", n, "want at least 1")
 	})
@@ -42,7 +52,7 @@ func WithMaxAttempts(n int) Option {
 // behind. A Retry-After that asks for more is followed; see [WithMaxRetryAfter]. initial must be
 // positive, and max not less than initial. It replaces an earlier [WithBackoffPolicy].
 func WithBackoff(initial, max time.Duration) Option {
-	return option(func(p *policy) error {
+	return option("WithBackoff", func(p *policy) error {
 		p.backoff = backoffPolicy{initial: initial, max: max}
 		return joinErrors(
 			check(initial > 0, "WithBackoff", initial, "want an initial wait of more than 0"),
@@ -63,7 +73,7 @@ func WithBackoff(initial, max time.Duration) Option {
 // [WithMaxAttempts], the retry budget and Retry-After still apply. The policy should add jitter; a policy
 // that waits 0 makes a hot loop.
 func WithBackoffPolicy(newPolicy func() Backoff) Option {
-	return option(func(p *policy) error {
+	return option("WithBackoffPolicy", func(p *policy) error {
 		if newPolicy == nil {
 			return invalidOption("WithBackoffPolicy", "nil", "want a function")
 		}
@@ -94,7 +104,7 @@ func tryBackoff(newPolicy func() Backoff) (err error) {
 // unread: a wait is never shortened. With 0, only a Retry-After of 0 or of a past date is followed. On top
 // of the server's time comes a jitter of up to half of it, at most 5 s. d must not be negative.
 func WithMaxRetryAfter(d time.Duration) Option {
-	return option(func(p *policy) error {
+	return callOption("WithMaxRetryAfter", func(p *policy) error {
 		p.maxRetryAfter = d
 		return checkNotNegative("WithMaxRetryAfter", d)
 	})
@@ -111,7 +121,7 @@ func WithMaxRetryAfter(d time.Duration) Option {
 // Retry-After in whole seconds. [WithMaxRetryAfter] bounds a hint as it does Retry-After, and the jitter is the
 // same. No hint may be nil. A later WithHints replaces an earlier one; without arguments it turns hints off.
 func WithHints(hints ...Hint) Option {
-	return option(func(p *policy) error {
+	return option("WithHints", func(p *policy) error {
 		p.hints = slices.Clone(hints)
 		isNilHint := func(h Hint) bool { return h == nil }
 		return check(!slices.ContainsFunc(hints, isNilHint), "WithHints", "nil", "want functions")
@@ -127,7 +137,7 @@ func WithHints(hints ...Hint) Option {
 // together with [WithAttemptTimeout]: alone it lets a first attempt that hangs take all the time.
 // d must not be negative.
 func WithTimeout(d time.Duration) Option {
-	return option(func(p *policy) error {
+	return callOption("WithTimeout", func(p *policy) error {
 		p.timeout = d
 		return checkNotNegative("WithTimeout", d)
 	})
@@ -141,7 +151,7 @@ func WithTimeout(d time.Duration) Option {
 // be long enough for the largest upload. An attempt that runs out of time is [Transient], and its error is
 // an [ErrAttemptTimeout]. It costs a timer and some allocations for each attempt. d must not be negative.
 func WithAttemptTimeout(d time.Duration) Option {
-	return option(func(p *policy) error {
+	return callOption("WithAttemptTimeout", func(p *policy) error {
 		p.attemptTimeout = d
 		return checkNotNegative("WithAttemptTimeout", d)
 	})
@@ -163,7 +173,7 @@ func WithAttemptTimeout(d time.Duration) Option {
 // caller closes or cancels before that is neither: so read short bodies to their end. It costs one
 // allocation for each response. d must not be negative.
 func WithBodyTimeout(d time.Duration) Option {
-	return option(func(p *policy) error {
+	return callOption("WithBodyTimeout", func(p *policy) error {
 		p.bodyTimeout = d
 		return checkNotNegative("WithBodyTimeout", d)
 	})
@@ -191,7 +201,7 @@ func WithBodyTimeout(d time.Duration) Option {
 // resume cost the budget comes back once its body counts as a success, since nothing was sent twice. Close
 // ends a resume at once, [NoRetry] forbids it, and [Resumes] tells how many there were.
 func WithResume() Option {
-	return option(func(p *policy) error {
+	return callOption("WithResume", func(p *policy) error {
 		p.resume = true
 		return nil
 	})
@@ -206,7 +216,7 @@ func WithResume() Option {
 // [StopBudgetExhausted] and the last attempt's outcome. ratio must be from 0 to 1, burst at least 1. It
 // undoes an earlier [WithoutRetryBudget].
 func WithRetryBudget(ratio float64, burst int) Option {
-	return option(func(p *policy) error {
+	return option("WithRetryBudget", func(p *policy) error {
 		p.budget = budgetPolicy{ratio: ratio, burst: float64(burst), fixed: true}
 		p.withoutBudget = false
 		return joinErrors(
@@ -221,7 +231,7 @@ func WithRetryBudget(ratio float64, burst int) Option {
 // A fleet of such clients multiplies the load on a server that is down. If [WithRetryBudget] is given as
 // well, the later one counts.
 func WithoutRetryBudget() Option {
-	return option(func(p *policy) error {
+	return option("WithoutRetryBudget", func(p *policy) error {
 		p.withoutBudget = true
 		return nil
 	})
@@ -233,7 +243,7 @@ func WithoutRetryBudget() Option {
 // Idempotency-Key. Use this option only where every request may be processed twice; [Idempotent] says so
 // for one call.
 func WithRetryNonIdempotent() Option {
-	return option(func(p *policy) error {
+	return option("WithRetryNonIdempotent", func(p *policy) error {
 		p.retryNonIdempotent = true
 		return nil
 	})
@@ -245,9 +255,23 @@ func WithRetryNonIdempotent() Option {
 // Use it where the server honours the header: a server that does not may process a request twice. The
 // caller's request is not changed. When a client follows redirects, each hop has a key of its own.
 func WithIdempotencyKeys() Option {
-	return option(func(p *policy) error {
+	return option("WithIdempotencyKeys", func(p *policy) error {
 		p.idempotencyKeys = true
 		return nil
+	})
+}
+
+// WithAttemptHeader tells the server of retries: each attempt after the first one has a header of this name, whose value is
+// the number of the attempt, "2" for the first retry.
+//
+// By default, and with "", there is none. A server that is overloaded can reject retries first by it, and logs can tell
+// them from first attempts. A base transport that signs must sign it, too. It replaces a field of that name which the caller
+// has set; the first attempt is sent as it is. name must be a valid field name, and none that frames the message or
+// belongs to the connection, such as Content-Length.
+func WithAttemptHeader(name string) Option {
+	return option("WithAttemptHeader", func(p *policy) error {
+		p.attemptHeader = http.CanonicalHeaderKey(name)
+		return checkAttemptHeader(name)
 	})
 }
 
@@ -260,7 +284,7 @@ func WithIdempotencyKeys() Option {
 // context bounds the reading, so do not use it for bidirectional streams, whose body ends after the response
 // begins. maxBytes must not be negative.
 func WithReplayBuffer(maxBytes int64) Option {
-	return option(func(p *policy) error {
+	return callOption("WithReplayBuffer", func(p *policy) error {
 		p.replayBuffer = maxBytes
 		return check(maxBytes >= 0, "WithReplayBuffer", maxBytes, "want 0 or more")
 	})
@@ -287,7 +311,7 @@ func WithReplayBuffer(maxBytes int64) Option {
 // or 429 without a time, is NotReady, and not Transient, which would open the breaker for all calls. See
 // [Classifier] for what the function may do. It must not be nil.
 func WithClassifier(classifier Classifier) Option {
-	return option(func(p *policy) error {
+	return option("WithClassifier", func(p *policy) error {
 		if classifier == nil {
 			return invalidOption("WithClassifier", "nil", "want a function")
 		}
@@ -304,7 +328,7 @@ func WithClassifier(classifier Classifier) Option {
 // concurrent calls; events of one breaker arrive in order. It may call anything. Its context is that of the
 // call which caused the event. Its time adds to the call's, and a panic in it propagates. It must not be nil.
 func WithObserver(observe Observer) Option {
-	return option(func(p *policy) error {
+	return option("WithObserver", func(p *policy) error {
 		if observe == nil {
 			return invalidOption("WithObserver", "nil", "want a function")
 		}
@@ -316,7 +340,7 @@ func WithObserver(observe Observer) Option {
 // breakerOption is an option of the breaker: it turns the breaker on, if an earlier [WithoutBreaker] had
 // turned it off.
 func breakerOption(set func(*breakerPolicy) error) Option {
-	return option(func(p *policy) error {
+	return option("an option of the breaker", func(p *policy) error {
 		p.withoutBreaker = false
 		return set(&p.breaker)
 	})
@@ -385,7 +409,7 @@ func WithBreakerOpenFor(d time.Duration) Option {
 // The retry budget still applies. Use it where a proxy or a mesh already has a breaker. Of it and the
 // options of the breaker the later one counts: WithBreaker… after it turns the breaker on again.
 func WithoutBreaker() Option {
-	return option(func(p *policy) error {
+	return option("WithoutBreaker", func(p *policy) error {
 		p.withoutBreaker = true
 		return nil
 	})
@@ -399,7 +423,7 @@ func WithoutBreaker() Option {
 // keys; see [WithOriginLimit]. key is called once for each call, possibly from many goroutines at once. It
 // must not be nil.
 func WithOriginKey(key func(*http.Request) string) Option {
-	return option(func(p *policy) error {
+	return option("WithOriginKey", func(p *policy) error {
 		if key == nil {
 			return invalidOption("WithOriginKey", "nil", "want a function")
 		}
@@ -415,7 +439,7 @@ func WithOriginKey(key func(*http.Request) string) Option {
 // one that nobody called for a minute after its RetryAt may go. While none can go, new origins have no
 // breaker and share one retry budget. n must be at least 1.
 func WithOriginLimit(n int) Option {
-	return option(func(p *policy) error {
+	return option("WithOriginLimit", func(p *policy) error {
 		p.originLimit = n
 		return check(n >= 1, "WithOriginLimit", n, "want at least 1")
 	})
@@ -439,7 +463,7 @@ func WithOriginLimit(n int) Option {
 // that it is not about wait for seconds: name what is limited as one by [WithPauseKey]. Calls that wait take
 // memory, so 1,000 is a good number of waiters where calls have deadlines. It must not be negative.
 func WithOriginPause(waiters int) Option {
-	return option(func(p *policy) error {
+	return option("WithOriginPause", func(p *policy) error {
 		p.pause.on, p.pause.waiters = true, waiters
 		return check(waiters >= 0, "WithOriginPause", waiters, "want 0 or more")
 	})
@@ -453,7 +477,7 @@ func WithOriginPause(waiters int) Option {
 // time. key is called from many goroutines at once, and must not modify the request. It must not be nil, and has no
 // effect without [WithOriginPause], which is an error.
 func WithPauseKey(key func(*http.Request) string) Option {
-	return option(func(p *policy) error {
+	return option("WithPauseKey", func(p *policy) error {
 		p.pause.key = key
 		return check(key != nil, "WithPauseKey", "nil", "want a function")
 	})

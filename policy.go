@@ -20,6 +20,7 @@ type policy struct {
 	resume             bool
 	retryNonIdempotent bool
 	idempotencyKeys    bool
+	attemptHeader      string // of retries; empty: none
 	replayBuffer       int64
 	classifier         Classifier // nil: none
 	hints              []Hint

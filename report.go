@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -15,12 +16,17 @@ type Report struct {
 	Attempts []Attempt
 	// Stopped is why no further attempt was made.
 	Stopped StopReason
+	// Overridden is what [Override] set for this call, in the words of [Transport.String]: "MaxAttempts=1" for example.
+	Overridden []string
 }
 
-// LogValue is a group: stopped, and one group for each attempt, named by its number, with class, duration
+// LogValue is a group: stopped, overridden where anything was, and one group for each attempt, named by its number, with class, duration
 // and, where there are such, status, error, body_error, wait and held. An error is shown without the secrets of its URLs.
 func (r Report) LogValue() slog.Value {
 	attributes := []slog.Attr{slog.String("stopped", r.Stopped.String())}
+	if len(r.Overridden) > 0 {
+		attributes = append(attributes, slog.String("overridden", strings.Join(r.Overridden, " ")))
+	}
 	for i, attempt := range r.Attempts {
 		attributes = append(attributes, slog.Attr{Key: strconv.Itoa(i + 1), Value: attempt.LogValue()})
 	}
@@ -156,6 +162,12 @@ func (r *reporter) setBodyErr(place int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.report.Attempts[place].BodyErr = err
+}
+
+func (r *reporter) setOverridden(settings []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.report.Overridden = settings
 }
 
 func (r *reporter) setStopped(reason StopReason) {

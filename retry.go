@@ -135,6 +135,7 @@ func (c *call) try() {
 	c.attempt = attempt{number: before.number + 1, request: before.request, unsent: true}
 	if c.upcoming != nil {
 		c.attempt.request, c.upcoming = c.upcoming, nil
+		c.attempt.request.Header = c.policy.headerOf(&c.attempt)
 	}
 	c.next(c)
 	if c.attempt.rejected != 0 {
