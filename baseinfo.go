@@ -49,6 +49,16 @@ func (b *baseInfo) learn(c *call) {
 	}
 }
 
+// isNetHTTP reports whether nobody of the user's stands between an attempt and net/http: no signing, no tracing.
+func (b *baseInfo) isNetHTTP() bool {
+	switch b.RoundTripper.(type) {
+	case *builtInTransport, *http.Transport:
+		return true
+	default:
+		return false
+	}
+}
+
 // limitsConnections reports whether requests are known to queue for a connection of the base's own pool, so that each
 // of them must be traced.
 func (b *baseInfo) limitsConnections() bool {

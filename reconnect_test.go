@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"sync"
 	"sync/atomic"
@@ -474,4 +475,32 @@ func TestReconnect_ServerSeesNoRequestButTheAttempts(t *testing.T) {
 		assert.EqualValues(t, 4, n.requests.Load())
 		assert.Greater(t, n.dials.Load(), int64(1), "a connection was left")
 	})
+}
+
+// A base that signs or traces is called once for each attempt that brings a response.
+func TestReconnect_WrappedBaseIsCalledOnceForEachAttempt(t *testing.T) {
+	t.Parallel()
+	server := newWireServer(t, func(s *httptest.Server) { s.EnableHTTP2 = true; s.StartTLS() }, replyHandler(503))
+	for name, spoken := range map[string]bool{"HTTP/1": false, "HTTP/2": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			base := server.Client().Transport.(*http.Transport).Clone()
+			base.ForceAttemptHTTP2 = spoken
+			if !spoken {
+				base.TLSClientConfig.NextProtos, base.Protocols = nil, nil
+			}
+			var called atomic.Int64
+			wrapped := baseFunc{func(r *http.Request) (*http.Response, error) {
+				called.Add(1)
+				return base.RoundTrip(r)
+			}}
+			transport := newTransport(t, wrapped, unlimitedRetryOptions(steadyhttp.WithMaxAttempts(6), steadyhttp.WithBackoff(1, 1))...)
+			for i := range 3 {
+				call := sendWire(t, transport, newWireRequest(t, http.MethodPut, server.URL, "payload"))
+				assert.Len(t, call.Attempts, 6)
+				assert.EqualValues(t, 6*(i+1), called.Load())
+			}
+			base.CloseIdleConnections()
+		})
+	}
 }

@@ -68,7 +68,7 @@ func (c *call) chooseConnection() {
 	switch {
 	case o.takeSilence(a.start, a.probe):
 		a.reconnect, a.silence = newConnection, true
-	case o.has(http2Spoken) && o.takeErrors(a.start):
+	case o.has(http2Spoken) && c.base.isNetHTTP() && o.takeErrors(a.start): // others would see more than one request an attempt
 		a.reconnect = newConnection
 	}
 	if refusable := replayable(a.request) && c.idempotent(); a.reconnect == newConnection && o.has(http2Spoken) && !refusable {
