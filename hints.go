@@ -36,24 +36,16 @@ func HintMilliseconds(response *http.Response) (wait time.Duration, ok bool) {
 // RateLimit in both its forms, RateLimit-Reset, X-RateLimit-Reset and X-Rate-Limit-Reset.
 //
 // A quota that is used up says when there is more: in seconds, as a Unix time in seconds or milliseconds, or as a
-// date (RFC 9110 or RFC 3339). Of several quotas the one that takes longest
-// counts. A quota whose remaining is not 0 says nothing, and neither does a 4xx other than 429: most servers
-// send these header fields with every response, so such a 4xx may well be the last one that a quota paid for.
+// date (RFC 9110 or RFC 3339). A Unix time and a date count from the response's own Date. Of several quotas, and of
+// several lines, the one that takes longest counts. A quota whose remaining is not 0 says nothing, and neither does
+// a 4xx other than 429: most servers send these header fields with every response, so such a 4xx may well be the
+// last one that a quota paid for.
 func HintRateLimit(response *http.Response) (wait time.Duration, ok bool) {
 	if response == nil || isClientError(response.StatusCode) && response.StatusCode != http.StatusTooManyRequests {
 		return 0, false
 	}
 	refused := response.StatusCode == http.StatusTooManyRequests
-	sent := sentAt(response)
-	for _, q := range quotasOf(response.Header) {
-		if !q.usedUp(refused) {
-			continue
-		}
-		if reset, valid := parseReset(q.reset, sent); valid {
-			wait, ok = max(wait, reset), true
-		}
-	}
-	return wait, ok
+	return longestReset(quotasOf(response.Header), refused, sentAt(response))
 }
 
 // firstHint asks the hints in order.
@@ -73,8 +65,8 @@ func declined(response *http.Response) bool {
 		return false
 	}
 	for _, name := range []string{"X-Should-Retry", "Stripe-Should-Retry"} {
-		for _, line := range response.Header.Values(name) {
-			if strings.EqualFold(strings.TrimSpace(line), "false") {
+		for word := range strings.SplitSeq(strings.Join(response.Header.Values(name), ","), ",") {
+			if strings.EqualFold(strings.TrimSpace(word), "false") {
 				return true
 			}
 		}
@@ -89,8 +81,9 @@ const githubPause = time.Minute
 //
 // It follows GitHub's own advice: Retry-After; else, if X-RateLimit-Remaining is 0, X-RateLimit-Reset; else, for
 // a secondary limit, one minute. A 429 without the header fields is such a limit, and so is a 403 whose body
-// says so: of a 403 from GitHub that says nothing else the start of the body is read and put back. Any other
-// 403 is a [ClientFault], as ever. X-RateLimit-Reset is up to an hour away: see [WithMaxRetryAfter].
+// says so: of a 403 from GitHub that says nothing else the start of the body is read and put back, which may wait
+// for the server as any reading does. Any other 403 is a [ClientFault], as ever. X-RateLimit-Reset is up to an hour
+// away: see [WithMaxRetryAfter].
 func HintGitHub(response *http.Response) (wait time.Duration, ok bool) {
 	if response == nil || response.StatusCode != http.StatusForbidden && response.StatusCode != http.StatusTooManyRequests {
 		return 0, false
@@ -98,8 +91,7 @@ func HintGitHub(response *http.Response) (wait time.Duration, ok bool) {
 	if wait, ok := retryAfter(response, time.Now()); ok {
 		return wait, true
 	}
-	primary := quotaNamed("X-Ratelimit", response.Header)
-	if wait, ok := parseReset(primary.reset, sentAt(response)); ok && primary.usedUp(false) {
+	if wait, ok := longestReset(quotasNamed("X-Ratelimit", response.Header), false, sentAt(response)); ok {
 		return wait, true
 	}
 	if response.StatusCode == http.StatusTooManyRequests || saysSecondaryLimit(response) {
@@ -134,33 +126,65 @@ func (q quota) usedUp(refused bool) bool {
 	return ok && (negative || number == 0)
 }
 
-// quotasOf are those that a header tells of, in any of the forms in use.
-func quotasOf(header http.Header) []quota {
-	quotas := []quota{
-		quotaNamed("Ratelimit", header), quotaNamed("X-Ratelimit", header), quotaNamed("X-Rate-Limit", header),
+// longestReset is how long it takes until there is more of every quota that is used up.
+func longestReset(quotas []quota, refused bool, sent time.Time) (wait time.Duration, ok bool) {
+	for _, q := range quotas {
+		if !q.usedUp(refused) {
+			continue
+		}
+		if reset, valid := parseReset(q.reset, sent); valid {
+			wait, ok = max(wait, reset), true
+		}
 	}
-	return append(quotas, parseQuotas(strings.Join(header.Values("Ratelimit"), ","))...)
+	return wait, ok
 }
 
-func quotaNamed(name string, header http.Header) quota {
-	return quota{header.Get(name + "-Remaining"), header.Get(name + "-Reset")}
+// quotasOf are those that a header tells of, in any of the forms in use.
+func quotasOf(header http.Header) []quota {
+	quotas := parseQuotas(strings.Join(header.Values("Ratelimit"), ","))
+	for _, name := range []string{"Ratelimit", "X-Ratelimit", "X-Rate-Limit"} {
+		quotas = append(quotas, quotasNamed(name, header)...)
+	}
+	return quotas
+}
+
+// quotasNamed pairs the lines of two header fields: a server and a proxy before it may each send their own.
+func quotasNamed(name string, header http.Header) (quotas []quota) {
+	remaining := header.Values(name + "-Remaining")
+	for i, reset := range header.Values(name + "-Reset") {
+		q := quota{reset: reset}
+		if len(remaining) > 0 {
+			q.remaining = remaining[min(i, len(remaining)-1)]
+		}
+		quotas = append(quotas, q)
+	}
+	return quotas
 }
 
 // parseQuotas reads a RateLimit header field (draft-ietf-httpapi-ratelimit-headers): a list of policies from
 // version 8 on, as in "hour";r=0;t=30, "day";r=5;t=300, and a dictionary in version 7, limit=10, remaining=0,
-// reset=30.
+// reset=30. Of a dictionary whose keys come again, another one begins there.
 func parseQuotas(field string) (quotas []quota) {
 	var whole quota
 	for member := range strings.SplitSeq(unquoted(field), ",") {
 		name, parameters, _ := strings.Cut(member, ";")
+		var part, policy quota
+		part.set(name, "remaining", "reset")
+		if whole.overlaps(part) {
+			quotas, whole = append(quotas, whole), quota{}
+		}
 		whole.set(name, "remaining", "reset")
-		var policy quota
 		for parameter := range strings.SplitSeq(parameters, ";") {
 			policy.set(parameter, "r", "t")
 		}
 		quotas = append(quotas, policy)
 	}
 	return append(quotas, whole)
+}
+
+// overlaps reports whether both say the same of a quota.
+func (q quota) overlaps(other quota) bool {
+	return q.remaining != "" && other.remaining != "" || q.reset != "" && other.reset != ""
 }
 
 // set takes key=value for what the two keys name.
@@ -195,11 +219,20 @@ func unquoted(field string) string {
 // sentAt is when the response was sent by its server's clock, or else by ours. It is as coarse as Date, so that
 // what is counted from it may be up to a second too long, and never too short.
 func sentAt(response *http.Response) time.Time {
-	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
+	if date, ok := dateOf(response); ok {
 		return date
 	}
 	return time.Now().Truncate(time.Second)
 }
+
+// dateOf is the response's Date, if that is of our days: one that is not comes from a clock that was never set.
+func dateOf(response *http.Response) (time.Time, bool) {
+	date, err := http.ParseTime(response.Header.Get("Date"))
+	return date, err == nil && isOfOurDays(date)
+}
+
+// isOfOurDays also keeps the sums with a Unix time from overflowing.
+func isOfOurDays(t time.Time) bool { return t.Year() >= 1980 && t.Year() <= 2100 }
 
 // parseReset reads when there is more of a quota. The past means now.
 func parseReset(text string, sent time.Time) (time.Duration, bool) {
@@ -218,9 +251,12 @@ func parseReset(text string, sent time.Time) (time.Duration, bool) {
 }
 
 // untilReset tells a Unix time from seconds. A number that is a time of our days, in seconds or in milliseconds,
-// is one: as seconds from now it would be decades.
+// is one: as seconds from now it would be decades. Without a clock of our days nothing tells.
 func untilReset(text string, seconds time.Duration, sent time.Time) time.Duration {
-	now := time.Duration(max(0, sent.Unix())) * time.Second
+	if !isOfOurDays(sent) {
+		return seconds
+	}
+	now := time.Duration(sent.Unix()) * time.Second
 	for _, unixTime := range []time.Duration{seconds, shifted(text)} {
 		if unixTime > now/2 && unixTime < 2*now {
 			return max(0, unixTime-now)

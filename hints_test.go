@@ -446,9 +446,21 @@ func TestHintRateLimit_OfSeveralQuotasTheLongestCounts(t *testing.T) {
 		`RateLimit: limit=5, remaining=1, reset=7`:       absent,
 		`RateLimit: `:                                    absent,
 		`RateLimit: ,;=,;;`:                              absent,
+		`RateLimit: limit=5, remaining=0, reset=7, limit=9, remaining=4, reset=1`:                    7 * time.Second, // two in one
+		`RateLimit: reset=7, remaining=0, reset=1, remaining=4`:                                      7 * time.Second,
 		"RateLimit-Remaining: 0\nRateLimit-Reset: 4\nX-RateLimit-Remaining: 3\nX-RateLimit-Reset: 9": 4 * time.Second,
 		"RateLimit-Remaining: 0\nRateLimit-Reset: 4\nX-RateLimit-Remaining: 0\nX-RateLimit-Reset: 9": 9 * time.Second,
 		"RateLimit-Remaining: 0\nRateLimit-Reset: x\nX-RateLimit-Remaining: 0\nX-RateLimit-Reset: 9": 9 * time.Second,
+		// A server and a proxy may each send lines of their own.
+		"RateLimit: limit=5, remaining=0, reset=7\nRateLimit: limit=9, remaining=0, reset=1":              7 * time.Second,
+		"RateLimit: limit=5, remaining=0, reset=7\nRateLimit: limit=9, remaining=4, reset=1":              7 * time.Second,
+		"RateLimit: limit=5\nRateLimit: remaining=3\nRateLimit: reset=7":                                  absent,
+		"X-RateLimit-Reset: 5\nX-RateLimit-Reset: 60":                                                     time.Minute,
+		"X-RateLimit-Reset: soon\nX-RateLimit-Reset: 60":                                                  time.Minute,
+		"X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 5\nX-RateLimit-Reset: 60":                           time.Minute,
+		"X-RateLimit-Remaining: 7\nX-RateLimit-Reset: 5\nX-RateLimit-Reset: 60":                           absent,
+		"X-RateLimit-Remaining: 7\nX-RateLimit-Remaining: 0\nX-RateLimit-Reset: 60\nX-RateLimit-Reset: 5": 5 * time.Second,
+		"X-RateLimit-Remaining: 0\nX-RateLimit-Remaining: 7\nX-RateLimit-Reset: 60\nX-RateLimit-Reset: 5": time.Minute,
 	} {
 		assert.Equal(t, want, asked(steadyhttp.HintRateLimit, message(429, fields)), fields)
 	}
@@ -464,6 +476,29 @@ func TestHints_CountFromTheServersOwnDate(t *testing.T) {
 			assert.Equal(t, 15*time.Second, asked(steadyhttp.HintRateLimit, message(429, "Date: Fri, 31 Dec 1999 23:59:50 GMT\n"+limit)))
 			assert.Equal(t, 5*time.Second, asked(steadyhttp.HintRateLimit, message(429, limit)), "without a Date, to the second, and rather too long")
 			assert.Equal(t, 5*time.Second, asked(steadyhttp.HintRateLimit, message(429, "Date: junk\n"+limit)))
+		}
+	})
+}
+
+// A Date without sense, of a server that has lost its clock say, tells neither a time from seconds nor when it was.
+func TestHints_DateThatIsNotOfOurDaysCountsAsAbsent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, date := range []string{
+			"Thu, 01 Jan 1970 00:16:40 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", "Mon, 01 Jan 0001 00:00:00 GMT",
+			"Sun, 01 Jan 2240 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT",
+		} {
+			for reset, want := range map[string]time.Duration{
+				"5":                    5 * time.Second,
+				"600":                  10 * time.Minute,
+				"946684805":            5 * time.Second, // after the bubble's beginning
+				"946684805000":         5 * time.Second,
+				"2000-01-01T00:00:05Z": 5 * time.Second,
+			} {
+				text := "Date: " + date + "\nX-RateLimit-Remaining: 0\nX-RateLimit-Reset: " + reset
+				assert.Equal(t, want, asked(steadyhttp.HintRateLimit, message(429, text)), text)
+				assert.Equal(t, want, asked(steadyhttp.HintGitHub, message(403, text)), text)
+			}
 		}
 	})
 }
@@ -702,6 +737,7 @@ func TestServerDeclined_EndsTheCallWithTheResponse(t *testing.T) {
 		"Stripe's own":               status(503, "Stripe-Should-Retry", "false"),
 		"in other letters":           status(503, "x-should-retry", " False "),
 		"one of several":             status(503, "X-Should-Retry", "true", "X-Should-Retry", "false"),
+		"one of several in a line":   status(503, "X-Should-Retry", "true, FALSE"), // as proxies join them
 		"a 503 that says when, also": status(503, "X-Should-Retry", "false", "Retry-After", "1"),
 	} {
 		cases = append(cases, scriptCase{name: name, steps: []step{answer}, attempts: 1, status: 503, stopped: steadyhttp.StopServerDeclined})

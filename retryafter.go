@@ -8,13 +8,13 @@ import (
 )
 
 // retryAfter returns how long the response asks to be left alone: the largest valid Retry-After
-// (RFC 9110 §10.2.3), relative to the response's own Date where there is one. Zero and the past mean
-// now. It reports false when there is none, or none that makes sense.
+// (RFC 9110 §10.2.3), relative to the response's own Date where there is one that makes sense. Zero and
+// the past mean now. It reports false when there is none, or none that makes sense.
 func retryAfter(response *http.Response, received time.Time) (time.Duration, bool) {
 	if response == nil || len(response.Header.Values("Retry-After")) == 0 {
 		return 0, false
 	}
-	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
+	if date, ok := dateOf(response); ok {
 		received = date
 	}
 	longest, found := time.Duration(0), false
