@@ -146,7 +146,9 @@ func classifying(next sender) sender {
 		next(c)
 		a := &c.attempt
 		a.class = classify(a.request, a.response, a.err, a.traced)
-		a.readRetryAfter(c.policy.hints)
+		if a.readRetryAfter(c.policy.hints) && a.class == ClientFault {
+			a.class = Throttled // a 4xx for which a hint says when is a limit
+		}
 		if c.policy.classifier != nil {
 			a.overrule(c.policy.classifier)
 			a.readRetryAfter(c.policy.hints) // of what only the user's Classifier takes for no Success

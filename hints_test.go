@@ -697,6 +697,29 @@ func TestHints_ClassifierMayOverrule(t *testing.T) {
 	server.AssertAttempts(t, 1)
 }
 
+// Also where the hints are asked only because of it: of a 200 that it takes for the client's fault.
+func TestHints_ClientFaultOfAClassifierStaysOne(t *testing.T) {
+	t.Parallel()
+	server := newScript(status(200, "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "1"))
+	transport := newTransport(t, server, steadyhttp.WithHints(steadyhttp.HintRateLimit), classifyAs(steadyhttp.ClientFault))
+	response, err := transport.RoundTrip(newPost(t))
+	require.NoError(t, err)
+	server.AssertAttempts(t, 1)
+	assert.Equal(t, steadyhttp.ClientFault, checkResponse(t, response).Class)
+}
+
+func TestHints_PanicLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	response := newResponse(429, http.NoBody)
+	transport := newTransport(t, constantBase{response}, steadyhttp.WithOriginPause(1),
+		steadyhttp.WithHints(func(*http.Response) (time.Duration, bool) { panic("a hint's") }))
+	assert.PanicsWithValue(t, "a hint's", func() { _, _ = transport.RoundTrip(newPost(t)) })
+	assert.Equal(t, 1, response.Body.(*trackedBody).closes())
+	origin := onlyOrigin(t, transport)
+	assert.Zero(t, origin.Calls)
+	assert.Equal(t, steadyhttp.PauseIdle, origin.Pause)
+}
+
 func TestHints_LaterOptionReplacesAndNoneTurnsOff(t *testing.T) {
 	t.Parallel()
 	for attempts, options := range map[int][]steadyhttp.Option{

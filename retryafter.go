@@ -27,23 +27,18 @@ func retryAfter(response *http.Response, received time.Time) (time.Duration, boo
 }
 
 // readRetryAfter notes once when the response, unless it is a Success, says to come back: by Retry-After, or by
-// a hint. A 4xx for which a hint says when is a limit.
-func (a *attempt) readRetryAfter(hints []Hint) {
+// a hint. It reports whether a hint says so.
+func (a *attempt) readRetryAfter(hints []Hint) (hinted bool) {
 	if a.asked || a.response == nil || a.class == Success {
-		return
+		return false
 	}
 	a.asked = true
 	a.retryAfter, a.saysWhen = retryAfter(a.response, time.Now())
 	hint, ok := firstHint(hints, a.response)
-	if !ok {
-		return
-	}
-	if a.class == ClientFault {
-		a.class = Throttled
-	}
-	if !a.saysWhen || isMoreExact(hint, a.retryAfter) {
+	if ok && (!a.saysWhen || isMoreExact(hint, a.retryAfter)) {
 		a.retryAfter, a.saysWhen = hint, true
 	}
+	return ok
 }
 
 // isMoreExact reports whether the hint says the same as a Retry-After that is rounded to whole seconds. Any other
