@@ -214,6 +214,9 @@ func (a *attempt) judge() health {
 	}
 }
 
+// letIn reports whether no limit kept the request out. A 429 is one, whatever a Classifier calls it.
+func (a *attempt) letIn() bool { return a.health == healthy && a.status != http.StatusTooManyRequests }
+
 // isBlameless reports whether an error says nothing against the server: the caller's own deadline came too soon, or
 // this machine or the client's own pool of connections failed.
 func (a *attempt) isBlameless() bool {

@@ -234,6 +234,24 @@ func TestBudget_ThrottledRetryThatIsThrottledAgainIsPaidFor(t *testing.T) {
 	})
 }
 
+// A limit is one, whatever a Classifier calls it.
+func TestBudget_ThrottledRetryThatAClassifierCallsNotReadyIsPaidFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		limited := status(429, "Retry-After", "1")
+		server := newScript(limited, status(429), limited, status(429), limited, status(429))
+		bare429 := func(_ *http.Request, response *http.Response, _ error) steadyhttp.Class {
+			if response.StatusCode == 429 && response.Header.Get("Retry-After") == "" {
+				return steadyhttp.NotReady
+			}
+			return steadyhttp.Unclassified
+		}
+		transport := newTransport(t, server, steadyhttp.WithRetryBudget(0, 2), steadyhttp.WithMaxAttempts(2), steadyhttp.WithClassifier(bare429))
+		sendGets(t, transport, 3)
+		server.AssertAttempts(t, 5)
+	})
+}
+
 // The refund is for the wait that the server asked for, and for nothing else.
 func TestBudget_GivesBackNoOtherRetry(t *testing.T) {
 	t.Parallel()

@@ -110,10 +110,10 @@ func (w *waiter) refuse(reason string, retryAt time.Duration) {
 
 // An outcome is what a gate is told of an attempt.
 type outcome struct {
-	cause   context.Context
-	phase   uint64        // in which the attempt was let go
-	told    time.Duration // how long it was told to wait; 0 for not
-	healthy bool
+	cause context.Context
+	phase uint64        // in which the attempt was let go
+	told  time.Duration // how long it was told to wait; 0 for not
+	letIn bool
 }
 
 func newGate(waiters int, now time.Duration) *gate {
@@ -243,14 +243,14 @@ func (g *gate) rate(now time.Duration) float64 {
 	return float64(g.calls.sum(now).requests) / counted.Seconds()
 }
 
-// report takes in what became of an attempt. Any outcome but "wait" and health tells nothing: a probe that
+// report takes in what became of an attempt. Any outcome but "wait" and being let in tells nothing: a probe that
 // brings one is followed by another one when its time is over.
 func (g *gate) report(o outcome, now time.Duration) {
 	g.advance(o.cause, now)
 	switch {
 	case o.told > 0:
 		g.throttled(o, now)
-	case o.healthy:
+	case o.letIn:
 		g.run = 0
 		if g.state == PauseProbing && o.phase == g.phase {
 			g.setState(PauseReleasing, o.cause)

@@ -43,7 +43,7 @@ func fate(w *waiter) string {
 func tellGate(g *gate, told, now time.Duration) { g.report(outcome{told: told, phase: g.phase}, now) }
 
 func wellGate(g *gate, now time.Duration) {
-	g.report(outcome{healthy: true, phase: g.phase}, now)
+	g.report(outcome{letIn: true, phase: g.phase}, now)
 }
 
 // newPausedGate returns a gate that begins to pause for two seconds, to which so many calls came in a second.
@@ -127,7 +127,7 @@ func TestGate_ProbeIsFollowedAfterASecondAndNotBefore(t *testing.T) {
 	assert.Equal(t, []string{"goes", "waits", "waits"}, []string{fate(first), fate(second), fate(third)})
 	g.release(probed + time.Second)
 	assert.Equal(t, []string{"goes", "goes", "waits"}, []string{fate(first), fate(second), fate(third)})
-	g.report(outcome{healthy: true, phase: first.phase}, probed+1500*tick)
+	g.report(outcome{letIn: true, phase: first.phase}, probed+1500*tick)
 	assert.Equal(t, PauseReleasing, g.state, "the first one's word counts as well")
 }
 
@@ -475,7 +475,7 @@ func TestGate_ChangesHaveTheContextOfWhoCausedThem(t *testing.T) {
 	w.cause = as("probe")
 	g.enter(w, gateStart+300*tick)
 	g.release(g.next)
-	g.report(outcome{cause: as("well"), healthy: true, phase: w.phase}, g.next)
+	g.report(outcome{cause: as("well"), letIn: true, phase: w.phase}, g.next)
 	g.advance(as("quiet"), g.next+time.Hour)
 	var changes []string
 	for _, c := range g.changes {
@@ -540,8 +540,8 @@ func TestGate_OutcomeOfAnEarlierPhaseReleasesNobody(t *testing.T) {
 	tellGate(g, time.Second, gateStart+300*tick)
 	probe := enterGate(g, g.next)
 	require.Equal(t, "goes", fate(probe))
-	g.report(outcome{healthy: true, phase: early.phase}, g.next-tick)
+	g.report(outcome{letIn: true, phase: early.phase}, g.next-tick)
 	assert.Equal(t, PauseProbing, g.state)
-	g.report(outcome{healthy: true, phase: probe.phase}, g.next-tick)
+	g.report(outcome{letIn: true, phase: probe.phase}, g.next-tick)
 	assert.Equal(t, PauseReleasing, g.state)
 }

@@ -205,7 +205,7 @@ func (p *originPause) report(c *call) {
 
 func (p *originPause) count(c *call) {
 	key, a := p.keyOf(c), &c.attempt
-	o := outcome{cause: c.caller.Context(), phase: c.ticket.phase, told: a.told(), healthy: a.health == healthy}
+	o := outcome{cause: c.caller.Context(), phase: c.ticket.phase, told: a.told(), letIn: a.letIn()}
 	tooLong := o.told > p.config.maxRetryAfter
 	p.mu.Lock()
 	defer p.mu.Unlock()

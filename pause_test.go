@@ -571,6 +571,42 @@ func TestPause_ProbeThatIsToldToWaitPausesAgain(t *testing.T) {
 	})
 }
 
+// What a Classifier calls a 429 that says no time is no sign that the limit is over.
+func TestPause_ProbeThatIsA429ReleasesNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		server := newGatedServer(func(*http.Request) step {
+			switch now := time.Since(begin); {
+			case now < time.Second:
+				return status(429, "Retry-After", "2")
+			case now < 6*time.Second:
+				return status(429)
+			default:
+				return status(200)
+			}
+		})
+		notReady := func(_ *http.Request, response *http.Response, _ error) steadyhttp.Class {
+			if response.StatusCode == 429 && response.Header.Get("Retry-After") == "" {
+				return steadyhttp.NotReady
+			}
+			return steadyhttp.Unclassified
+		}
+		transport := newTransport(t, server, pauseOptions(steadyhttp.WithClassifier(notReady))...)
+		pause(t, transport)
+		var group sync.WaitGroup
+		for range 10 {
+			group.Go(func() { sendGets(t, transport, 1) })
+		}
+		group.Wait()
+		for i, s := range server.sendings()[3:12] {
+			if s.at < 6*time.Second {
+				assert.GreaterOrEqual(t, server.sendings()[4+i].at-s.at, time.Second, "one probe at a time")
+			}
+		}
+	})
+}
+
 // Whoever cannot make it any more learns so when the pause becomes longer.
 func TestPause_LengthenedRefusesThoseWhoseDeadlineIsBefore(t *testing.T) {
 	t.Parallel()

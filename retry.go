@@ -165,7 +165,7 @@ func (c *call) settleBudget() {
 		c.refunds = rest && c.paid && !c.promised
 	}
 	if c.promised && (a.health == healthy || a.class == Throttled) {
-		c.origin.budget.settle(a.health == healthy)
+		c.origin.budget.settle(a.letIn())
 	}
 	c.paid, c.promised = false, false
 }
