@@ -68,7 +68,10 @@ func (e *ResponseError) explanation() string {
 }
 
 func (e *ResponseError) throttledAdvice() string {
-	if e.RetryAfter > 0 {
+	switch {
+	case e.Stopped == StopServerDeclined:
+		return fmt.Sprintf("Too many requests: slow down; %s.", e.Stopped.fix())
+	case e.RetryAfter > 0:
 		return fmt.Sprintf("Too many requests: slow down and retry in %d s.", seconds(e.RetryAfter))
 	}
 	return "Too many requests: slow down and retry later; the server does not say when."
@@ -76,6 +79,9 @@ func (e *ResponseError) throttledAdvice() string {
 
 // retryHint is what was tried, and what may help.
 func (e *ResponseError) retryHint() string {
+	if e.Stopped == StopServerDeclined {
+		return fmt.Sprintf("%s made, and %s", counted(e.Attempts), e.Stopped.fix())
+	}
 	when := "later"
 	if e.RetryAfter > 0 {
 		when = fmt.Sprintf("in %d s", seconds(e.RetryAfter))
@@ -121,7 +127,7 @@ var errorCauses = map[Class]string{
 	Unprocessed: "The server did not act on the request: a retry later may work",
 	Throttled:   "Too many requests: slow down and retry later",
 	NotReady:    "The server is well but not ready: a retry later may work",
-	ServerFault: "The server failed, and the request must not be sent again",
+	ServerFault: "The server failed, and the request is not to be retried",
 	Permanent:   "A retry will not help: fix what the error names",
 	Canceled:    "The caller gave up: call again with more time, if the response is still wanted",
 }

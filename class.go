@@ -4,16 +4,16 @@ import "strconv"
 
 // Class is what an outcome means: who is at fault, and what may be done about it.
 //
-// The class decides whether a request is sent again and what the circuit breaker counts. [Classify]
+// The class decides whether a request is retried and what the circuit breaker counts. [Classify]
 // assigns it; a [Classifier] may overrule.
 type Class uint8
 
 const (
 	// Unclassified is the zero value. A [Classifier] returns it to say "no opinion".
 	Unclassified Class = iota
-	// Success is a 1xx, 2xx or 3xx answer.
+	// Success is a 1xx, 2xx or 3xx response.
 	Success
-	// ClientFault is a 4xx answer other than 429: the request is wrong, sending it again unchanged
+	// ClientFault is a 4xx response other than 429: the request is wrong, a retry of it unchanged
 	// cannot help, and the server that says so is healthy. It is never retried.
 	ClientFault
 	// Throttled is a 429: the server refused the request, and may say when to come back. It is retried
@@ -31,8 +31,8 @@ const (
 	// unless this machine is at fault: out of descriptors or ports, without a route, or waiting for a free
 	// connection of its own pool.
 	Unprocessed
-	// ServerFault means that the server failed, and that the request must not be sent again. It is never
-	// retried. It is a word for a [Classifier], as NotReady is.
+	// ServerFault means that the server failed, and that the request is not to be retried. It is a word
+	// for a [Classifier], as NotReady is.
 	ServerFault
 	// Permanent means that a retry would give the same: a 501, a refused certificate or proxy login, an error of
 	// an own dialer or of a hook of TLS, a protocol that the other side does not speak, a request that cannot be

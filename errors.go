@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// ErrCircuitOpen is found by [errors.Is] in the error of a call, or of a resend, that an open breaker
+// ErrCircuitOpen is found by [errors.Is] in the error of a call, or of a retry, that an open breaker
 // rejected. [errors.As] with a *[CircuitOpenError] tells which breaker, and until when.
 var ErrCircuitOpen = errors.New("steadyhttp: circuit open")
 
@@ -80,7 +80,7 @@ func (e *PausedError) Temporary() bool { return true }
 // Error is the error of a call that took more than one attempt, or that ended for a reason of ours.
 //
 // Find it with [errors.As]: an [http.Client] wraps it in a [*url.Error]. [errors.Is] and errors.As reach
-// the last attempt's own error through it. There is none when the call ends with an answer: then the
+// the last attempt's own error through it. There is none when the call ends with a response: then the
 // caller gets the response. A [Permanent] error is returned as it is, since http.Client looks for some by their type.
 type Error struct {
 	Method string
@@ -95,7 +95,7 @@ type Error struct {
 	// Stopped is why there was no further attempt.
 	Stopped StopReason
 	// Err is the last attempt's error. After an interrupted wait it joins the context's error and cause
-	// with it, and after a rejected resend the [*CircuitOpenError].
+	// with it, and after a rejected retry the [*CircuitOpenError] or the [*PausedError].
 	Err error
 }
 

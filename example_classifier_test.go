@@ -13,7 +13,7 @@ import (
 )
 
 // What was just created may not be there everywhere yet. With [steadyhttp.NotReady] the 404 is retried, and the
-// breaker counts it for what it is, an answer of a server that is well. Only the caller knows which 404 is of
+// breaker counts it for what it is, a response of a server that is well. Only the caller knows which 404 is of
 // this kind: here it is marked in the context.
 func ExampleWithClassifier_notFoundYet() {
 	type justCreated struct{}

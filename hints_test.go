@@ -798,5 +798,20 @@ func TestServerDeclined_CountsAsItsClass(t *testing.T) {
 	assert.Equal(t, uint32(1), onlyBreaker(t, transport).Failures)
 	failed := checkResponse(t, response)
 	assert.Contains(t, failed.Error(), "not retried: server_declined")
-	assert.Contains(t, failed.Advice(), "the server said that a retry is of no use")
+	assert.Equal(t, "The request was fine, but the server is overloaded or being maintained: 1 attempt made, and the server said that a retry is of no use.", failed.Advice())
+}
+
+// Advice to retry would contradict the server.
+func TestServerDeclined_AdvisesNoRetry(t *testing.T) {
+	t.Parallel()
+	for _, class := range []steadyhttp.Class{steadyhttp.Throttled, steadyhttp.NotReady, steadyhttp.Transient, steadyhttp.Unprocessed} {
+		declining := newScript(status(429, "X-Should-Retry", "false", "Retry-After", "1"))
+		response, err := newTransport(t, declining, classifyAs(class)).RoundTrip(newGet(t))
+		require.NoError(t, err)
+		failed := checkResponse(t, response)
+		assert.Equal(t, steadyhttp.StopServerDeclined, failed.Stopped, class)
+		assert.Contains(t, failed.Advice(), "the server said that a retry is of no use", class)
+		assert.NotContains(t, failed.Advice(), "may work", class)
+		assert.NotContains(t, failed.Advice(), "in 1 s", class)
+	}
 }

@@ -119,7 +119,7 @@ func WithMaxRetryAfter(d time.Duration) Option {
 // A 4xx for which a hint says when is [Throttled]: any method is retried, at the time told. A Retry-After takes
 // precedence, unless a hint says the same more exactly: one that differs by less than a second from a
 // Retry-After in whole seconds. [WithMaxRetryAfter] bounds a hint as it does Retry-After, and the jitter is the
-// same. No hint may be nil. A later WithHints replaces an earlier one; without arguments it turns hints off.
+// same. What a [Classifier] says counts last. No hint may be nil. A later WithHints replaces an earlier one; without arguments it turns hints off.
 func WithHints(hints ...Hint) Option {
 	return option("WithHints", func(p *policy) error {
 		p.hints = slices.Clone(hints)
@@ -299,7 +299,8 @@ func WithReplayBuffer(maxBytes int64) Option {
 //	Success      no                             a success           earns
 //	ClientFault  no                             a success           earns
 //	Throttled    any method, if told when       not counted         pays, if it was told in vain
-//	NotReady     any method                     a success           pays
+//	NotReady     any method                     a success, if       pays
+//	                                            there is a response
 //	Transient    if it is idempotent            a failure           pays
 //	Unprocessed  any method                     a failure           pays
 //	ServerFault  no                             a failure           nothing
@@ -456,8 +457,8 @@ func WithOriginLimit(n int) Option {
 // at which calls come, less while responses still say "wait". First come, first served.
 //
 // A call fails at once, unsent, if its deadline or WithMaxRetryAfter leaves too little time, and is returned its
-// last response if there is one. A call that waits ends at once when its caller gives up. The retries that a pause
-// holds back cost no budget. An open breaker rejects a call that is let go.
+// last response if there is one. A call that waits ends at once when its caller gives up. A retry that waits as a
+// limit told it costs no budget if a pause holds it back. An open breaker rejects a call that is let go.
 //
 // Use it where a limit is the origin's, or the client's as a whole. A limit of one endpoint or one token makes calls
 // that it is not about wait for seconds: name what is limited as one by [WithPauseKey]. Calls that wait take
@@ -472,9 +473,9 @@ func WithOriginPause(waiters int) Option {
 // WithPauseKey says which calls of an origin are limited as one, where that is not all of them: those with the same
 // key, such as a token or a route.
 //
-// Two origins never share a pause, whatever the key. The key is shown nowhere, so it may hold a secret. It is asked
-// for once for each call, and only while the origin says "wait"; at most 1,024 keys of an origin are paused at a
-// time. key is called from many goroutines at once, and must not modify the request. It must not be nil, and has no
+// By default all calls of an origin are. "" is a key as any other, and two origins never share a pause, whatever the
+// key. The key is shown nowhere, so it may hold a secret. It is asked for once for each call, and only while the
+// origin says "wait"; at most 1,024 keys of an origin are paused at a time. key is called from many goroutines at once, and must not modify the request. It must not be nil, and has no
 // effect without [WithOriginPause], which is an error.
 func WithPauseKey(key func(*http.Request) string) Option {
 	return option("WithPauseKey", func(p *policy) error {
