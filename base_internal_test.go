@@ -137,7 +137,7 @@ func assertWriteTimeout(t *testing.T, err error, start time.Time, limit time.Dur
 	assert.True(t, (&url.Error{Err: err}).Timeout())
 	assert.Equal(t, Transient, Classify(nil, nil, err))
 	assert.GreaterOrEqual(t, time.Since(start), limit)
-	assert.Less(t, time.Since(start), 10*limit)
+	assert.Less(t, time.Since(start), 50*limit)
 }
 
 // A server that reads nothing from the connection at all lets writes block below HTTP/2, too.
@@ -203,7 +203,7 @@ func assertResponds(t *testing.T, transport http.RoundTripper, r *http.Request, 
 // What the body takes is not the server's time.
 func TestBase_UploadWhoseBodyIsSlowIsNotEnded(t *testing.T) {
 	t.Parallel()
-	const limit = 100 * time.Millisecond
+	const limit = 500 * time.Millisecond
 	count := func(w http.ResponseWriter, r *http.Request) {
 		n, _ := io.Copy(io.Discard, r.Body)
 		_, _ = fmt.Fprint(w, n)
@@ -229,7 +229,7 @@ func (r slowReader) Read(p []byte) (int, error) {
 // The response is the caller's to read, however long that takes, and whatever becomes of the upload.
 func TestBase_ResponseThatComesBeforeTheUploadEndsIsReadable(t *testing.T) {
 	t.Parallel()
-	const limit = 100 * time.Millisecond
+	const limit = 500 * time.Millisecond
 	respondEarly := func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex()
 		_, _ = io.ReadFull(r.Body, make([]byte, 1))
@@ -260,7 +260,7 @@ func TestBase_ErrorOfTheCallerIsNoStall(t *testing.T) {
 // After a 101 the connection is the caller's, who may write when it pleases the other side.
 func TestBase_UpgradedConnectionMayBlock(t *testing.T) {
 	t.Parallel()
-	const limit = 100 * time.Millisecond
+	const limit = 500 * time.Millisecond
 	runEachUpgrade := map[string]func(*httptest.Server){"HTTP": (*httptest.Server).Start, "HTTPS": (*httptest.Server).StartTLS}
 	for name, start := range runEachUpgrade {
 		t.Run(name, func(t *testing.T) {
