@@ -50,18 +50,18 @@ type bodyOutcome struct {
 // begin takes over an attempt's outcome; if that was counted already there is nothing left to count.
 func (o *bodyOutcome) begin(c *call, now time.Time) {
 	a := &c.attempt
-	o.origin, o.permit, o.request, o.epoch = c.origin, c.permit, withoutReplay(c.request), c.transport.origins.epoch
+	o.origin, o.permit, o.request, o.epoch = c.origin, c.permit, c.withoutReplay(), c.transport.origins.epoch
 	o.start, o.header = a.start, now.Sub(o.epoch)
 	o.refunds = c.refunds
 	o.ended = !a.deferred
 }
 
 // withoutReplay lets go of what [WithReplayBuffer] holds: no more attempt needs it.
-func withoutReplay(request *http.Request) *http.Request {
-	if request.GetBody == nil {
-		return request
+func (c *call) withoutReplay() *http.Request {
+	if c.policy.replayBuffer == 0 || c.request.GetBody == nil {
+		return c.request
 	}
-	bare := request.WithContext(request.Context())
+	bare := c.request.WithContext(c.request.Context())
 	bare.Body, bare.GetBody = nil, nil
 	return bare
 }
