@@ -37,6 +37,7 @@ type bodyOutcome struct {
 	epoch   time.Time
 	start   time.Duration // of the attempt, since the epoch
 	header  time.Duration // when it came
+	fresh   bool          // whether its connection was dialed for it, as far as that is known
 	refunds bool          // whether a success gives back what the attempt cost the budget
 
 	reported atomic.Bool // whether the breaker was told
@@ -51,7 +52,7 @@ type bodyOutcome struct {
 func (o *bodyOutcome) begin(c *call, now time.Time) {
 	a := &c.attempt
 	o.origin, o.permit, o.request, o.epoch = c.origin, c.permit, c.withoutReplay(), c.transport.origins.epoch
-	o.start, o.header = a.start, now.Sub(o.epoch)
+	o.start, o.header, o.fresh = a.start, now.Sub(o.epoch), a.fresh
 	o.refunds = c.refunds
 	o.ended = !a.deferred
 }
@@ -100,13 +101,14 @@ func (o *bodyOutcome) abandon() {
 	}
 }
 
-// fail ends a body that the server broke, or that stalled.
+// fail ends a body that the server broke, or that stalled: then its connection may be dead.
 func (o *bodyOutcome) fail(err error) {
 	if !o.end() {
 		return
 	}
-	failed := attempt{health: failing, err: err, end: o.now()}
+	failed := attempt{health: failing, err: err, end: o.now(), fresh: o.fresh, sends: 1}
 	failed.start = failed.end - silenceOf(err)
+	o.origin.suspect(&failed)
 	o.report(failed)
 }
 
