@@ -87,11 +87,21 @@ func (o *bodyOutcome) succeed() {
 	o.end()
 }
 
-// close counts a success if all was read, or nothing has gone wrong for long enough.
+// close counts a success if all was read, or nothing has gone wrong for long enough. Else nothing is counted, but the
+// origin did respond: a client that wants headers alone must not open the breaker by the few calls that fail.
 func (o *bodyOutcome) close(complete bool) {
-	if complete || o.now()-o.header >= wellAfter {
+	switch {
+	case complete || o.now()-o.header >= wellAfter:
 		o.countSuccess()
+	case o.isOpen():
+		o.origin.breaker.endRun(o.permit, o.start)
 	}
+}
+
+func (o *bodyOutcome) isOpen() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.ended
 }
 
 // abandon ends a body that its caller wants no more of. That is neutral, which only frees a probe's place.

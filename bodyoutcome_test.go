@@ -366,6 +366,33 @@ func TestBodyOutcome_ObserverThatPanicsInAReadLeavesNoGap(t *testing.T) {
 	}
 }
 
+// A client that never reads a body, as one that looks at the status alone, has no success that is counted.
+func TestBodyOutcome_CloseEndsARunOfFailures(t *testing.T) {
+	t.Parallel()
+	runEachBodyOption(t, func(t *testing.T, option steadyhttp.Option) {
+		attempts := 0
+		transport := newTransport(t, stepFunc(func(*http.Request) (*http.Response, error) {
+			if attempts++; attempts%2 == 0 {
+				return nil, errReset
+			}
+			return newResponseWith(200, newTrackedBody("abc")), nil
+		}), singleAttemptOptions(option, steadyhttp.WithBreakerFailureRate(0, 1))...)
+		for i := range 20 {
+			response, err := transport.RoundTrip(newGet(t))
+			if i%2 == 1 {
+				require.ErrorIs(t, err, errReset)
+				continue
+			}
+			require.NoError(t, err, "call %d", i+1)
+			require.NoError(t, response.Body.Close())
+			time.Sleep(breakerRunDuration)
+		}
+		status := onlyBreaker(t, transport)
+		assert.Equal(t, steadyhttp.BreakerClosed, status.State)
+		assert.Equal(t, status.Failures, status.Requests, "what was closed is not counted")
+	})
+}
+
 const wellAfterHeader = time.Second // when a body counts as a success though it has not ended
 
 // What is asked for costs an allocation for each response, and what is not asked for none.
