@@ -86,6 +86,18 @@ func partOf(response *http.Response) (contentRange, error) {
 	}
 }
 
+// promisedLength is how long the body must be; -1: who knows. A 206 in chunks says so by its range.
+func promisedLength(response *http.Response) int64 {
+	if response.ContentLength >= 0 || response.StatusCode != http.StatusPartialContent || isEncoded(response) {
+		return response.ContentLength
+	}
+	part, err := partOf(response)
+	if err != nil {
+		return -1
+	}
+	return part.last - part.first + 1
+}
+
 // strongValidator returns what If-Range may be sent with (RFC 9110 §13.1.5): an entity tag that is not weak, or
 // where there is no tag a date. One second does not tell two changes apart, so the date must be a minute older
 // than the response: §8.8.2.2 wants a second, and clocks differ.

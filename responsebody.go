@@ -65,7 +65,7 @@ const (
 // follow takes the attempt's response over, and its outcome if that is the body's to tell.
 func (b *attemptBody) follow(c *call) {
 	response, now := c.attempt.response, time.Now()
-	b.base, b.length = response.Body, response.ContentLength
+	b.base, b.length = response.Body, promisedLength(response)
 	b.limit, b.timers, b.realTime = c.policy.bodyTimeout, &c.transport.stallTimers, isRealTime(now)
 	b.outcome.begin(c, now)
 }

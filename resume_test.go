@@ -534,6 +534,30 @@ func TestResume_AsksTheBudgetAndGetsBackWhatWasUseful(t *testing.T) {
 	}
 }
 
+// What is read of a body that was resumed has an end, whether the server says its length or sends it in chunks.
+func TestResume_OfChunksIsASuccessAtItsEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		base := stepFunc(func(r *http.Request) (*http.Response, error) {
+			if asked++; asked%2 == 1 {
+				return wholeFile(4).RoundTrip(r)
+			}
+			return partOfFile(4, 9, 6).unknownLength().RoundTrip(r)
+		})
+		transport := newTransport(t, base, steadyhttp.WithResume(), steadyhttp.WithRetryBudget(0, 1))
+		for range 3 {
+			response, err := transport.RoundTrip(newGet(t))
+			require.NoError(t, err)
+			content, err := io.ReadAll(response.Body)
+			assert.NoError(t, err)
+			assert.Equal(t, fileContent, string(content))
+			require.NoError(t, response.Body.Close())
+		}
+		assertBreakerCount(t, transport, breakerCount{failures: 3, requests: 6})
+	})
+}
+
 func TestResume_AsksTheBreaker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
