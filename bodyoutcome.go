@@ -37,6 +37,7 @@ type bodyOutcome struct {
 	epoch   time.Time
 	start   time.Duration // of the attempt, since the epoch
 	header  time.Duration // when it came
+	fresh   bool          // whether its connection was dialed for it, as far as that is known
 	refunds bool          // whether a success gives back what the attempt cost the budget
 
 	reported atomic.Bool // whether the breaker was told
@@ -50,18 +51,18 @@ type bodyOutcome struct {
 // begin takes over an attempt's outcome; if that was counted already there is nothing left to count.
 func (o *bodyOutcome) begin(c *call, now time.Time) {
 	a := &c.attempt
-	o.origin, o.permit, o.request, o.epoch = c.origin, c.permit, withoutReplay(c.request), c.transport.origins.epoch
-	o.start, o.header = a.start, now.Sub(o.epoch)
+	o.origin, o.permit, o.request, o.epoch = c.origin, c.permit, c.withoutReplay(), c.transport.origins.epoch
+	o.start, o.header, o.fresh = a.start, now.Sub(o.epoch), a.fresh
 	o.refunds = c.refunds
 	o.ended = !a.deferred
 }
 
 // withoutReplay lets go of what [WithReplayBuffer] holds: no more attempt needs it.
-func withoutReplay(request *http.Request) *http.Request {
-	if request.GetBody == nil {
-		return request
+func (c *call) withoutReplay() *http.Request {
+	if c.policy.replayBuffer == 0 || c.request.GetBody == nil {
+		return c.request
 	}
-	bare := request.WithContext(request.Context())
+	bare := c.request.WithContext(c.request.Context())
 	bare.Body, bare.GetBody = nil, nil
 	return bare
 }
@@ -86,11 +87,21 @@ func (o *bodyOutcome) succeed() {
 	o.end()
 }
 
-// close counts a success if all was read, or nothing has gone wrong for long enough.
+// close counts a success if all was read, or nothing has gone wrong for long enough. Else nothing is counted, but the
+// origin did respond: a client that wants headers alone must not open the breaker by the few calls that fail.
 func (o *bodyOutcome) close(complete bool) {
-	if complete || o.now()-o.header >= wellAfter {
+	switch {
+	case complete || o.now()-o.header >= wellAfter:
 		o.countSuccess()
+	case o.isOpen():
+		o.origin.breaker.endRun(o.permit, o.start)
 	}
+}
+
+func (o *bodyOutcome) isOpen() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.ended
 }
 
 // abandon ends a body that its caller wants no more of. That is neutral, which only frees a probe's place.
@@ -100,13 +111,14 @@ func (o *bodyOutcome) abandon() {
 	}
 }
 
-// fail ends a body that the server broke, or that stalled.
+// fail ends a body that the server broke, or that stalled: then its connection may be dead.
 func (o *bodyOutcome) fail(err error) {
 	if !o.end() {
 		return
 	}
-	failed := attempt{health: failing, err: err, end: o.now()}
+	failed := attempt{health: failing, err: err, end: o.now(), fresh: o.fresh, sends: 1}
 	failed.start = failed.end - silenceOf(err)
+	o.origin.suspect(&failed)
 	o.report(failed)
 }
 

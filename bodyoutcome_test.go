@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -322,9 +323,81 @@ func TestBodyOutcome_ObserverThatPanicsFreesTheProbesPlace(t *testing.T) {
 	})
 }
 
+// What was read when an Observer panics does not reach the reader, and must not be left out either.
+func TestBodyOutcome_ObserverThatPanicsInAReadLeavesNoGap(t *testing.T) {
+	t.Parallel()
+	const due = wellAfterHeader
+	for name, c := range map[string]struct {
+		option  steadyhttp.Option
+		content string // of what is read afterwards
+	}{
+		"WithBodyTimeout": {steadyhttp.WithBodyTimeout(time.Minute), ""},
+		"WithResume":      {steadyhttp.WithResume(), fileContent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				first := wholeFile(10)
+				first.body = newScriptedBody(bodyPart{wait: due, content: "0123"}, bodyPart{content: "456789"})
+				replies := slices.Repeat([]fileReply{emptyReply(503)}, breakerRunFailures)
+				replies = append(replies, first, partOfFile(0, 9, 10))
+				base := stepFunc(func(r *http.Request) (*http.Response, error) {
+					next := replies[0]
+					replies = replies[1:]
+					return next.RoundTrip(r)
+				})
+				transport := newTransport(t, base, c.option, steadyhttp.WithMaxAttempts(breakerRunFailures), steadyhttp.WithBreakerConsecutiveFailures(breakerRunFailures, 0),
+					steadyhttp.WithBreakerOpenFor(breakerOpenFor), steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
+						if e.Kind == steadyhttp.EventBreaker && e.To == steadyhttp.BreakerClosed {
+							panic("observer")
+						}
+					}))
+				sendGets(t, transport, 1)
+				time.Sleep(breakerProbeDue)
+				response, err := transport.RoundTrip(newGet(t))
+				require.NoError(t, err)
+				assert.PanicsWithValue(t, "observer", func() { _, _ = response.Body.Read(make([]byte, 4)) })
+				content, err := io.ReadAll(response.Body)
+				assert.Equal(t, c.content, string(content))
+				assert.Equal(t, c.content == "", err != nil, "%v", err)
+				require.NoError(t, response.Body.Close())
+			})
+		})
+	}
+}
+
+// A client that never reads a body, as one that looks at the status alone, has no success that is counted.
+func TestBodyOutcome_CloseEndsARunOfFailures(t *testing.T) {
+	t.Parallel()
+	runEachBodyOption(t, func(t *testing.T, option steadyhttp.Option) {
+		attempts := 0
+		transport := newTransport(t, stepFunc(func(*http.Request) (*http.Response, error) {
+			if attempts++; attempts%2 == 0 {
+				return nil, errReset
+			}
+			return newResponseWith(200, newTrackedBody("abc")), nil
+		}), singleAttemptOptions(option, steadyhttp.WithBreakerFailureRate(0, 1))...)
+		for i := range 20 {
+			response, err := transport.RoundTrip(newGet(t))
+			if i%2 == 1 {
+				require.ErrorIs(t, err, errReset)
+				continue
+			}
+			require.NoError(t, err, "call %d", i+1)
+			require.NoError(t, response.Body.Close())
+			time.Sleep(breakerRunDuration)
+		}
+		status := onlyBreaker(t, transport)
+		assert.Equal(t, steadyhttp.BreakerClosed, status.State)
+		assert.Equal(t, status.Failures, status.Requests, "what was closed is not counted")
+	})
+}
+
+const wellAfterHeader = time.Second // when a body counts as a success though it has not ended
+
 // What is asked for costs an allocation for each response, and what is not asked for none.
 func TestBodyOutcome_Allocations(t *testing.T) {
-	response := &http.Response{StatusCode: 200, Header: http.Header{"Etag": {`"v"`}}, ContentLength: 0}
+	response := &http.Response{}
 	for name, c := range map[string]struct {
 		options []steadyhttp.Option
 		most    float64
@@ -334,25 +407,55 @@ func TestBodyOutcome_Allocations(t *testing.T) {
 		"WithResume":      {[]steadyhttp.Option{steadyhttp.WithResume()}, 1},
 		"both":            {[]steadyhttp.Option{steadyhttp.WithBodyTimeout(time.Minute), steadyhttp.WithResume()}, 1},
 	} {
-		base := constantBase{response}
-		transport := newTransport(t, base, c.options...)
-		r, p := newGet(t), make([]byte, 8)
-		allocations := testing.AllocsPerRun(200, func() {
-			response.Body = emptyBody{}
-			got, err := transport.RoundTrip(r)
-			if err == nil {
-				_, _ = got.Body.Read(p)
-				_ = got.Body.Close()
+		transport := newTransport(t, constantBase{response}, c.options...)
+		for _, answered := range countedResponses {
+			r, p, body := newRequest(t, t.Context(), answered.method, answered.content), make([]byte, 8), new(fourBytes)
+			allocations := testing.AllocsPerRun(200, func() {
+				*body = 4
+				*response = http.Response{StatusCode: answered.code, Header: answered.header, ContentLength: -1, Body: body}
+				got, err := transport.RoundTrip(r)
+				if err == nil {
+					_, _ = got.Body.Read(p)
+					_, _ = got.Body.Read(p)
+					_ = got.Body.Close()
+				}
+			})
+			if underRace {
+				continue // the detector makes pools forget
 			}
-		})
-		if underRace {
-			continue // the detector makes pools forget
+			assert.LessOrEqual(t, allocations, c.most, "%s, %v", name, answered)
 		}
-		assert.LessOrEqual(t, allocations, c.most, name)
 	}
 }
 
-type emptyBody struct{}
+// countedResponses are some that can be resumed, and some for each reason why they cannot.
+var countedResponses = []struct {
+	method, content string
+	code            int
+	header          http.Header
+}{
+	{"GET", "", 200, http.Header{"Etag": {`"v"`}}},
+	{"GET", "", 200, http.Header{"Last-Modified": {fileOld}, "Date": {fileDate}}},
+	{"GET", "", 206, http.Header{"Etag": {`"v"`}, "Content-Range": {"bytes 2-5/9"}}},
+	{"GET", "", 200, http.Header{}},
+	{"GET", "", 200, http.Header{"Etag": {`W/"v"`}}},
+	{"GET", "", 200, http.Header{"Etag": {`"v"`}, "Content-Encoding": {"gzip"}}},
+	{"GET", "", 200, http.Header{"Etag": {`"v"`}, "Accept-Ranges": {"none"}}},
+	{"GET", "", 206, http.Header{"Etag": {`"v"`}, "Content-Range": {"bytes 2-5/*"}}},
+	{"GET", "", 404, http.Header{}},
+	{"POST", "content", 200, http.Header{}},
+}
 
-func (emptyBody) Read([]byte) (int, error) { return 0, io.EOF }
-func (emptyBody) Close() error             { return nil }
+// A fourBytes is a body of four bytes.
+type fourBytes int
+
+func (b *fourBytes) Read(p []byte) (int, error) {
+	n := min(int(*b), len(p))
+	*b -= fourBytes(n)
+	if n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+func (*fourBytes) Close() error { return nil }

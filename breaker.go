@@ -331,6 +331,18 @@ func (b *breaker) succeededSince(start time.Duration) bool {
 	return b.succeeded > 0 && b.succeeded >= start
 }
 
+// endRun ends a run of failures, and counts nothing: by a response of which its caller wanted no more.
+func (b *breaker) endRun(granted permit, start time.Duration) {
+	if b == nil || granted.probe != 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if granted.phase == b.phase.Load() {
+		b.run, b.succeeded = 0, max(b.succeeded, start)
+	}
+}
+
 // openFor reports whether the breaker is sure to reject a call after the wait.
 func (b *breaker) openFor(wait time.Duration) bool {
 	if b == nil || b.state() != BreakerOpen {

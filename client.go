@@ -68,7 +68,7 @@ type Transport struct {
 // sent, the server must take some of it in every 30 s, however slowly; what the request's own body takes does not
 // count. From then on it is 30 s until the response's header; with [WithAttemptTimeout] that limit is in the place
 // of the last one. An HTTP/2 connection on which nothing comes for 30 s is pinged, and closed if it does not
-// answer within 15 s. Reading the response's body has no limit but the caller's.
+// answer within 15 s. Reading the response's body has no limit but the caller's, and that of [WithBodyTimeout].
 func NewClient(options ...Option) (*http.Client, error) {
 	return Wrap(nil, options...)
 }

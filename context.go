@@ -67,7 +67,7 @@ func NoRetry(ctx context.Context) context.Context {
 
 // WithReport returns a context for one call, and the [Report] that is filled in while it runs.
 //
-// Read the report after the call has returned. When a client follows redirects, the report appends hop
+// Read the report after the call has returned, and with [WithResume] after the response's body has been read. When a client follows redirects, the report appends hop
 // after hop. What the base transport calls with the request's context, to fetch a token for example, is in it
 // too. Nested reports are all filled in.
 func WithReport(ctx context.Context) (context.Context, *Report) {

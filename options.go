@@ -162,16 +162,18 @@ func WithAttemptTimeout(d time.Duration) Option {
 // By default, and with 0, a body that stalls is waited for until the caller's own deadline. The time runs
 // only while the caller is in Read, and each byte starts it anew: neither a slow reader nor a slow but
 // steady server runs out of it. When it is over, Read returns an [ErrBodyTimeout], whose Timeout method
-// returns true, and the connection, or the HTTP/2 stream, is dropped. It applies to every response that
-// has content: not to a 101, nor to one to HEAD or CONNECT. A base transport's body must end its Read when
-// it is closed, as net/http's does. For server-sent events set a d that is longer than the server's
-// keep-alives, and for a long poll one that is longer than the poll, or use a client of their own.
+// returns true, and the connection, or the HTTP/2 stream, is dropped; where nothing else has succeeded
+// since, the next attempt goes over a new connection, as after an attempt that timed out. It applies to
+// every response that has content: not to a 101, nor to one to HEAD or CONNECT. A base transport's body
+// must end its Read when it is closed, as net/http's does. For server-sent events set a d that is longer
+// than the server's keep-alives, and for a long poll one that is longer than the poll, or use a client of
+// their own.
 //
 // It also makes a body count, and so does [WithResume]. A body that the server breaks, or that stalls, is
 // a failure of the origin for its breaker. A response that would be a success at its header becomes one,
 // for breaker and budget, once its body has ended, lived for a second, or brought 8 MiB. A body that the
-// caller closes or cancels before that is neither: so read short bodies to their end. It costs one
-// allocation for each response. d must not be negative.
+// caller closes or cancels before that is neither, though a Close ends a run of failures: so read short
+// bodies to their end. It costs one allocation for each response. d must not be negative.
 func WithBodyTimeout(d time.Duration) Option {
 	return callOption("WithBodyTimeout", func(p *policy) error {
 		p.bodyTimeout = d
@@ -198,8 +200,10 @@ func WithBodyTimeout(d time.Duration) Option {
 // A resume consists of attempts of the same call. Each one draws on the retry budget, asks the breaker,
 // waits as a retry does, and shows in [Report] and events; the request's context and [WithTimeout] bound
 // them. [WithMaxAttempts] bounds those that bring no byte, and a body is resumed at most 100 times. What a
-// resume cost the budget comes back once its body counts as a success, since nothing was sent twice. Close
-// ends a resume at once, [NoRetry] forbids it, and [Resumes] tells how many there were.
+// resume cost the budget comes back once its body counts as a success, since nothing was sent twice: so a
+// connection that always breaks within a second, and before 8 MiB, ends the download. Close ends a resume
+// at once, [NoRetry] forbids it, and [Resumes] tells how many there were. The option costs one allocation
+// for each response.
 func WithResume() Option {
 	return callOption("WithResume", func(p *policy) error {
 		p.resume = true

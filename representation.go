@@ -20,6 +20,19 @@ type representation struct {
 	complete     int64 // of the representation; -1: not known yet
 }
 
+// Why a body cannot be resumed. They are made once, since most responses to a client that resumes have one.
+var (
+	errNoPlainGet     = errors.New("the request is no GET without a body")
+	errNoWholeStatus  = errors.New("the status is neither 200 nor 206")
+	errEncoded        = errors.New("the body has a content coding, such as gzip")
+	errTrailers       = errors.New("the response announced trailers")
+	errNoRanges       = errors.New("the server says Accept-Ranges: none")
+	errNoValidator    = errors.New("the response has no strong validator: an ETag without W/, or no ETag and a Last-Modified that is 60 s older than its Date")
+	errSeveralRanges  = errors.New("the 206 has several ranges")
+	errNoContentRange = errors.New("the 206 has no valid Content-Range with the length of the whole")
+	errOtherLength    = errors.New("the 206 is not as long as its Content-Range")
+)
+
 // representationOf says what the body is of, or why the rest of it cannot be asked for. Only byte for byte the
 // same will do, so there must be a strong validator, and no coding that the client has undone.
 func representationOf(request *http.Request, response *http.Response) (representation, error) {
@@ -30,17 +43,17 @@ func representationOf(request *http.Request, response *http.Response) (represent
 	}
 	switch {
 	case methodOf(request) != http.MethodGet || hasBody(request):
-		return r, errors.New("the request is no GET without a body")
+		return r, errNoPlainGet
 	case response.StatusCode != http.StatusOK && response.StatusCode != http.StatusPartialContent:
-		return r, errors.New("the status is neither 200 nor 206")
+		return r, errNoWholeStatus
 	case isEncoded(response):
-		return r, errors.New("the body has a content coding, such as gzip")
+		return r, errEncoded
 	case len(response.Trailer) > 0:
-		return r, errors.New("the response announced trailers")
+		return r, errTrailers
 	case strings.EqualFold(header.Get("Accept-Ranges"), "none"):
-		return r, errors.New("the server says Accept-Ranges: none")
+		return r, errNoRanges
 	case r.validator == "":
-		return r, errors.New("the response has no strong validator: an ETag without W/, or no ETag and a Last-Modified that is 60 s older than its Date")
+		return r, errNoValidator
 	case response.StatusCode == http.StatusPartialContent:
 		return r, r.setRange(response)
 	default:
@@ -63,14 +76,26 @@ func partOf(response *http.Response) (contentRange, error) {
 	part, ok := contentRangeOf(response.Header)
 	switch {
 	case strings.HasPrefix(strings.ToLower(response.Header.Get("Content-Type")), "multipart/byteranges"):
-		return part, errors.New("the 206 has several ranges")
+		return part, errSeveralRanges
 	case !ok || part.unsatisfied || part.complete < 0:
-		return part, errors.New("the 206 has no valid Content-Range with the length of the whole")
+		return part, errNoContentRange
 	case response.ContentLength >= 0 && response.ContentLength != part.last-part.first+1:
-		return part, errors.New("the 206 is not as long as its Content-Range")
+		return part, errOtherLength
 	default:
 		return part, nil
 	}
+}
+
+// promisedLength is how long the body must be; -1: who knows. A 206 in chunks says so by its range.
+func promisedLength(response *http.Response) int64 {
+	if response.ContentLength >= 0 || response.StatusCode != http.StatusPartialContent || isEncoded(response) {
+		return response.ContentLength
+	}
+	part, err := partOf(response)
+	if err != nil {
+		return -1
+	}
+	return part.last - part.first + 1
 }
 
 // strongValidator returns what If-Range may be sent with (RFC 9110 §13.1.5): an entity tag that is not weak, or
@@ -188,7 +213,7 @@ func (r *representation) resumeWhole(response *http.Response, got int64) error {
 		return err
 	}
 	switch {
-	case r.complete >= 0 && response.ContentLength >= 0 && r.complete != response.ContentLength:
+	case response.ContentLength >= 0 && !r.mayBe(response.ContentLength, got):
 		return &ChangedError{What: "length"}
 	case r.first+got > muchContent:
 		return fmt.Errorf("the server sends all from the start, and more than %d MiB would be read once more", muchContent>>20)
@@ -232,6 +257,14 @@ func (r *representation) checkSame(response *http.Response) error {
 func (r *representation) differs(response *http.Response, field, was string) bool {
 	lines := response.Header[field]
 	return len(lines) > 1 || response.Header.Get(field) != was
+}
+
+// mayBe reports whether the representation, of which so much was read, can be as long as that.
+func (r *representation) mayBe(complete, got int64) bool {
+	if r.complete >= 0 {
+		return complete == r.complete
+	}
+	return complete >= r.first+got
 }
 
 // learn keeps the length, should the first response not have told it: then its body is all of the representation.

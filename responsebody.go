@@ -1,7 +1,7 @@
 package steadyhttp
 
 import (
-	"fmt"
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -16,16 +16,12 @@ func (c *call) followBody() {
 	if !a.deferred && !limited {
 		return
 	}
-	var refusal error
 	if a.deferred && c.policy.resume && !c.resuming {
-		var whole representation
-		if whole, refusal = representationOf(c.request, a.response); refusal == nil {
-			c.resumable = newResumableBody(c, whole)
-			a.response.Body = c.resumable
-			return
-		}
+		c.resumable = newResumableBody(c)
+		a.response.Body = c.resumable
+		return
 	}
-	body := &attemptBody{refusal: refusal}
+	body := &attemptBody{}
 	body.follow(c)
 	a.response.Body = body
 }
@@ -47,8 +43,6 @@ func hasContent(request *http.Request, response *http.Response) bool {
 // must be able to interrupt one. Whoever moves state away from bodyOpen closes the base's body, and nobody else.
 type attemptBody struct {
 	base     io.ReadCloser
-	refusal  error         // why it cannot be resumed, if it was to be
-	attempts int           // that led to it
 	length   int64         // promised; -1: none
 	limit    time.Duration // of a Read; 0: none
 	timers   *stallTimers
@@ -71,8 +65,7 @@ const (
 // follow takes the attempt's response over, and its outcome if that is the body's to tell.
 func (b *attemptBody) follow(c *call) {
 	response, now := c.attempt.response, time.Now()
-	b.attempts = c.attempt.number
-	b.base, b.length = response.Body, response.ContentLength
+	b.base, b.length = response.Body, promisedLength(response)
 	b.limit, b.timers, b.realTime = c.policy.bodyTimeout, &c.transport.stallTimers, isRealTime(now)
 	b.outcome.begin(c, now)
 }
@@ -93,9 +86,14 @@ func (b *attemptBody) Read(p []byte) (int, error) {
 	case err == io.EOF && b.read < b.length:
 		err = io.ErrUnexpectedEOF
 	}
-	b.err = b.judge(n, err)
-	return n, b.err
+	b.err = errLostContent // should judge not return
+	b.judge(n, err)
+	b.err = err
+	return n, err
 }
+
+// errLostContent ends a body of which the reader misses a part: what was read when an Observer panicked.
+var errLostContent = errors.New("steadyhttp: a part of the body was lost when an Observer panicked")
 
 // readWithin also stops the timer should the base panic.
 func (b *attemptBody) readWithin(p []byte) (n int, stalled bool, err error) {
@@ -117,8 +115,8 @@ func (b *attemptBody) stallError() error {
 	return &bodyTimeoutError{b.limit}
 }
 
-// judge says what a Read tells of the origin, and what its error is to the reader. b.reading is held.
-func (b *attemptBody) judge(n int, err error) error {
+// judge says what a Read tells of the origin. b.reading is held.
+func (b *attemptBody) judge(n int, err error) {
 	switch {
 	case err == nil:
 		b.outcome.progress(n)
@@ -126,28 +124,10 @@ func (b *attemptBody) judge(n int, err error) error {
 		b.outcome.succeed()
 	case b.state.Load() == bodyClosed || callerErr(b.outcome.request) != nil:
 		b.outcome.abandon()
-	case isLocalError(err):
+	case isLocalError(err), isLocalFault(err):
 		b.outcome.abandon()
-		return err
-	case isLocalFault(err):
-		b.outcome.abandon()
-		return b.explain(err)
 	default:
 		b.outcome.fail(err)
-		return b.explain(err)
-	}
-	return err
-}
-
-// explain says why the body is not resumed, if it was to be. b.reading is held.
-func (b *attemptBody) explain(err error) error {
-	if b.refusal == nil {
-		return err
-	}
-	request := b.outcome.request
-	return &ResumeError{
-		Method: methodOf(request), URL: redact(request.URL), Offset: b.read, Attempts: b.attempts, Stopped: StopNotResumable,
-		Err: fmt.Errorf("%w: %w", b.refusal, err),
 	}
 }
 

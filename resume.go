@@ -10,7 +10,7 @@ import (
 
 // A resumableBody is the body of a returned response, for [WithResume]. When it breaks, the call goes on: further
 // attempts ask for what is missing, through the breaker, the budget and all the rest, and the body of the one that
-// succeeds takes the place of the one that broke.
+// succeeds takes the place of the one that broke. Where that cannot be, everybody is told why not.
 //
 // Invariants. reading guards what the Reads share: they take their turns, and a resume is part of a Read. mu guards what
 // a Close must see, which does not wait for a Read. The first attempt's body is part of the resumable one, and so is
@@ -31,6 +31,7 @@ type resumableBody struct {
 
 	reading  sync.Mutex
 	whole    representation
+	refusal  error // why it cannot be resumed; nil if it can
 	got      int64 // by the reader
 	skip     int64 // to be read before that goes on
 	broken   error // what the body broke of; nil while it is whole
@@ -48,14 +49,14 @@ type resumableBody struct {
 	cancel  context.CancelFunc // of the attempt that current is of; nil for the first one
 }
 
-func newResumableBody(c *call, whole representation) *resumableBody {
+func newResumableBody(c *call) *resumableBody {
 	a := &c.attempt
 	b := &resumableBody{
-		whole:     whole,
-		transport: c.transport, next: c.next, caller: c.caller, request: c.request,
+		transport: c.transport, next: c.next, caller: c.caller, request: c.withoutReplay(),
 		origin: c.origin, policy: c.policy, options: c.options,
 		attempts: a.number, fresh: a.fresh, status: a.status,
 	}
+	b.whole, b.refusal = representationOf(c.request, a.response)
 	b.first.follow(c)
 	b.current = &b.first
 	return b

@@ -151,7 +151,7 @@ func (m *fileModel) begin(*http.Request) *http.Response {
 		body.err, clean = io.ErrUnexpectedEOF, false
 	}
 	m.got, m.ended = n, steadyhttp.StopNotResumable
-	if clean && n == m.length {
+	if n == m.length && (clean || response.ContentLength >= 0) {
 		m.ended = steadyhttp.StopSuccess
 	}
 	return response

@@ -186,22 +186,25 @@ func TestResume_Table(t *testing.T) {
 		"the tag counts, not the date":  {[]fileReply{wholeFile(4).with("Last-Modified", fileOld), partOfFile(4, 9, 6).with("Last-Modified", fileNew)}, all, 0, []string{next + v1}, ""},
 		"ranges are accepted":           {[]fileReply{wholeFile(4).with("Accept-Ranges", "bytes"), partOfFile(4, 9, 6)}, all, 0, []string{next + v1}, ""},
 
-		"a 200 of the same":                    {[]fileReply{wholeFile(4), wholeFile(10)}, all, 0, []string{next + v1}, ""},
-		"a 200 of unknown length":              {[]fileReply{wholeFile(4), wholeFile(10).unknownLength()}, all, 0, []string{next + v1}, ""},
-		"a 200 that breaks in what is skipped": {[]fileReply{wholeFile(4), wholeFile(2), wholeFile(10)}, all, 0, []string{next + v1, next + v1}, ""},
-		"a 200 that breaks later":              {[]fileReply{wholeFile(4), wholeFile(7), wholeFile(10)}, all, 0, []string{next + v1, "bytes=7-" + v1}, ""},
-		"a 200 that ends in what is skipped":   {[]fileReply{wholeFile(4).unknownLength(), wholeOf("01", 2).unknownLength(), wholeFile(10).unknownLength()}, all, 0, []string{next + v1, next + v1}, ""},
-		"a 200 of the same by date":            {[]fileReply{wholeFile(4).with("Etag", "", "Last-Modified", fileOld), wholeFile(10).with("Etag", "", "Last-Modified", fileOld)}, all, 0, []string{next + " " + fileOld}, ""},
-		"a 200 that is longer than it says":    {[]fileReply{wholeFile(4), wholeOf(all+"?", 11).edited(func(r *http.Response) { r.ContentLength = -1 })}, all, 0, []string{next + v1}, ""},
-		"a 200 with another tag":               {[]fileReply{wholeFile(4), wholeFile(10).with("Etag", `"v2"`)}, "0123", steadyhttp.StopChanged, []string{next + v1}, "another ETag"},
-		"a 200 without a tag":                  {[]fileReply{wholeFile(4), wholeFile(10).with("Etag", "")}, "0123", steadyhttp.StopChanged, []string{next + v1}, "another ETag"},
-		"a 200 with the tag, weak":             {[]fileReply{wholeFile(4), wholeFile(10).with("Etag", `W/"v1"`)}, "0123", steadyhttp.StopChanged, []string{next + v1}, "another ETag"},
-		"a 200 with two tags":                  {[]fileReply{wholeFile(4), wholeFile(10).edited(func(r *http.Response) { r.Header.Add("Etag", `"v2"`) })}, "0123", steadyhttp.StopChanged, []string{next + v1}, "another ETag"},
-		"a 200 with another date":              {[]fileReply{wholeFile(4).with("Etag", "", "Last-Modified", fileOld), wholeFile(10).with("Etag", "", "Last-Modified", fileNew)}, "0123", steadyhttp.StopChanged, []string{next + " " + fileOld}, "another Last-Modified"},
-		"a 200 without a date":                 {[]fileReply{wholeFile(4).with("Etag", "", "Last-Modified", fileOld), wholeFile(10).with("Etag", "")}, "0123", steadyhttp.StopChanged, []string{next + " " + fileOld}, "another Last-Modified"},
-		"a 200 of another length":              {[]fileReply{wholeFile(4), wholeOf(all+all, 20)}, "0123", steadyhttp.StopChanged, []string{next + v1}, "another length"},
-		"a 200 that is compressed":             {[]fileReply{wholeFile(4), wholeFile(10).with("Content-Encoding", "gzip")}, "0123", steadyhttp.StopNotResumable, []string{next + v1}, "coding"},
-		"a 200 that net/http decompressed":     {[]fileReply{wholeFile(4), wholeFile(10).edited(func(r *http.Response) { r.Uncompressed = true })}, "0123", steadyhttp.StopNotResumable, []string{next + v1}, "coding"},
+		"a 200 of the same":                            {[]fileReply{wholeFile(4), wholeFile(10)}, all, 0, []string{next + v1}, ""},
+		"a 200 of unknown length":                      {[]fileReply{wholeFile(4), wholeFile(10).unknownLength()}, all, 0, []string{next + v1}, ""},
+		"a 200 that breaks in what is skipped":         {[]fileReply{wholeFile(4), wholeFile(2), wholeFile(10)}, all, 0, []string{next + v1, next + v1}, ""},
+		"a 200 that breaks later":                      {[]fileReply{wholeFile(4), wholeFile(7), wholeFile(10)}, all, 0, []string{next + v1, "bytes=7-" + v1}, ""},
+		"a 200 that ends in what is skipped":           {[]fileReply{wholeFile(4).unknownLength(), wholeOf("01", 2).unknownLength(), wholeFile(10).unknownLength()}, all, 0, []string{next + v1, next + v1}, ""},
+		"a 200 of the same by date":                    {[]fileReply{wholeFile(4).with("Etag", "", "Last-Modified", fileOld), wholeFile(10).with("Etag", "", "Last-Modified", fileOld)}, all, 0, []string{next + " " + fileOld}, ""},
+		"a 200 that is longer than it says":            {[]fileReply{wholeFile(4), wholeOf(all+"?", 11).edited(func(r *http.Response) { r.ContentLength = -1 })}, all, 0, []string{next + v1}, ""},
+		"a 200 with another tag":                       {[]fileReply{wholeFile(4), wholeFile(10).with("Etag", `"v2"`)}, "0123", steadyhttp.StopChanged, []string{next + v1}, "another ETag"},
+		"a 200 without a tag":                          {[]fileReply{wholeFile(4), wholeFile(10).with("Etag", "")}, "0123", steadyhttp.StopChanged, []string{next + v1}, "another ETag"},
+		"a 200 with the tag, weak":                     {[]fileReply{wholeFile(4), wholeFile(10).with("Etag", `W/"v1"`)}, "0123", steadyhttp.StopChanged, []string{next + v1}, "another ETag"},
+		"a 200 with two tags":                          {[]fileReply{wholeFile(4), wholeFile(10).edited(func(r *http.Response) { r.Header.Add("Etag", `"v2"`) })}, "0123", steadyhttp.StopChanged, []string{next + v1}, "another ETag"},
+		"a 200 with another date":                      {[]fileReply{wholeFile(4).with("Etag", "", "Last-Modified", fileOld), wholeFile(10).with("Etag", "", "Last-Modified", fileNew)}, "0123", steadyhttp.StopChanged, []string{next + " " + fileOld}, "another Last-Modified"},
+		"a 200 without a date":                         {[]fileReply{wholeFile(4).with("Etag", "", "Last-Modified", fileOld), wholeFile(10).with("Etag", "")}, "0123", steadyhttp.StopChanged, []string{next + " " + fileOld}, "another Last-Modified"},
+		"a 200 of another length":                      {[]fileReply{wholeFile(4), wholeOf(all+all, 20)}, "0123", steadyhttp.StopChanged, []string{next + v1}, "another length"},
+		"a 200 that is shorter than what was read":     {[]fileReply{wholeFile(4).unknownLength(), wholeOf("01", 2)}, "0123", steadyhttp.StopChanged, []string{next + v1}, "another length"},
+		"a 200 that is shorter than all that was read": {[]fileReply{lostEnd(), wholeOf("01234", 5)}, all, steadyhttp.StopChanged, []string{"bytes=10-" + v1}, "another length"},
+		"a 200 that is as long as what was read":       {[]fileReply{lostEnd(), wholeFile(10)}, all, 0, []string{"bytes=10-" + v1}, ""},
+		"a 200 that is compressed":                     {[]fileReply{wholeFile(4), wholeFile(10).with("Content-Encoding", "gzip")}, "0123", steadyhttp.StopNotResumable, []string{next + v1}, "coding"},
+		"a 200 that net/http decompressed":             {[]fileReply{wholeFile(4), wholeFile(10).edited(func(r *http.Response) { r.Uncompressed = true })}, "0123", steadyhttp.StopNotResumable, []string{next + v1}, "coding"},
 
 		"a 206 with another tag":               {[]fileReply{wholeFile(4), partOfFile(4, 9, 6).with("Etag", `"v2"`)}, "0123", steadyhttp.StopChanged, []string{next + v1}, "another ETag"},
 		"a 206 without a tag":                  {[]fileReply{wholeFile(4), partOfFile(4, 9, 6).with("Etag", "")}, "0123", steadyhttp.StopChanged, []string{next + v1}, "another ETag"},
@@ -233,8 +236,8 @@ func TestResume_Table(t *testing.T) {
 		"an error, then the rest":               {[]fileReply{wholeFile(4), {err: errReset}, partOfFile(4, 9, 6)}, all, 0, []string{next + v1, next + v1}, ""},
 		"a 429 with Retry-After, then the rest": {[]fileReply{wholeFile(4), emptyReply(429, "Retry-After", "1"), partOfFile(4, 9, 6)}, all, 0, []string{next + v1, next + v1}, ""},
 		"a 404":                                 {[]fileReply{wholeFile(4), emptyReply(404)}, "0123", steadyhttp.StopNotRetryable, []string{next + v1}, "404"},
-		"a 304":                                 {[]fileReply{wholeFile(4), {code: 304, body: http.NoBody}}, "0123", steadyhttp.StopSuccess, []string{next + v1}, "304"},
-		"a redirect":                            {[]fileReply{wholeFile(4), emptyReply(302, "Location", "/elsewhere")}, "0123", steadyhttp.StopSuccess, []string{next + v1}, "302"},
+		"a 304":                                 {[]fileReply{wholeFile(4), {code: 304, body: http.NoBody}}, "0123", steadyhttp.StopNotResumable, []string{next + v1}, "304"},
+		"a redirect":                            {[]fileReply{wholeFile(4), emptyReply(302, "Location", "/elsewhere")}, "0123", steadyhttp.StopNotResumable, []string{next + v1}, "302"},
 		"a 501":                                 {[]fileReply{wholeFile(4), emptyReply(501)}, "0123", steadyhttp.StopNotRetryable, []string{next + v1}, "501"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -531,6 +534,30 @@ func TestResume_AsksTheBudgetAndGetsBackWhatWasUseful(t *testing.T) {
 	}
 }
 
+// What is read of a body that was resumed has an end, whether the server says its length or sends it in chunks.
+func TestResume_OfChunksIsASuccessAtItsEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		base := stepFunc(func(r *http.Request) (*http.Response, error) {
+			if asked++; asked%2 == 1 {
+				return wholeFile(4).RoundTrip(r)
+			}
+			return partOfFile(4, 9, 6).unknownLength().RoundTrip(r)
+		})
+		transport := newTransport(t, base, steadyhttp.WithResume(), steadyhttp.WithRetryBudget(0, 1))
+		for range 3 {
+			response, err := transport.RoundTrip(newGet(t))
+			require.NoError(t, err)
+			content, err := io.ReadAll(response.Body)
+			assert.NoError(t, err)
+			assert.Equal(t, fileContent, string(content))
+			require.NoError(t, response.Body.Close())
+		}
+		assertBreakerCount(t, transport, breakerCount{failures: 3, requests: 6})
+	})
+}
+
 func TestResume_AsksTheBreaker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -776,6 +803,49 @@ func TestResume_ReportAndEventsTellOfIt(t *testing.T) {
 		assert.Positive(t, d.Attempts[0].Wait)
 		assert.ErrorIs(t, d.Attempts[2].BodyErr, io.ErrUnexpectedEOF)
 		assert.NoError(t, d.Attempts[1].BodyErr)
+	})
+}
+
+// A body that cannot be resumed is told of as one that was not.
+func TestResume_WhatCannotBeIsToldToo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var seen eventRecorder
+		d := read(t, []fileReply{wholeFile(4).with("Etag", `W/"v1"`)}, steadyhttp.WithObserver(seen.observe))
+		failed := d.failure(t)
+		assert.Equal(t, "resume 1 transient 200 at 4 because not_resumable: "+failed.Err.Error(), seen.lines[len(seen.lines)-1])
+		assert.Equal(t, steadyhttp.StopNotResumable, d.Stopped)
+		assert.ErrorIs(t, d.Attempts[0].BodyErr, io.ErrUnexpectedEOF)
+		assert.Zero(t, steadyhttp.Resumes(d.response))
+		assert.EqualValues(t, 4, failed.Offset)
+	})
+}
+
+// A response that is refused is drained, so that its connection is used again and the origin counts as one that responds.
+func TestResume_ResponseThatIsRefusedIsDrained(t *testing.T) {
+	t.Parallel()
+	runEachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
+		content := newContent(1000)
+		var sent atomic.Int64
+		var addresses []string
+		note := func(next http.HandlerFunc) http.HandlerFunc {
+			return func(w http.ResponseWriter, r *http.Request) { addresses = append(addresses, r.RemoteAddr); next(w, r) }
+		}
+		server := newWireServer(t, startProtocols(spoken), cutHandler(content, `"v1"`, func() int { return 300 }, &sent),
+			note(func(w http.ResponseWriter, _ *http.Request) {
+				http.Error(w, strings.Repeat("gone", 1000), http.StatusGone)
+			}), note(replyHandler(200)))
+		transport := newWireTransport(t, &http.Transport{Protocols: spoken}, steadyhttp.WithResume(), steadyhttp.WithoutRetryBudget())
+		response, err := transport.RoundTrip(newWireRequest(t, http.MethodGet, server.URL, ""))
+		require.NoError(t, err)
+		_, err = io.ReadAll(response.Body)
+		var failed *steadyhttp.ResponseError
+		require.ErrorAs(t, err, &failed)
+		require.NoError(t, response.Body.Close())
+		assertBreakerCount(t, transport, breakerCount{failures: 1, requests: 2})
+		sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, "")).assertResponse(t, 200, "answer")
+		require.Len(t, addresses, 2)
+		assert.Equal(t, addresses[0], addresses[1])
 	})
 }
 

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/pprof"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -177,6 +179,38 @@ func TestResume_TrailersArriveWithABodyThatIsWhole(t *testing.T) {
 		call := sendWire(t, newResumingTransport(t, &http.Transport{Protocols: spoken}), newWireRequest(t, http.MethodGet, server.URL, ""))
 		call.assertResponse(t, 200, "content")
 		assert.Equal(t, "42", call.response.Trailer.Get("X-Sum"))
+	})
+}
+
+// A stream of HTTP/2 that stalls may be one of a connection that is dead: what is missing is not asked for over it.
+func TestResume_LeavesAConnectionThatDiedInTheBody(t *testing.T) {
+	t.Parallel()
+	runEachTLSProtocol(t, func(t *testing.T, protocol string) {
+		content := string(newContent(100 << 10))
+		var n *pipeNetwork
+		n = newPipeNetwork(t, protocol, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Etag", `"v1"`)
+			if r.Header.Get("Range") != "" {
+				http.ServeContent(w, r, "file.bin", time.Time{}, strings.NewReader(content))
+				return
+			}
+			w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+			_, _ = io.WriteString(w, content[:len(content)/2])
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(time.Second)
+			n.swallow()
+			<-r.Context().Done()
+		})
+		transport := newTransport(t, hiddenBase{n.base(t), nil}, steadyhttp.WithResume(), steadyhttp.WithBodyTimeout(10*time.Second))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		response, err := transport.RoundTrip(newWireRequest(t, http.MethodGet, "https://example.com/", "").WithContext(ctx))
+		require.NoError(t, err)
+		got, err := io.ReadAll(response.Body)
+		assert.NoError(t, err)
+		assert.True(t, content == string(got), "the same bytes")
+		assert.NoError(t, response.Body.Close())
+		assert.EqualValues(t, 2, n.dials.Load())
 	})
 }
 

@@ -74,6 +74,8 @@ func (b *resumableBody) reopen(c *call) (StopReason, error) {
 	switch {
 	case callerErr(c.request) != nil:
 		return c.interrupt(), c.attempt.err
+	case b.refusal != nil:
+		return StopNotResumable, fmt.Errorf("%w: %w", b.refusal, b.broken)
 	case b.count.Load() >= maxResumes:
 		return StopMaxAttempts, b.broken
 	}
@@ -87,7 +89,7 @@ func (b *resumableBody) reopen(c *call) (StopReason, error) {
 	}
 	skip, err := b.whole.resume(response, b.got)
 	if err != nil {
-		closeBody(response)
+		discard(c.request, response.Body)
 		return b.judge(c, reason, err)
 	}
 	if !b.goOn(response.Body, skip) {
@@ -103,6 +105,9 @@ func (b *resumableBody) judge(c *call, reason StopReason, err error) (StopReason
 	case err == errComplete:
 		return StopSuccess, err
 	case err == errOtherStatus:
+		if reason == StopSuccess { // of a retry, which is none of a resume
+			reason = StopNotResumable
+		}
 		failed := newResponseError(c.attempt.response, c.attempt.class)
 		failed.Stopped = reason
 		return reason, fmt.Errorf("%w, after %w", failed, b.broken)
