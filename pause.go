@@ -175,12 +175,11 @@ func (p *originPause) await(c *call, g *timedGate, w *waiter) *PausedError {
 	select {
 	case <-w.settled:
 		c.attempt.held = p.now() - start
-		return p.refusal(w)
 	case <-c.request.Context().Done():
 	case <-cancelOf(c.request):
 	case <-limit.C:
 	}
-	p.mu.Lock()
+	p.mu.Lock() // whoever settled it keeps the change of state before it is unlocked, for this call to tell of
 	defer p.mu.Unlock()
 	if g.leave(w) {
 		w.refuse(refusedByLimit, g.next)
