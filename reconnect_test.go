@@ -183,16 +183,106 @@ func TestReconnect_OneCallIsEnoughToGetPastDeadIdleConnections(t *testing.T) {
 func TestReconnect_SeveralConnectionsOfHTTP2AreLeft(t *testing.T) {
 	t.Parallel()
 	testCertificate()
-	synctest.Test(t, func(t *testing.T) {
-		n := newPipeNetwork(t, "HTTP/2.0", (&callServer{}).handle, func(s *http.Server) {
-			s.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 2}
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := newPipeNetwork(t, "HTTP/2.0", (&callServer{}).handle, func(s *http.Server) {
+					s.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 2}
+				})
+				transport := newTransport(t, n.base(t), twoSeconds, steadyhttp.WithoutBreaker(), steadyhttp.WithMaxAttempts(1))
+				var warming sync.WaitGroup
+				for range 6 { // one after the other, so that each connection is used
+					warming.Go(func() { n.warm(t, transport, 1) })
+					time.Sleep(time.Millisecond)
+				}
+				warming.Wait()
+				require.EqualValues(t, 3, n.dials.Load())
+				n.swallow()
+				got := sendWire(t, transport, newWireRequest(t, method, "https://example.com/", "content"))
+				require.Error(t, got.err)
+				got = sendWire(t, transport, newWireRequest(t, method, "https://example.com/", "content"))
+				got.assertResponse(t, http.StatusOK, "")
+			})
 		})
-		transport := newTransport(t, n.base(t), twoSeconds, steadyhttp.WithoutBreaker())
-		n.warm(t, transport, 6)
-		require.Greater(t, n.dials.Load(), int64(1))
-		n.swallow()
-		got := sendWire(t, transport, newWireRequest(t, http.MethodGet, "https://example.com/", ""))
-		got.assertResponse(t, http.StatusOK, "")
+	}
+}
+
+// Over HTTP/1 each attempt gets one dead connection out of the way, with or without hooks.
+func TestReconnect_BaseWithoutHooksLeavesADeadConnectionOfHTTP2(t *testing.T) {
+	t.Parallel()
+	runDeadHTTP2(t, func(t *testing.T, n *pipeNetwork) http.RoundTripper {
+		base := n.base(t)
+		return baseFunc{roundTrip: func(r *http.Request) (*http.Response, error) {
+			return base.RoundTrip(r.WithContext(withoutTrace{r.Context()}))
+		}}
+	})
+}
+
+func TestReconnect_BaseThatDialsForEachRequestWithClose(t *testing.T) {
+	t.Parallel()
+	runDeadHTTP2(t, closeDialing)
+}
+
+// runDeadHTTP2 checks that the first success comes in time after the connection died.
+func runDeadHTTP2(t *testing.T, newBase func(*testing.T, *pipeNetwork) http.RoundTripper) {
+	t.Helper()
+	testCertificate()
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		for _, every := range []time.Duration{1010 * time.Millisecond, 50 * time.Millisecond} {
+			t.Run(fmt.Sprint(method, " every ", every), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					server := &callServer{}
+					n := newPipeNetwork(t, "HTTP/2.0", server.handle)
+					transport := newTransport(t, newBase(t, n), twoSeconds)
+					n.warm(t, transport, 1)
+					n.warm(t, transport, 6)
+					n.swallow()
+					before := n.dials.Load()
+					result := load{method: method, path: "/", every: every, duration: time.Minute}.run(t, transport)
+					took := time.Duration(result.took.Load())
+					t.Log("the first success came after", took, "-", result.succeeded.Load(), "of", result.calls.Load(), "over", n.dials.Load()-before, "connections")
+					assert.NotZero(t, took)
+					assert.LessOrEqual(t, took, 5*time.Second)
+					assert.False(t, server.close, "the server sees nothing of it")
+				})
+			})
+		}
+	}
+}
+
+// closeDialing returns a base that dials for each request with Close, as that of golang.org/x/net/http2 does.
+func closeDialing(t *testing.T, n *pipeNetwork) http.RoundTripper {
+	t.Helper()
+	return closeDialingBase{hiddenBase{n.base(t), new(atomic.Int64)}, func() *http.Transport { return n.base(t) }}
+}
+
+type closeDialingBase struct {
+	hiddenBase
+	newBase func() *http.Transport
+}
+
+func (b closeDialingBase) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Close {
+		return b.newBase().RoundTrip(r)
+	}
+	return b.hiddenBase.RoundTrip(r)
+}
+
+func TestReconnect_SlowServerPaysOneHandshakeAnOpenTimeForEachRequestWithClose(t *testing.T) {
+	t.Parallel()
+	testCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		n := newPipeNetwork(t, "HTTP/2.0", (&callServer{}).handle)
+		var opened atomic.Int64
+		transport := newTransport(t, closeDialing(t, n), twoSeconds, openings(&opened))
+		n.warm(t, transport, 10)
+		before := n.dials.Load()
+		load{path: "/slow", every: 100 * time.Millisecond, duration: time.Minute}.run(t, transport)
+		dials := n.dials.Load() - before
+		t.Log(dials, "dials, opened", opened.Load(), "times")
+		assert.LessOrEqual(t, dials, opened.Load()+2, "two show what the base does")
 	})
 }
 
@@ -459,6 +549,21 @@ func (c withoutTrace) Value(key any) any {
 		return value
 	}
 	return nil
+}
+
+// Such a base may be no client of HTTP/2 at all, but a record of what one once got.
+func TestReconnect_BaseWithoutHooksSeesNoRequestButTheAttemptsAfterA5xx(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var requests atomic.Int64
+		base := baseFunc{roundTrip: func(r *http.Request) (*http.Response, error) {
+			requests.Add(1)
+			return &http.Response{StatusCode: http.StatusServiceUnavailable, ProtoMajor: 2, Body: http.NoBody, Request: r}, nil
+		}}
+		got := sendWire(t, newTransport(t, base), newWireRequest(t, http.MethodGet, "https://example.com/", ""))
+		assert.Len(t, got.Attempts, 4)
+		assert.EqualValues(t, 4, requests.Load())
+	})
 }
 
 // To leave a connection of HTTP/2 takes a request that marks it, and none of that is ever written.

@@ -71,8 +71,8 @@ func (c *call) chooseConnection() {
 	case o.has(http2Spoken) && c.base.isNetHTTP() && o.takeErrors(a.start): // others would see more than one request an attempt
 		a.reconnect = newConnection
 	}
-	if refusable := replayable(a.request) && c.idempotent(); a.reconnect == newConnection && o.has(http2Spoken) && !refusable {
-		a.reconnect = markConnection
+	if a.reconnect == newConnection && o.has(http2Spoken) {
+		a.reconnect = leavePool
 	}
 }
 
