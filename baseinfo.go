@@ -44,7 +44,6 @@ func (b *baseInfo) learn(c *call) {
 	if a.response != nil && b.late != nil && a.response.TLS != nil {
 		b.late.note(a.request.URL.Host, a.response.ProtoMajor == 2)
 	}
-	b.idle.closeOnProof(a)
 	if a.err != nil && factsOf(a.err).has(unreadableFact) && b.wasAlone(c.origin, a.start, a.end) {
 		a.traced |= unreadable
 	}

@@ -182,10 +182,10 @@ type idleCloser struct {
 
 const idleCloseInterval = time.Minute
 
-// closeOnProof takes it for proof that a probe was kept off the pool, where attempts had timed out, and that a new
-// connection worked.
+// closeOnProof takes it for proof that a probe was kept off the pool, where attempts had timed out, and that it
+// succeeded over a new connection.
 func (i *idleCloser) closeOnProof(a *attempt) {
-	if !a.probe || !a.silence || !a.moved || !a.fresh || a.response == nil {
+	if !a.probe || !a.silence || !a.moved || !a.fresh || a.health != healthy {
 		return
 	}
 	closer, ok := i.base.(interface{ CloseIdleConnections() })

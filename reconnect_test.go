@@ -167,6 +167,44 @@ func TestReconnect_DeadConnectionsAreLeftInTime(t *testing.T) {
 	}
 }
 
+// A deadline of less than a second says nothing against a server, but several of them do against a connection.
+func TestReconnect_CallersInAHurryLeaveADeadConnection(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []time.Duration{300 * time.Millisecond, 900 * time.Millisecond} {
+		for _, every := range []time.Duration{1010 * time.Millisecond, 50 * time.Millisecond} {
+			t.Run(fmt.Sprint(limit, " every ", every), func(t *testing.T) {
+				t.Parallel()
+				testCertificate()
+				synctest.Test(t, func(t *testing.T) {
+					n := newPipeNetwork(t, "HTTP/2.0", (&callServer{}).handle)
+					transport := newTransport(t, n.base(t), steadyhttp.WithTimeout(limit))
+					n.warm(t, transport, 6)
+					n.swallow()
+					result := load{path: "/", every: every, duration: time.Minute, first: true}.run(t, transport)
+					assert.NotZero(t, result.took.Load())
+					assert.LessOrEqual(t, time.Duration(result.took.Load()), 5*time.Second)
+				})
+			})
+		}
+	}
+}
+
+func TestReconnect_CallersInAHurryLeaveNoConnectionThatWorks(t *testing.T) {
+	t.Parallel()
+	testCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		n := newPipeNetwork(t, "HTTP/2.0", (&callServer{}).handle)
+		transport := newTransport(t, n.base(t), steadyhttp.WithTimeout(300*time.Millisecond))
+		n.warm(t, transport, 1)
+		before := n.dials.Load()
+		for range 100 {
+			load{path: "/slow", every: time.Second, duration: time.Second}.run(t, transport)
+			load{path: "/", every: time.Second, duration: time.Second}.run(t, transport)
+		}
+		assert.Equal(t, before, n.dials.Load())
+	})
+}
+
 // Six dead idle connections are no reason to fail: before, 4 attempts went over 4 of them.
 func TestReconnect_OneCallIsEnoughToGetPastDeadIdleConnections(t *testing.T) {
 	t.Parallel()
@@ -513,6 +551,25 @@ func TestReconnect_IdleConnectionsAreClosedOnProofAndOnceAMinute(t *testing.T) {
 		time.Sleep(time.Minute)
 		die()
 		assert.EqualValues(t, 2, base.closes.Load())
+	})
+}
+
+// A probe that fails is no proof, though there was a response.
+func TestReconnect_IdleConnectionsStayWhereAServerIsOverloaded(t *testing.T) {
+	t.Parallel()
+	runEachTLSProtocol(t, func(t *testing.T, protocol string) {
+		var requests, opened atomic.Int64
+		n := newPipeNetwork(t, protocol, func(w http.ResponseWriter, r *http.Request) {
+			if requests.Add(1)%2 == 0 {
+				<-r.Context().Done()
+			}
+			w.WriteHeader(http.StatusInternalServerError)
+		})
+		base := hiddenBase{n.base(t), new(atomic.Int64)}
+		transport := newTransport(t, base, twoSeconds, openings(&opened))
+		load{path: "/", every: 100 * time.Millisecond, duration: time.Minute}.run(t, transport)
+		assert.Greater(t, opened.Load(), int64(5))
+		assert.Zero(t, base.closes.Load())
 	})
 }
 
