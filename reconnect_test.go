@@ -527,6 +527,45 @@ func TestReconnect_TwoBackendsOfWhichOneIsSick(t *testing.T) {
 	}
 }
 
+// What the connection that was left still brings tells nothing of the new one.
+func TestReconnect_LateErrorsLeaveNoOtherConnectionOfHTTP2(t *testing.T) {
+	t.Parallel()
+	testCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		good := newPipeNetwork(t, "HTTP/2.0", func(http.ResponseWriter, *http.Request) { time.Sleep(50 * time.Millisecond) })
+		bad := newPipeNetwork(t, "HTTP/2.0", func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Duration(len(r.URL.Query().Get("late"))) * 20 * time.Millisecond)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		})
+		var dials atomic.Int64
+		base := good.base(t)
+		base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if dials.Add(1) == 2 {
+				return good.dial(ctx, network, address)
+			}
+			return bad.dial(ctx, network, address)
+		}
+		transport := newTransport(t, base, steadyhttp.WithMaxAttempts(1), steadyhttp.WithoutBreaker())
+		sendWire(t, transport, newWireRequest(t, http.MethodPost, "https://example.com/", ""))
+		var calls sync.WaitGroup
+		for _, late := range []string{"", "11", "111", "1111", "11111"} {
+			calls.Go(func() {
+				sendWire(t, transport, newWireRequest(t, http.MethodPost, "https://example.com/?late="+late, ""))
+			})
+		}
+		time.Sleep(10 * time.Millisecond)
+		for range 10 {
+			calls.Go(func() {
+				got := sendWire(t, transport, newWireRequest(t, http.MethodPost, "https://example.com/", ""))
+				got.assertResponse(t, http.StatusOK, "")
+			})
+			time.Sleep(10 * time.Millisecond)
+		}
+		calls.Wait()
+		assert.EqualValues(t, 2, dials.Load())
+	})
+}
+
 // Idle connections may be those of other origins.
 func TestReconnect_IdleConnectionsAreClosedOnProofAndOnceAMinute(t *testing.T) {
 	t.Parallel()

@@ -170,6 +170,9 @@ func (o *origin) countError(start time.Duration) {
 	s := o.suspicious()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if start < s.left { // over a connection that was left since
+		return
+	}
 	if s.errors.Load() == 0 || o.succeededSince(s.since) {
 		s.errors.Store(0)
 		s.since = start
@@ -185,11 +188,12 @@ func (o *origin) takeErrors(now time.Duration) bool {
 	}
 	s.mu.Lock()
 	suspect := !o.succeededSince(s.since)
-	if !suspect {
-		s.errors.Store(0)
-	}
 	s.mu.Unlock()
-	return suspect && o.mayLeave(now, leaveSickHTTP2)
+	if suspect && !o.mayLeave(now, leaveSickHTTP2) {
+		return false
+	}
+	s.errors.Store(0)
+	return suspect
 }
 
 // mayLeave reports whether a connection may be left now, and notes that it is.
