@@ -33,7 +33,7 @@ type reconnector struct {
 	ctx        *lazyContext // of the sending
 	suspects   *suspicion   // nil: none
 	spare      net.Conn     // one of HTTP/2 that was dialed for a marker; nil: none
-	marks      bool         // whether the request is a marker
+	marker     http.Header  // of a marker; nil for another request
 	replayable bool         // whether the request can be sent once more at all: what is refused must be
 	repeatable bool         // whether it may reach the server twice
 
@@ -66,8 +66,11 @@ func (r *reconnector) gotConn(got httptrace.GotConnInfo, multiplexed bool) (refu
 	}
 	r.offered = got.Conn
 	r.pooled = (got.Reused || got.WasIdle) && !r.isSpare(got.Conn) // WasIdle: dialed for a request that took another one
-	if r.marks {
+	if r.marker != nil {
 		r.refused = !multiplexed || !r.pooled // nothing to be marked, and a marker must not be sent over HTTP/1
+		if r.refused {
+			r.marker.Del("Connection") // net/http may set doNotReuse before it looks at the context
+		}
 	} else {
 		r.refused = r.refuses(got)
 	}
@@ -124,14 +127,14 @@ func (r *reconnector) next() (want reconnect, again bool) {
 	return r.want, r.refused
 }
 
-// markerOf returns a request that marks the connection of HTTP/2 which it gets. A request with Close has net/http
-// not use the connection for a new one any more: http2clientStream.writeRequest sets doNotReuse, and only then writes
-// the header. This one's header cannot be written (a field that is not allowed in a trailer, RFC 9110 §6.5.1), so
-// the server does not hear of it.
+// markerOf returns a request that marks the connection of HTTP/2 which it gets. Where a request asks to close the
+// connection, net/http does not use that for a new one any more: http2clientStream.writeRequest sets doNotReuse, and
+// only then writes the header. This one's header cannot be written (a field that is not allowed in a trailer, RFC 9110
+// §6.5.1), so the server does not hear of it. It asks by the field Connection, which can be taken back.
 func markerOf(request *http.Request) *http.Request {
 	marker := &http.Request{
-		Method: http.MethodHead, URL: request.URL, Host: request.Host, Close: true,
-		Header: http.Header{}, Trailer: http.Header{"Trailer": nil},
+		Method: http.MethodHead, URL: request.URL, Host: request.Host,
+		Header: http.Header{"Connection": {"close"}}, Trailer: http.Header{"Trailer": nil},
 	}
 	return marker.WithContext(request.Context())
 }
@@ -142,6 +145,7 @@ func markerOf(request *http.Request) *http.Request {
 func (c *call) leavePool(base http.RoundTripper) {
 	a := &c.attempt
 	a.reconnect, a.spare = newConnection, nil
+	dials := 0
 	for range maxMoves {
 		if c.base.closeDials.Load() {
 			a.reconnect, a.moved = ownConnection, true
@@ -153,18 +157,24 @@ func (c *call) leavePool(base http.RoundTripper) {
 			return
 		case pooled:
 			a.moved = true
-		case a.spare == nil:
+		default:
 			a.spare = offered
-		default: // which the base could have offered again
-			c.base.closeDials.Store(true)
+			if dials++; dials == provingDials && !c.base.isNetHTTP() {
+				c.base.closeDials.Store(true)
+			}
 		}
 	}
 }
 
+// provingDials is how many connections in a row a base dials for markers until it is taken for one that always does:
+// of two, another call may have dialed one.
+const provingDials = 3
+
 // mark sends a marker, and returns the connection of HTTP/2 that the base offered, and whether it was one of the pool.
 func (c *call) mark(base http.RoundTripper) (offered net.Conn, pooled bool) {
 	t := newTracer(c)
-	t.request, t.reconnector.marks = markerOf(t.request), true
+	t.request = markerOf(t.request)
+	t.reconnector.marker = t.request.Header
 	response, _ := base.RoundTrip(t.request) // never any, over net/http
 	closeBody(response)
 	t.ctx.release(nil)

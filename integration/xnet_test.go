@@ -122,7 +122,7 @@ func TestXNet_DeadConnectionIsLeftWithinFiveSeconds(t *testing.T) {
 			t.Log("the first success came after", took, "over", relay.count(), "connections")
 			require.NotZero(t, took, "no success at all")
 			assert.LessOrEqual(t, took, 5*time.Second)
-			assert.LessOrEqual(t, relay.count(), 4, "two of them show what the base does")
+			assert.LessOrEqual(t, relay.count(), 5, "three of them show what the base does")
 			for _, r := range sent {
 				assert.LessOrEqual(t, app.timesProcessed(r.id), 1)
 			}
