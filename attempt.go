@@ -18,6 +18,7 @@ type attempt struct {
 
 	probe     bool      // of a breaker
 	reconnect reconnect // which connection it may go over
+	spare     net.Conn  // one of HTTP/2 that was dialed for it before it was sent; nil: none
 	silence   bool      // whether it was to keep off the pool since attempts had timed out there,
 	moved     bool      // and whether it was kept off any connection
 

@@ -13,6 +13,7 @@ type baseInfo struct {
 	http.RoundTripper
 	late        *lateTrace   // of the built-in transport; nil for another
 	dialsTraced atomic.Bool  // a connection that it made was heard of: one that is being made would be
+	closeDials  atomic.Bool  // it dials for each request with Close, over HTTP/2
 	shared      atomic.Int64 // when attempts last failed together with one another, since the epoch; 0: never
 	idle        idleCloser
 
@@ -43,7 +44,6 @@ func (b *baseInfo) learn(c *call) {
 	if a.response != nil && b.late != nil && a.response.TLS != nil {
 		b.late.note(a.request.URL.Host, a.response.ProtoMajor == 2)
 	}
-	b.idle.closeOnProof(a)
 	if a.err != nil && factsOf(a.err).has(unreadableFact) && b.wasAlone(c.origin, a.start, a.end) {
 		a.traced |= unreadable
 	}

@@ -181,6 +181,7 @@ func (b *breaker) sendProbe(next sender, c *call, granted permit) {
 	c.timed, c.attempt.probe = true, true
 	defer b.report(c, granted)
 	next(c)
+	c.base.idle.closeOnProof(&c.attempt)
 }
 
 // An admission is the breaker's word on an attempt: a permit, or a rejection, or neither yet, since the open

@@ -2,6 +2,7 @@ package steadyhttp
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync"
@@ -13,14 +14,15 @@ import (
 // them. Nothing of it reaches the server.
 //
 // A connection of HTTP/1 that the pool offers is closed before anything is sent on it, and net/http takes the next
-// one or dials. A connection of HTTP/2 belongs to other requests as well: the request that got it is cancelled
-// before it is written, and the connection is marked so that it is used for no new request. See markerOf.
+// one or dials. Those of HTTP/2 belong to other requests as well: first they are marked, so that they are used for
+// no new request, see leavePool, and a request that gets one all the same is cancelled before it is written.
 type reconnect uint8
 
 const (
 	keepConnection reconnect = iota
 	newConnection            // none of the pool
-	markConnection           // the pool's one of HTTP/2 is marked first
+	leavePool                // the same, after those of HTTP/2 are marked
+	ownConnection            // one that the base gives to a request with Close alone
 )
 
 // maxMoves is how often one attempt may turn to another connection: a pool may have many that are dead.
@@ -30,14 +32,18 @@ const maxMoves = 128
 type reconnector struct {
 	ctx        *lazyContext // of the sending
 	suspects   *suspicion   // nil: none
+	spare      net.Conn     // one of HTTP/2 that was dialed for a marker; nil: none
+	marker     http.Header  // of a marker; nil for another request
 	replayable bool         // whether the request can be sent once more at all: what is refused must be
 	repeatable bool         // whether it may reach the server twice
 
 	mu      sync.Mutex
 	want    reconnect
-	refused bool // whether the last connection was not used,
-	http2   bool // and was one of HTTP/2
-	moved   bool // whether it was kept off any connection
+	offered net.Conn // the last connection
+	pooled  bool     // whether that was one of the pool,
+	refused bool     // was not used,
+	http2   bool     // and was one of HTTP/2
+	moved   bool     // whether the request was kept off any connection
 }
 
 // getConn is called where the base asks for a connection, perhaps once more.
@@ -47,21 +53,28 @@ func (r *reconnector) getConn() {
 	r.refused = false
 }
 
+// isSpare needs no lock.
+func (r *reconnector) isSpare(conn net.Conn) bool { return conn != nil && conn == r.spare }
+
 // gotConn reports whether the connection is not to be used.
 func (r *reconnector) gotConn(got httptrace.GotConnInfo, multiplexed bool) (refused bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.refused, r.http2 = false, multiplexed
-	switch {
-	case got.Conn == nil || r.ctx.Err() != nil:
+	if got.Conn == nil || r.ctx.Err() != nil {
 		return false
-	case r.want == markConnection:
-		r.moved = r.moved || multiplexed && got.Reused
-		r.refused = !multiplexed // there is nothing to be marked, and a marker must not be sent
-	default:
-		r.refused = r.refuses(got)
-		r.moved = r.moved || r.refused
 	}
+	r.offered = got.Conn
+	r.pooled = (got.Reused || got.WasIdle) && !r.isSpare(got.Conn) // WasIdle: dialed for a request that took another one
+	if r.marker != nil {
+		r.refused = !multiplexed || !r.pooled // nothing to be marked, and a marker must not be sent over HTTP/1
+		if r.refused {
+			r.marker.Del("Connection") // net/http may set doNotReuse before it looks at the context
+		}
+	} else {
+		r.refused = r.refuses(got)
+	}
+	r.moved = r.moved || r.refused
 	if r.refused {
 		r.refuse(got)
 	}
@@ -71,11 +84,10 @@ func (r *reconnector) gotConn(got httptrace.GotConnInfo, multiplexed bool) (refu
 // refuses leaves HTTP/2 to a marker where the request might reach the server twice, should a base write it though
 // its context has ended. r.mu is held.
 func (r *reconnector) refuses(got httptrace.GotConnInfo) bool {
-	pooled := got.Reused || got.WasIdle // one that was dialed for a request which took another one
-	if !pooled || !r.replayable || r.http2 && !r.repeatable {
+	if !r.pooled || !r.replayable || r.http2 && !r.repeatable {
 		return false
 	}
-	return r.suspects.take(got) || r.want == newConnection
+	return r.suspects.take(got) || r.want != keepConnection
 }
 
 // refuse keeps the request from being written. Over HTTP/2 net/http looks at the context before
@@ -94,42 +106,79 @@ func (r *reconnector) hasMoved() bool {
 	return r.moved
 }
 
+// last is the last connection of HTTP/2 that was offered, and whether it was one of the pool.
+func (r *reconnector) last() (offered net.Conn, pooled bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.http2 {
+		return nil, false
+	}
+	return r.offered, r.pooled
+}
+
 // next says how the request is to be sent once more, if the connection that it got was refused. After one of HTTP/1
 // was closed, net/http goes on by itself unless the request has a body without GetBody, as withoutGetBody makes it.
 func (r *reconnector) next() (want reconnect, again bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.refused && r.http2 {
-		return markConnection, true
+		return leavePool, true
 	}
 	return r.want, r.refused
 }
 
-// markerOf returns a request that marks the connection of HTTP/2 which it gets. A request with Close has net/http
-// not use the connection for a new one any more: http2clientStream.writeRequest sets doNotReuse, and only then writes
-// the header. This one's header cannot be written (a field that is not allowed in a trailer, RFC 9110 §6.5.1), so
-// the server does not hear of it.
+// markerOf returns a request that marks the connection of HTTP/2 which it gets. Where a request asks to close the
+// connection, net/http does not use that for a new one any more: http2clientStream.writeRequest sets doNotReuse, and
+// only then writes the header. This one's header cannot be written (a field that is not allowed in a trailer, RFC 9110
+// §6.5.1), so the server does not hear of it. It asks by the field Connection, which can be taken back.
 func markerOf(request *http.Request) *http.Request {
 	marker := &http.Request{
-		Method: http.MethodHead, URL: request.URL, Host: request.Host, Close: true,
-		Header: http.Header{}, Trailer: http.Header{"Trailer": nil},
+		Method: http.MethodHead, URL: request.URL, Host: request.Host,
+		Header: http.Header{"Connection": {"close"}}, Trailer: http.Header{"Trailer": nil},
 	}
 	return marker.WithContext(request.Context())
 }
 
-// mark sends a marker, and says how the request itself is to be sent then: perhaps there is another connection.
-func mark(base http.RoundTripper, c *call) reconnect {
+// leavePool has each connection of HTTP/2 marked that the base has, until it dials one for a marker. That one is
+// spared, for the request. The base of golang.org/x/net/http2 marks none, but dials for each request with Close: so
+// the request itself goes with Close there.
+func (c *call) leavePool(base http.RoundTripper) {
 	a := &c.attempt
+	a.reconnect, a.spare = newConnection, nil
+	dials := 0
+	for range maxMoves {
+		if c.base.closeDials.Load() {
+			a.reconnect, a.moved = ownConnection, true
+			return
+		}
+		offered, pooled := c.mark(base)
+		switch {
+		case offered == nil, offered == a.spare: // nil: by a base without hooks, or there was none
+			return
+		case pooled:
+			a.moved = true
+		default:
+			a.spare = offered
+			if dials++; dials == provingDials && !c.base.isNetHTTP() {
+				c.base.closeDials.Store(true)
+			}
+		}
+	}
+}
+
+// provingDials is how many connections in a row a base dials for markers until it is taken for one that always does:
+// of two, another call may have dialed one.
+const provingDials = 3
+
+// mark sends a marker, and returns the connection of HTTP/2 that the base offered, and whether it was one of the pool.
+func (c *call) mark(base http.RoundTripper) (offered net.Conn, pooled bool) {
 	t := newTracer(c)
 	t.request = markerOf(t.request)
+	t.reconnector.marker = t.request.Header
 	response, _ := base.RoundTrip(t.request) // never any, over net/http
 	closeBody(response)
 	t.ctx.release(nil)
-	a.moved = a.moved || t.reconnector.hasMoved()
-	if t.reconnector.replayable && t.reconnector.repeatable {
-		return newConnection
-	}
-	return keepConnection
+	return t.reconnector.last()
 }
 
 // An idleCloser closes a base's idle connections, which may be those of other origins: once a minute at most, and
@@ -143,10 +192,10 @@ type idleCloser struct {
 
 const idleCloseInterval = time.Minute
 
-// closeOnProof takes it for proof that a probe was kept off the pool, where attempts had timed out, and that a new
-// connection worked.
+// closeOnProof takes it for proof that a probe was kept off the pool, where attempts had timed out, and that it
+// succeeded over a new connection.
 func (i *idleCloser) closeOnProof(a *attempt) {
-	if !a.probe || !a.silence || !a.moved || !a.fresh || a.response == nil {
+	if !a.probe || !a.silence || !a.moved || !a.fresh || a.health != healthy {
 		return
 	}
 	closer, ok := i.base.(interface{ CloseIdleConnections() })

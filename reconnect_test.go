@@ -167,6 +167,44 @@ func TestReconnect_DeadConnectionsAreLeftInTime(t *testing.T) {
 	}
 }
 
+// A deadline of less than a second says nothing against a server, but several of them do against a connection.
+func TestReconnect_CallersInAHurryLeaveADeadConnection(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []time.Duration{300 * time.Millisecond, 900 * time.Millisecond} {
+		for _, every := range []time.Duration{1010 * time.Millisecond, 50 * time.Millisecond} {
+			t.Run(fmt.Sprint(limit, " every ", every), func(t *testing.T) {
+				t.Parallel()
+				testCertificate()
+				synctest.Test(t, func(t *testing.T) {
+					n := newPipeNetwork(t, "HTTP/2.0", (&callServer{}).handle)
+					transport := newTransport(t, n.base(t), steadyhttp.WithTimeout(limit))
+					n.warm(t, transport, 6)
+					n.swallow()
+					result := load{path: "/", every: every, duration: time.Minute, first: true}.run(t, transport)
+					assert.NotZero(t, result.took.Load())
+					assert.LessOrEqual(t, time.Duration(result.took.Load()), 5*time.Second)
+				})
+			})
+		}
+	}
+}
+
+func TestReconnect_CallersInAHurryLeaveNoConnectionThatWorks(t *testing.T) {
+	t.Parallel()
+	testCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		n := newPipeNetwork(t, "HTTP/2.0", (&callServer{}).handle)
+		transport := newTransport(t, n.base(t), steadyhttp.WithTimeout(300*time.Millisecond))
+		n.warm(t, transport, 1)
+		before := n.dials.Load()
+		for range 100 {
+			load{path: "/slow", every: time.Second, duration: time.Second}.run(t, transport)
+			load{path: "/", every: time.Second, duration: time.Second}.run(t, transport)
+		}
+		assert.Equal(t, before, n.dials.Load())
+	})
+}
+
 // Six dead idle connections are no reason to fail: before, 4 attempts went over 4 of them.
 func TestReconnect_OneCallIsEnoughToGetPastDeadIdleConnections(t *testing.T) {
 	t.Parallel()
@@ -183,16 +221,107 @@ func TestReconnect_OneCallIsEnoughToGetPastDeadIdleConnections(t *testing.T) {
 func TestReconnect_SeveralConnectionsOfHTTP2AreLeft(t *testing.T) {
 	t.Parallel()
 	testCertificate()
-	synctest.Test(t, func(t *testing.T) {
-		n := newPipeNetwork(t, "HTTP/2.0", (&callServer{}).handle, func(s *http.Server) {
-			s.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 2}
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := newPipeNetwork(t, "HTTP/2.0", (&callServer{}).handle, func(s *http.Server) {
+					s.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 2}
+				})
+				transport := newTransport(t, n.base(t), twoSeconds, steadyhttp.WithoutBreaker(), steadyhttp.WithMaxAttempts(1))
+				var warming sync.WaitGroup
+				for range 6 { // one after the other, so that each connection is used
+					warming.Go(func() { n.warm(t, transport, 1) })
+					time.Sleep(time.Millisecond)
+				}
+				warming.Wait()
+				require.EqualValues(t, 3, n.dials.Load())
+				n.swallow()
+				got := sendWire(t, transport, newWireRequest(t, method, "https://example.com/", "content"))
+				require.Error(t, got.err)
+				got = sendWire(t, transport, newWireRequest(t, method, "https://example.com/", "content"))
+				got.assertResponse(t, http.StatusOK, "")
+				assert.EqualValues(t, 4, n.dials.Load(), "one handshake")
+			})
 		})
-		transport := newTransport(t, n.base(t), twoSeconds, steadyhttp.WithoutBreaker())
-		n.warm(t, transport, 6)
-		require.Greater(t, n.dials.Load(), int64(1))
-		n.swallow()
-		got := sendWire(t, transport, newWireRequest(t, http.MethodGet, "https://example.com/", ""))
-		got.assertResponse(t, http.StatusOK, "")
+	}
+}
+
+// Over HTTP/1 each attempt gets one dead connection out of the way, with or without hooks.
+func TestReconnect_BaseWithoutHooksLeavesADeadConnectionOfHTTP2(t *testing.T) {
+	t.Parallel()
+	runDeadHTTP2(t, func(t *testing.T, n *pipeNetwork) http.RoundTripper {
+		base := n.base(t)
+		return baseFunc{roundTrip: func(r *http.Request) (*http.Response, error) {
+			return base.RoundTrip(r.WithContext(withoutTrace{r.Context()}))
+		}}
+	})
+}
+
+func TestReconnect_BaseThatDialsForEachRequestWithClose(t *testing.T) {
+	t.Parallel()
+	runDeadHTTP2(t, closeDialing)
+}
+
+// runDeadHTTP2 checks that the first success comes in time after the connection died.
+func runDeadHTTP2(t *testing.T, newBase func(*testing.T, *pipeNetwork) http.RoundTripper) {
+	t.Helper()
+	testCertificate()
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		for _, every := range []time.Duration{1010 * time.Millisecond, 50 * time.Millisecond} {
+			t.Run(fmt.Sprint(method, " every ", every), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					server := &callServer{}
+					n := newPipeNetwork(t, "HTTP/2.0", server.handle)
+					transport := newTransport(t, newBase(t, n), twoSeconds)
+					n.warm(t, transport, 1)
+					n.warm(t, transport, 6)
+					n.swallow()
+					before := n.dials.Load()
+					result := load{method: method, path: "/", every: every, duration: time.Minute}.run(t, transport)
+					took := time.Duration(result.took.Load())
+					t.Log("the first success came after", took, "-", result.succeeded.Load(), "of", result.calls.Load(), "over", n.dials.Load()-before, "connections")
+					assert.NotZero(t, took)
+					assert.LessOrEqual(t, took, 5*time.Second)
+					assert.False(t, server.close, "the server sees nothing of it")
+				})
+			})
+		}
+	}
+}
+
+// closeDialing returns a base that dials for each request with Close, as that of golang.org/x/net/http2 does.
+func closeDialing(t *testing.T, n *pipeNetwork) http.RoundTripper {
+	t.Helper()
+	return closeDialingBase{hiddenBase{n.base(t), new(atomic.Int64)}, func() *http.Transport { return n.base(t) }}
+}
+
+type closeDialingBase struct {
+	hiddenBase
+	newBase func() *http.Transport
+}
+
+func (b closeDialingBase) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Close || r.Header.Get("Connection") == "close" {
+		return b.newBase().RoundTrip(r)
+	}
+	return b.hiddenBase.RoundTrip(r)
+}
+
+func TestReconnect_SlowServerPaysOneHandshakeAnOpenTimeForEachRequestWithClose(t *testing.T) {
+	t.Parallel()
+	testCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		n := newPipeNetwork(t, "HTTP/2.0", (&callServer{}).handle)
+		var opened atomic.Int64
+		transport := newTransport(t, closeDialing(t, n), twoSeconds, openings(&opened))
+		n.warm(t, transport, 10)
+		before := n.dials.Load()
+		load{path: "/slow", every: 100 * time.Millisecond, duration: time.Minute}.run(t, transport)
+		dials := n.dials.Load() - before
+		t.Log(dials, "dials, opened", opened.Load(), "times")
+		assert.LessOrEqual(t, dials, opened.Load()+3, "three show what the base does")
 	})
 }
 
@@ -399,6 +528,47 @@ func TestReconnect_TwoBackendsOfWhichOneIsSick(t *testing.T) {
 	}
 }
 
+// What the connection that was left still brings tells nothing of the new one.
+func TestReconnect_LateErrorsLeaveNoOtherConnectionOfHTTP2(t *testing.T) {
+	t.Parallel()
+	testCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		good := newPipeNetwork(t, "HTTP/2.0", func(http.ResponseWriter, *http.Request) { time.Sleep(50 * time.Millisecond) })
+		bad := newPipeNetwork(t, "HTTP/2.0", func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Duration(len(r.URL.Query().Get("late"))) * 20 * time.Millisecond)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		})
+		var dials atomic.Int64
+		base := good.base(t)
+		base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if dials.Add(1) == 2 {
+				return good.dial(ctx, network, address)
+			}
+			return bad.dial(ctx, network, address)
+		}
+		transport := newTransport(t, base, steadyhttp.WithMaxAttempts(1), steadyhttp.WithoutBreaker())
+		sendWire(t, transport, newWireRequest(t, http.MethodPost, "https://example.com/", ""))
+		var calls sync.WaitGroup
+		for _, late := range []string{"11", "111", "1111", "11111"} {
+			calls.Go(func() {
+				sendWire(t, transport, newWireRequest(t, http.MethodPost, "https://example.com/?late="+late, ""))
+			})
+		}
+		time.Sleep(10 * time.Millisecond)
+		sendWire(t, transport, newWireRequest(t, http.MethodPost, "https://example.com/", ""))
+		time.Sleep(time.Millisecond)
+		for range 10 {
+			calls.Go(func() {
+				got := sendWire(t, transport, newWireRequest(t, http.MethodPost, "https://example.com/", ""))
+				got.assertResponse(t, http.StatusOK, "")
+			})
+			time.Sleep(10 * time.Millisecond)
+		}
+		calls.Wait()
+		assert.EqualValues(t, 2, dials.Load())
+	})
+}
+
 // Idle connections may be those of other origins.
 func TestReconnect_IdleConnectionsAreClosedOnProofAndOnceAMinute(t *testing.T) {
 	t.Parallel()
@@ -423,6 +593,25 @@ func TestReconnect_IdleConnectionsAreClosedOnProofAndOnceAMinute(t *testing.T) {
 		time.Sleep(time.Minute)
 		die()
 		assert.EqualValues(t, 2, base.closes.Load())
+	})
+}
+
+// A probe that fails is no proof, though there was a response.
+func TestReconnect_IdleConnectionsStayWhereAServerIsOverloaded(t *testing.T) {
+	t.Parallel()
+	runEachTLSProtocol(t, func(t *testing.T, protocol string) {
+		var requests, opened atomic.Int64
+		n := newPipeNetwork(t, protocol, func(w http.ResponseWriter, r *http.Request) {
+			if requests.Add(1)%2 == 0 {
+				<-r.Context().Done()
+			}
+			w.WriteHeader(http.StatusInternalServerError)
+		})
+		base := hiddenBase{n.base(t), new(atomic.Int64)}
+		transport := newTransport(t, base, twoSeconds, openings(&opened))
+		load{path: "/", every: 100 * time.Millisecond, duration: time.Minute}.run(t, transport)
+		assert.Greater(t, opened.Load(), int64(5))
+		assert.Zero(t, base.closes.Load())
 	})
 }
 
@@ -459,6 +648,21 @@ func (c withoutTrace) Value(key any) any {
 		return value
 	}
 	return nil
+}
+
+// Such a base may be no client of HTTP/2 at all, but a record of what one once got.
+func TestReconnect_BaseWithoutHooksSeesNoRequestButTheAttemptsAfterA5xx(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var requests atomic.Int64
+		base := baseFunc{roundTrip: func(r *http.Request) (*http.Response, error) {
+			requests.Add(1)
+			return &http.Response{StatusCode: http.StatusServiceUnavailable, ProtoMajor: 2, Body: http.NoBody, Request: r}, nil
+		}}
+		got := sendWire(t, newTransport(t, base), newWireRequest(t, http.MethodGet, "https://example.com/", ""))
+		assert.Len(t, got.Attempts, 4)
+		assert.EqualValues(t, 4, requests.Load())
+	})
 }
 
 // To leave a connection of HTTP/2 takes a request that marks it, and none of that is ever written.

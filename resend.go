@@ -81,7 +81,7 @@ func (g *resendGuard) getConn(string) {
 // gotConn is called before the request is sent on a connection. What it cancels is not sent any more: HTTP/2
 // looks before it writes (clientStream.encodeAndWriteHeaders); HTTP/1 does not, so there the connection, which
 // no other request uses, is closed.
-func (g *resendGuard) gotConn(got httptrace.GotConnInfo) {
+func (g *resendGuard) gotConn(got httptrace.GotConnInfo, fresh bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if got.Reused && g.reused < maxReused {
@@ -97,7 +97,7 @@ func (g *resendGuard) gotConn(got httptrace.GotConnInfo) {
 		}
 	}
 	if g.stopped == nil {
-		g.conn, g.fresh, g.awaited = got.Conn, !got.Reused, true
+		g.conn, g.fresh, g.awaited = got.Conn, fresh, true
 		if !multiplexed {
 			g.send()
 		}

@@ -19,6 +19,7 @@ import (
 // pay for connections that are no worse than others.
 type suspicion struct {
 	silence atomic.Int64 // the start of an attempt that timed out; 0: none
+	hurry   atomic.Int64 // the start of the first one that ended with the deadline of a caller in a hurry; 0: none
 	errors  atomic.Int32 // 5xx in a row over HTTP/2
 	listed  atomic.Int32 // how many suspects there are
 
@@ -71,8 +72,8 @@ func (c *call) chooseConnection() {
 	case o.has(http2Spoken) && c.base.isNetHTTP() && o.takeErrors(a.start): // others would see more than one request an attempt
 		a.reconnect = newConnection
 	}
-	if refusable := replayable(a.request) && c.idempotent(); a.reconnect == newConnection && o.has(http2Spoken) && !refusable {
-		a.reconnect = markConnection
+	if a.reconnect == newConnection && o.has(http2Spoken) {
+		a.reconnect = leavePool
 	}
 }
 
@@ -97,6 +98,7 @@ func (o *origin) suspect(a *attempt) {
 	case a.health == healthy:
 		o.noteSuccess(a)
 	case a.health != failing:
+		o.suspectHurry(a)
 	case a.response == nil:
 		o.suspectSilence(a)
 	case a.status >= http.StatusInternalServerError:
@@ -112,6 +114,22 @@ func (o *origin) suspectSilence(a *attempt) {
 	}
 	if !o.succeededSince(a.start) {
 		o.suspicious().silence.Store(int64(max(1, a.start)))
+	}
+}
+
+// suspectHurry: a deadline that comes soon says nothing, but several of them may come to a silence.
+func (o *origin) suspectHurry(a *attempt) {
+	if a.class != Transient || a.timeoutAfter() == 0 || !expired(a.request.Context()) {
+		return
+	}
+	s := o.suspicious()
+	since := time.Duration(s.hurry.Load())
+	if since == 0 || o.succeededSince(since) {
+		since = max(1, a.start)
+		s.hurry.Store(int64(since))
+	}
+	if a.end-since >= minBlameableWait {
+		o.suspectSilence(a)
 	}
 }
 
@@ -152,6 +170,9 @@ func (o *origin) countError(start time.Duration) {
 	s := o.suspicious()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if start < s.left { // over a connection that was left since
+		return
+	}
 	if s.errors.Load() == 0 || o.succeededSince(s.since) {
 		s.errors.Store(0)
 		s.since = start
@@ -167,11 +188,12 @@ func (o *origin) takeErrors(now time.Duration) bool {
 	}
 	s.mu.Lock()
 	suspect := !o.succeededSince(s.since)
-	if !suspect {
-		s.errors.Store(0)
-	}
 	s.mu.Unlock()
-	return suspect && o.mayLeave(now, leaveSickHTTP2)
+	if suspect && !o.mayLeave(now, leaveSickHTTP2) {
+		return false
+	}
+	s.errors.Store(0)
+	return suspect
 }
 
 // mayLeave reports whether a connection may be left now, and notes that it is.

@@ -44,8 +44,8 @@ func tracesConnection(c *call) bool {
 func sendTraced(base http.RoundTripper, c *call) (*http.Response, traceFlags, error) {
 	c.chooseConnection()
 	for moves := 0; ; moves++ {
-		if c.attempt.reconnect == markConnection {
-			c.attempt.reconnect = mark(base, c)
+		if c.attempt.reconnect == leavePool {
+			c.leavePool(base)
 		}
 		if moves == maxMoves {
 			c.attempt.reconnect = keepConnection // rather the pool's than none
@@ -81,7 +81,10 @@ func (t *tracer) send(base http.RoundTripper, c *call) (*http.Response, error) {
 	response, err := t.guard.settle(roundTrip(base, t.request))
 	c.attempt.sends += t.sends()
 	c.attempt.conn, c.attempt.fresh = t.guard.last()
-	c.attempt.moved = c.attempt.moved || t.reconnector.hasMoved()
+	c.attempt.moved = t.reconnector.hasMoved() || c.attempt.moved
+	if _, pooled := t.reconnector.last(); pooled && c.attempt.reconnect == ownConnection {
+		c.base.closeDials.Store(false)
+	}
 	t.err = err
 	held = response != nil
 	if needsContext(response) && t.ctx.isKnown() {
@@ -125,7 +128,7 @@ func newTracer(c *call) *tracer {
 		request, t.guard.repeatable = withoutGetBody(request), hasBody(request)
 	}
 	t.reconnector = reconnector{
-		ctx: t.ctx, suspects: c.origin.suspicion.Load(), want: c.attempt.reconnect,
+		ctx: t.ctx, suspects: c.origin.suspicion.Load(), want: c.attempt.reconnect, spare: c.attempt.spare,
 		replayable: replayable(c.attempt.request), repeatable: c.idempotent(),
 	}
 	hooks := t.hooks()
@@ -133,6 +136,7 @@ func newTracer(c *call) *tracer {
 		t.connect.traceSteps(hooks)
 	}
 	t.request = request.WithContext(httptrace.WithClientTrace(t.ctx, hooks))
+	t.request.Close = request.Close || c.attempt.reconnect == ownConnection
 	if !isReliable(request) {
 		t.body = tracedBody{onceBody: onceBody{ReadCloser: request.Body}, length: request.ContentLength}
 		t.request.Body = &t.body
@@ -153,7 +157,7 @@ func (t *tracer) hooks() *httptrace.ClientTrace {
 				return
 			}
 			t.connect.gotConn(got.Conn)
-			t.guard.gotConn(got)
+			t.guard.gotConn(got, !got.Reused || t.reconnector.isSpare(got.Conn))
 		},
 		WroteHeaders: t.guard.wroteHeaders,
 	}

@@ -75,6 +75,12 @@ func (r *relay) each(do func(*relayConn)) {
 // swallow lets the connections that there are die.
 func (r *relay) swallow() { r.each(func(c *relayConn) { c.dead.Store(true) }) }
 
+// count is how many connections there ever were.
+func (r *relay) count() (count int) {
+	r.each(func(*relayConn) { count++ })
+	return count
+}
+
 // pass tells nobody of an end once the connection is dead.
 func (c *relayConn) pass(to, from net.Conn) {
 	_, _ = io.Copy(swallowing{to, &c.dead}, from)

@@ -102,3 +102,30 @@ func TestXNet_RefusalsOfOurOwnSideArePermanent(t *testing.T) {
 	assert.Equal(t, steadyhttp.Permanent, callOnce(t, base, url).Class)
 	assert.Zero(t, requests.Load())
 }
+
+// This base dials for each request with Close, and marks no connection by one.
+func TestXNet_DeadConnectionIsLeftWithinFiveSeconds(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			p := protocols[2]
+			app := startDirectApplication(t, p)
+			relay := startRelay(t, app.address)
+			base := &http2.Transport{TLSClientConfig: p.base().TLSClientConfig}
+			t.Cleanup(base.CloseIdleConnections)
+			transport, err := steadyhttp.NewTransport(base, steadyhttp.WithAttemptTimeout(2*time.Second))
+			require.NoError(t, err)
+			sendTogether(t, transport, p, relay.address, 1)
+			relay.swallow()
+			took, sent := untilSuccess(t, transport, method, p.scheme()+relay.address+"/", time.Second)
+			t.Log("the first success came after", took, "over", relay.count(), "connections")
+			require.NotZero(t, took, "no success at all")
+			assert.LessOrEqual(t, took, 5*time.Second)
+			assert.LessOrEqual(t, relay.count(), 5, "three of them show what the base does")
+			for _, r := range sent {
+				assert.LessOrEqual(t, app.timesProcessed(r.id), 1)
+			}
+		})
+	}
+}
