@@ -1,0 +1,65 @@
+package steadyhttp
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// A pace is how quick an origin's successes are, against what is usual there.
+//
+// A server that has more to do than it can becomes slow before it fails. One of which a part is broken answers
+// as quickly as ever, or not at all. This is what tells the two apart: an overloaded server must be left alone
+// at once, and a broken part is what retries are for.
+//
+// The zero pace is ready, and safe for concurrent use. What a race loses is one measurement.
+type pace struct {
+	measured atomic.Uint32 // when the last success began that was measured: ms since the epoch, which may wrap
+	last     atomic.Uint32 // what it took, in µs; 0: none was measured yet
+	usual    atomic.Uint32 // what successes take, as a moving average in µs
+}
+
+const (
+	measureInterval = 100 // ms: reading the clock for each success would be a fifth of what it costs
+	usualWeight     = 128 // a success counts for so much less than what was measured before
+	quickFactor     = 2   // a success is quick below so many times what is usual,
+	slowFactor      = 3   // and slow from so many times on
+)
+
+// due reports whether an attempt that began then is to be measured, should it succeed.
+func (p *pace) due(start time.Duration) bool {
+	return uint32(start/time.Millisecond)-p.measured.Load() >= measureInterval
+}
+
+// add notes what a success took, and reports whether that was quick.
+func (p *pace) add(start, duration time.Duration) (quick bool) {
+	took := microseconds(duration)
+	usual := int64(p.usual.Load())
+	if usual == 0 {
+		usual = took
+	}
+	quick = took < quickFactor*usual
+	usual += (took - usual) / usualWeight
+	p.measured.Store(uint32(start / time.Millisecond))
+	p.last.Store(uint32(took))
+	p.usual.Store(uint32(usual))
+	return quick
+}
+
+// overload is how many timeouts in a row show that the origin is overloaded; 0: it has not become slow. The nearer
+// its last success came to what then was a timeout, the fewer are enough.
+func (p *pace) overload(timedOutAfter time.Duration) (timeouts uint32) {
+	last, usual := int64(p.last.Load()), int64(p.usual.Load())
+	switch {
+	case last == 0 || last < slowFactor*usual:
+		return 0
+	case last >= microseconds(timedOutAfter)/2:
+		return 1
+	case last >= microseconds(timedOutAfter)/4:
+		return 3
+	default:
+		return 0
+	}
+}
+
+// microseconds is from 1 to an hour.
+func microseconds(d time.Duration) int64 { return max(1, min(d, time.Hour).Microseconds()) }
