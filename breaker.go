@@ -299,6 +299,7 @@ func (b *breaker) countProbe(ctx context.Context, a *attempt) (changed bool) {
 	if a.health == failing {
 		b.trip(ctx, a)
 	} else {
+		b.succeeded = max(b.succeeded, a.start)
 		b.setState(ctx, b.machine.close)
 	}
 	return true

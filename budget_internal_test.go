@@ -22,12 +22,6 @@ func TestBudget_GivesATokenBack(t *testing.T) {
 	b := newBudget(&budgetPolicy{burst: 2}, 0)
 	assert.True(t, b.spend(0))
 	assert.True(t, b.spend(0))
-	b.reward()
-	assert.True(t, b.spend(0))
-	b.policy = &budgetPolicy{burst: 2, fixed: true}
-	b.reward()
-	assert.False(t, b.spend(0))
-	b.policy = &budgetPolicy{burst: 2}
 	b.refund()
 	assert.True(t, b.spend(0))
 	assert.False(t, b.spend(0))
@@ -40,7 +34,14 @@ func TestBudget_GivesATokenBack(t *testing.T) {
 	assert.False(t, b.spend(0), "never more than the burst")
 	var unlimited *budget
 	unlimited.refund()
-	unlimited.reward()
+}
+
+func TestBudget_RewardsNothingWhereTheUserSaysWhatASuccessIsWorth(t *testing.T) {
+	t.Parallel()
+	var unlimited *budget
+	assert.False(t, unlimited.rewards())
+	assert.True(t, newBudget(&budgetPolicy{burst: 2}, 0).rewards())
+	assert.False(t, newBudget(&budgetPolicy{burst: 2, fixed: true}, 0).rewards())
 }
 
 func TestBudget_TokensStayWithinTheirBounds(t *testing.T) {
