@@ -1003,11 +1003,13 @@ func TestBreaker_RetriesAreSuspendedWhileNothingWorks(t *testing.T) {
 		}
 		server.AssertAttempts(t, 14)
 		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
+		assert.True(t, onlyOrigin(t, transport).RetriesSuspended)
 		server.Play(status(404), status(503), status(200))
 		sendGets(t, transport, 1)
 		code, err := sendGet(t, transport)
 		require.NoError(t, err)
 		assert.Equal(t, 200, code, "a success ends it")
+		assert.False(t, onlyOrigin(t, transport).RetriesSuspended)
 		server.AssertAttempts(t, 17)
 	})
 }
