@@ -37,7 +37,7 @@ type breakerModel struct {
 	lastProbe time.Duration  // when the last one began,
 	probeAt   time.Duration  // and when another one may go, though that one is out
 	hung      time.Duration  // the silence of the failure that opened it
-	measured  []modelOutcome // the successes that were measured, of all phases
+	sampled   []modelOutcome // successes, of all phases, that tell how quick the origin is
 	changes   []string
 }
 
@@ -100,7 +100,6 @@ func (m *breakerModel) admits(call *modelCall, now time.Duration) bool {
 		return false
 	case m.state == steadyhttp.BreakerHalfOpen:
 		m.probes, m.lastProbe, m.probeAt = append(m.probes, call), now, endOfTime(now, m.rules.probeTime(m.hung))
-		call.probe = true
 	}
 	call.phase = m.phase
 	return true
@@ -198,10 +197,10 @@ func (m *breakerModel) byRun() bool {
 // byOverload looks at how quick the successes were before a timeout: they must have become slow, and none of those
 // that began after it may have come.
 func (m *breakerModel) byOverload(last modelOutcome) bool {
-	if last.silence == 0 || m.rules.timeouts == 0 || len(m.measured) == 0 {
+	if last.silence == 0 || m.rules.timeouts == 0 || len(m.sampled) == 0 {
 		return false
 	}
-	slow, usual := microseconds(m.measured[len(m.measured)-1]), m.usual()
+	slow, usual := microseconds(m.sampled[len(m.sampled)-1]), m.usual()
 	share := slow * 4 / microseconds(modelOutcome{at: last.silence})
 	timeouts, since := 0, last.at-last.silence
 	for _, o := range slices.Backward(m.outcomes) {
@@ -227,8 +226,8 @@ func (m *breakerModel) byOverload(last modelOutcome) bool {
 
 // usual is a moving average of what the successes took.
 func (m *breakerModel) usual() int64 {
-	usual := microseconds(m.measured[0])
-	for _, o := range m.measured {
+	usual := microseconds(m.sampled[0])
+	for _, o := range m.sampled {
 		usual += (microseconds(o) - usual) / 128
 	}
 	return usual
@@ -238,21 +237,18 @@ func microseconds(o modelOutcome) int64 {
 	return max(1, min(o.at-o.start, time.Hour).Microseconds())
 }
 
-// measure takes note of a success, unless one was measured a moment ago and nobody is told how long it takes.
-func (m *breakerModel) measure(outcome modelOutcome, always bool) {
+// sample takes note of a success, unless one that began a moment before was sampled.
+func (m *breakerModel) sample(outcome modelOutcome) {
 	if outcome.health != modelHealthy {
 		return
 	}
-	if n := len(m.measured); !always {
-		before := time.Duration(0)
-		if n > 0 {
-			before = m.measured[n-1].start
-		}
-		if passed := outcome.start.Milliseconds() - before.Milliseconds(); passed >= 0 && passed < 100 {
-			return
-		}
+	before := time.Duration(0)
+	if n := len(m.sampled); n > 0 {
+		before = m.sampled[n-1].start
 	}
-	m.measured = append(m.measured, outcome)
+	if passed := outcome.start.Milliseconds() - before.Milliseconds(); passed < 0 || passed >= 100 {
+		m.sampled = append(m.sampled, outcome)
+	}
 }
 
 // An attemptEnding is how a base transport ends an attempt, and what that tells of the origin.
@@ -305,7 +301,6 @@ type modelCall struct {
 	cancel   context.CancelFunc
 	answer   chan attemptEnding
 	phase    int
-	probe    bool
 
 	arrived  bool // at the base
 	over     bool
@@ -670,7 +665,7 @@ func (run *breakerRun) settle(call *modelCall, how attemptEnding) {
 	run.pending = slices.DeleteFunc(run.pending, func(other *modelCall) bool { return other == call })
 	outcome := run.judge(call, how)
 	run.note("%s: call %p ends with %s: health %d, silence %v", call.origin, call, how.name, outcome.health, outcome.silence)
-	run.model(call.origin).measure(outcome, run.changes != nil || how.status >= 400 || call.probe)
+	run.model(call.origin).sample(outcome)
 	if run.model(call.origin).ends(call, outcome) {
 		run.opened(run.model(call.origin), outcome)
 	}

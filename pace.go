@@ -11,38 +11,42 @@ import (
 // as quickly as ever, or not at all. This is what tells the two apart: an overloaded server must be left alone
 // at once, and a broken part is what retries are for.
 //
-// The zero pace is ready, and safe for concurrent use. What a race loses is one measurement.
+// The zero pace is ready, and safe for concurrent use. What a race loses is one sample. Whoever else has a success
+// measured does not change what is sampled: an observer must not change what a breaker does.
 type pace struct {
-	measured atomic.Uint32 // when the last success began that was measured: ms since the epoch, which may wrap
-	last     atomic.Uint32 // what it took, in µs; 0: none was measured yet
-	usual    atomic.Uint32 // what successes take, as a moving average in µs
+	sampled atomic.Uint32 // when the last success began that was: ms since the epoch, which may wrap
+	last    atomic.Uint32 // what it took, in µs; 0: none was sampled yet
+	usual   atomic.Uint32 // what successes take, as a moving average in µs
 }
 
 const (
-	measureInterval = 100 // ms: reading the clock for each success would be a fifth of what it costs
-	usualWeight     = 128 // a success counts for so much less than what was measured before
-	quickFactor     = 2   // a success is quick below so many times what is usual,
-	slowFactor      = 3   // and slow from so many times on
+	sampleInterval = 100 // ms: reading the clock for each success would be a fifth of what it costs
+	usualWeight    = 128 // a success counts for so much less than what was sampled before
+	quickFactor    = 2   // a success is quick below so many times what is usual,
+	slowFactor     = 3   // and slow from so many times on
 )
 
-// due reports whether an attempt that began then is to be measured, should it succeed.
+// due reports whether an attempt that began then is to be sampled, should it succeed.
 func (p *pace) due(start time.Duration) bool {
-	return uint32(start/time.Millisecond)-p.measured.Load() >= measureInterval
+	return uint32(start/time.Millisecond)-p.sampled.Load() >= sampleInterval
 }
 
-// add notes what a success took, and reports whether that was quick.
-func (p *pace) add(start, duration time.Duration) (quick bool) {
-	took := microseconds(duration)
+// isQuick reports whether what a success took is quick. The first one is.
+func (p *pace) isQuick(duration time.Duration) bool {
 	usual := int64(p.usual.Load())
+	return usual == 0 || microseconds(duration) < quickFactor*usual
+}
+
+// sample learns from what a success took.
+func (p *pace) sample(start, duration time.Duration) {
+	took, usual := microseconds(duration), int64(p.usual.Load())
 	if usual == 0 {
 		usual = took
 	}
-	quick = took < quickFactor*usual
 	usual += (took - usual) / usualWeight
-	p.measured.Store(uint32(start / time.Millisecond))
+	p.sampled.Store(uint32(start / time.Millisecond))
 	p.last.Store(uint32(took))
 	p.usual.Store(uint32(usual))
-	return quick
 }
 
 // overload is how many timeouts in a row show that the origin is overloaded; 0: it has not become slow. The nearer

@@ -160,16 +160,24 @@ func (c *call) settleBudget() {
 	a := &c.attempt
 	if a.health == healthy && a.class != NotReady {
 		rest := c.resuming && a.status == http.StatusPartialContent // of a body: nothing is sent twice
-		quick := a.measured && c.origin.pace.add(a.start, a.took()) && c.origin.budget.rewards()
-		c.refunds = c.paid && !c.promised && (rest || quick)
+		c.refunds = c.paid && !c.promised && (rest || c.isQuick())
 		if !a.deferred {
 			c.earn()
+		}
+		if a.measured && c.origin.pace.due(a.start) {
+			c.origin.pace.sample(a.start, a.took())
 		}
 	}
 	if c.promised && (a.health == healthy || a.class == Throttled) {
 		c.origin.budget.settle(a.letIn())
 	}
 	c.paid, c.promised = false, false
+}
+
+// isQuick reports whether a retry, which is always measured, succeeded as quickly as is usual, and is to be rewarded
+// for it.
+func (c *call) isQuick() bool {
+	return c.origin.budget.rewards() && c.origin.pace.isQuick(c.attempt.took())
 }
 
 // earn counts a success in the budget.
