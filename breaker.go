@@ -69,6 +69,9 @@ const (
 	suspendLasting = 600 * time.Millisecond
 )
 
+// overload is how many timeouts are enough where the origin became slow first. One slow call decides nothing.
+var overload = threshold{2, suspendLasting}
+
 // off reports whether no rule is left that could open a breaker.
 func (p *breakerPolicy) off() bool {
 	return p.rate == 0 && p.failures.count == 0 && p.timeouts.count == 0
@@ -329,15 +332,11 @@ func (b *breaker) countFailure(a *attempt) (trips bool) {
 	return policy.trips(b.run, lasting) || policy.tripsByRate(b.recent.sum(a.end)) || b.overloaded(a, lasting)
 }
 
-// overloaded reports whether a timeout shows that the origin has more to do than it can: its successes had become
-// slow, and nothing that was sent after the attempt that timed out has succeeded. b.mu is held.
+// overloaded reports whether a timeout shows that the origin has more to do than it can, since it became slow before.
+// b.mu is held.
 func (b *breaker) overloaded(a *attempt, lasting time.Duration) bool {
 	silence := a.timeoutAfter()
-	if silence == 0 || b.succeeded > a.start {
-		return false
-	}
-	enough := threshold{b.pace.overload(silence), suspendLasting}
-	return b.config.policy.timeouts.count > 0 && enough.reached(b.run.timeouts, lasting)
+	return silence > 0 && b.config.policy.timeouts.count > 0 && overload.reached(b.run.timeouts, lasting) && b.pace.slowed(silence)
 }
 
 // trip opens the breaker for this failure. b.mu is held.

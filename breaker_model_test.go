@@ -171,10 +171,9 @@ func (m *breakerModel) byRate(now time.Duration) bool {
 	return m.rules.rate > 0 && requests >= m.rules.minRequests && float64(failures) >= m.rules.rate*float64(requests)
 }
 
-// byRun looks at the failures since the last success. They last from when the first began to be silent, unless a
-// call that began later went well.
-func (m *breakerModel) byRun() bool {
-	failures, timeouts := 0, 0
+// failures are those since the last success. They last from when the first began to be silent, unless a call that
+// began later went well.
+func (m *breakerModel) failures() (failures, timeouts int, lasting time.Duration) {
 	var since, wellSince time.Duration
 	for _, o := range m.outcomes {
 		switch {
@@ -189,39 +188,25 @@ func (m *breakerModel) byRun() bool {
 			timeouts++
 		}
 	}
-	lasting := m.outcomes[len(m.outcomes)-1].at - since
+	return failures, timeouts, m.outcomes[len(m.outcomes)-1].at - since
+}
+
+func (m *breakerModel) byRun() bool {
+	failures, timeouts, lasting := m.failures()
 	return m.rules.failures > 0 && failures >= m.rules.failures && lasting >= m.rules.lasting ||
 		m.rules.timeouts > 0 && timeouts >= m.rules.timeouts && lasting >= m.rules.hanging
 }
 
-// byOverload looks at how quick the successes were before a timeout: they must have become slow, and none of those
-// that began after it may have come.
+// byOverload looks at how quick the last success was, against those before it and against the timeout. Two timeouts
+// since then are enough if they lasted 600 ms.
 func (m *breakerModel) byOverload(last modelOutcome) bool {
 	if last.silence == 0 || m.rules.timeouts == 0 || len(m.sampled) == 0 {
 		return false
 	}
-	slow, usual := microseconds(m.sampled[len(m.sampled)-1]), m.usual()
-	share := slow * 4 / microseconds(modelOutcome{at: last.silence})
-	timeouts, since := 0, last.at-last.silence
-	for _, o := range slices.Backward(m.outcomes) {
-		if o.health == modelHealthy {
-			break
-		}
-		if o.silence > 0 {
-			timeouts++
-		}
-		since = o.at - o.silence
-	}
-	var well time.Duration
-	for _, o := range m.outcomes {
-		if o.health == modelHealthy {
-			well = max(well, o.start)
-		}
-	}
-	if well > last.start || last.at-max(since, well) < 600*time.Millisecond || slow < 3*usual {
-		return false
-	}
-	return share >= 2 || share >= 1 && timeouts >= 3
+	took := microseconds(m.sampled[len(m.sampled)-1])
+	slow := took >= 3*m.usual() && took >= microseconds(modelOutcome{at: last.silence})/4
+	_, timeouts, lasting := m.failures()
+	return slow && timeouts >= 2 && lasting >= 600*time.Millisecond
 }
 
 // usual is a moving average of what the successes took.

@@ -372,11 +372,9 @@ func WithBreakerConsecutiveFailures(failures int, lasting time.Duration) Option 
 // WithBreakerConsecutiveTimeouts opens a breaker when so many attempts since the last success have timed out, and
 // nothing that was sent for so long has succeeded.
 //
-// The default is 4, lasting 5 s. Other failures between do not end the run. Fewer are enough where an origin became
-// slow before it fell silent, which is what an overloaded server does: one timeout if the last success took half as
-// long as the attempt that timed out, three if it took a quarter. It must also have taken three times as long as
-// is usual there, and nothing that was sent after the attempt that timed out may have succeeded, for 600 ms at
-// least.
+// The default is 4, lasting 5 s. Other failures between do not end the run. Two that have lasted 600 ms are enough
+// where an origin became slow before it fell silent, which is what an overloaded server does: the last success
+// took three times as long as is usual there, and a quarter as long as the attempt that timed out.
 //
 // A long poll that its caller's deadline ends after a second or more is a timeout, too: have a [Classifier] call it
 // [Canceled], or give it an origin of its own by [WithOriginKey]. timeouts 0 turns this rule off; see

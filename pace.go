@@ -9,7 +9,7 @@ import (
 //
 // A server that has more to do than it can becomes slow before it fails. One of which a part is broken answers
 // as quickly as ever, or not at all. This is what tells the two apart: an overloaded server must be left alone
-// at once, and a broken part is what retries are for.
+// soon, and a broken part is what retries are for.
 //
 // The zero pace is ready, and safe for concurrent use. What a race loses is one sample. Whoever else has a success
 // measured does not change what is sampled: an observer must not change what a breaker does.
@@ -23,7 +23,8 @@ const (
 	sampleInterval = 100 // ms: reading the clock for each success would be a fifth of what it costs
 	usualWeight    = 128 // a success counts for so much less than what was sampled before
 	quickFactor    = 2   // a success is quick below so many times what is usual,
-	slowFactor     = 3   // and slow from so many times on
+	slowFactor     = 3   // and slow from so many times on,
+	slowShare      = 4   // if that is at least one part of so many of a timeout
 )
 
 // due reports whether an attempt that began then is to be sampled, should it succeed.
@@ -49,20 +50,10 @@ func (p *pace) sample(start, duration time.Duration) {
 	p.usual.Store(uint32(usual))
 }
 
-// overload is how many timeouts in a row show that the origin is overloaded; 0: it has not become slow. The nearer
-// its last success came to what then was a timeout, the fewer are enough.
-func (p *pace) overload(timedOutAfter time.Duration) (timeouts uint32) {
+// slowed reports whether the last success was slow, against what is usual and against what then was a timeout.
+func (p *pace) slowed(timedOutAfter time.Duration) bool {
 	last, usual := int64(p.last.Load()), int64(p.usual.Load())
-	switch {
-	case last == 0 || last < slowFactor*usual:
-		return 0
-	case last >= microseconds(timedOutAfter)/2:
-		return 1
-	case last >= microseconds(timedOutAfter)/4:
-		return 3
-	default:
-		return 0
-	}
+	return last > 0 && last >= slowFactor*usual && last >= microseconds(timedOutAfter)/slowShare
 }
 
 // microseconds is from 1 to an hour.

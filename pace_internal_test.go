@@ -32,19 +32,19 @@ func TestPace_QuickIsLessThanTwiceTheUsual(t *testing.T) {
 	assert.False(t, newPace(100*ms).isQuick(200*ms))
 }
 
-func TestPace_OverloadIsSlowAgainstTheUsualAndTheTimeout(t *testing.T) {
+func TestPace_SlowedIsAgainstTheUsualAndTheTimeout(t *testing.T) {
 	t.Parallel()
-	assert.Zero(t, new(pace).overload(1), "nothing is known")
-	assert.Zero(t, newPace(time.Second).overload(time.Second), "it is as slow as ever")
-	for last, want := range map[time.Duration]uint32{249 * ms: 0, 250 * ms: 3, 499 * ms: 3, 500 * ms: 1, time.Hour: 1} {
+	assert.False(t, new(pace).slowed(1), "nothing is known")
+	assert.False(t, newPace(time.Second).slowed(time.Second), "it is as slow as ever")
+	for last, want := range map[time.Duration]bool{249 * ms: false, 250 * ms: true, time.Hour: true} {
 		p := newPace(10 * ms)
 		p.sample(0, last)
-		assert.Equal(t, want, p.overload(time.Second), "%v before a timeout of 1s", last)
+		assert.Equal(t, want, p.slowed(time.Second), "%v before a timeout of 1s", last)
 	}
-	for last, want := range map[time.Duration]uint32{300 * ms: 0, 310 * ms: 3} {
+	for last, want := range map[time.Duration]bool{300 * ms: false, 310 * ms: true} {
 		p := newPace(100 * ms)
 		p.sample(0, last)
-		assert.Equal(t, want, p.overload(time.Second), "%v, where 100 ms is usual", last)
+		assert.Equal(t, want, p.slowed(time.Second), "%v, where 100 ms is usual", last)
 	}
 }
 
@@ -54,10 +54,10 @@ func TestPace_LearnsWhatIsUsual(t *testing.T) {
 	for range 1000 {
 		p.sample(0, 500*ms)
 	}
-	assert.Zero(t, p.overload(time.Second), "a server that stays slow is no longer slower than usual")
+	assert.False(t, p.slowed(time.Second), "a server that stays slow is no longer slower than usual")
 	for range 1000 {
 		p.sample(0, 10*ms)
 	}
 	p.sample(0, 500*ms)
-	assert.NotZero(t, p.overload(time.Second))
+	assert.True(t, p.slowed(time.Second))
 }
