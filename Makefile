@@ -51,7 +51,7 @@ fuzz: ## looks for inputs that nobody thought of, for FUZZTIME each
 		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) . || exit 1; \
 	done
 
-MUTATED ?= classify.go attempt.go retry.go retryafter.go idempotency.go backoff.go breaker.go window.go budget.go
+MUTATED ?= classify.go attempt.go retry.go retryafter.go idempotency.go backoff.go breaker.go consecutive.go pace.go window.go budget.go
 
 mutate: ## breaks the code in all small ways, and fails if no test notices; takes some twenty minutes. MUTATED=budget.go is less
 	cd tools && go build -o ../mutate.out ./mutate

@@ -39,7 +39,8 @@ type attempt struct {
 	late       bool          // whether it was traced late, and may have been sent once before that
 	sends      int           // how often the base sent the request; 0: it got no connection
 	start      time.Duration // since the transport's epoch
-	end        time.Duration // equal to start where nobody needs to know; see sending
+	end        time.Duration // equal to start unless it is measured
+	measured   bool          // whether end and took are right; see sending
 	started    time.Time     // the start by the wall clock; only if the call is timed
 }
 
@@ -64,7 +65,7 @@ func chain(layers ...layer) layer {
 // sending is the end of the chain: the base transport, the clock, and what the trace shows.
 //
 // It reads the clock a second time only where the result matters, since that is a fifth of what a success
-// costs: took is 0 for a success of a call that is not timed.
+// costs: see measures.
 func sending(base http.RoundTripper, epoch time.Time) sender {
 	known := newBaseInfo(base)
 	return func(c *call) {
@@ -77,8 +78,8 @@ func sending(base http.RoundTripper, epoch time.Time) sender {
 			a.status = a.response.StatusCode
 		}
 		c.origin.setAnswered(a.response)
-		a.end = a.start
-		if c.timed || a.status < http.StatusContinue || a.status >= http.StatusBadRequest {
+		a.end, a.measured = a.start, c.measures()
+		if a.measured {
 			a.end = time.Since(epoch)
 		}
 		c.base.learn(c)
@@ -97,6 +98,14 @@ func (c *call) send() {
 		a.sends, a.late = 0, true
 	}
 	a.response, a.traced, a.err = sendTraced(c.base.RoundTripper, c)
+}
+
+// measures reports whether the end of the attempt matters: for a failure, for whoever is told of it, for a retry, and
+// now and then for the pace of the origin.
+func (c *call) measures() bool {
+	a := &c.attempt
+	return c.timed || a.status < http.StatusContinue || a.status >= http.StatusBadRequest ||
+		a.number > 1 || c.origin.pace.due(a.start)
 }
 
 func (a *attempt) begin(timed bool, epoch time.Time) {
@@ -129,7 +138,7 @@ func roundTrip(base http.RoundTripper, request *http.Request) (*http.Response, e
 // resends is how often the base sent the request after the first time.
 func (a *attempt) resends() int { return max(0, a.sends-1) }
 
-// took is how long it was until the response's header or the error; see sending for when it is known.
+// took is how long it was until the response's header or the error; 0 unless it is measured.
 func (a *attempt) took() time.Duration { return a.end - a.start }
 
 // timeoutAfter is how long the attempt took, if it timed out. A response, or a connection that breaks, tells

@@ -158,7 +158,7 @@ func (o *bodyOutcome) countSuccess() {
 
 // report tells the breaker. A probe tells it once, and what it has taken is all the time since it was sent.
 func (o *bodyOutcome) report(a attempt) {
-	if o.permit.probe != 0 {
+	if o.permit.probe {
 		if o.reported.Swap(true) {
 			return
 		}

@@ -45,10 +45,10 @@ type BreakerStatus struct {
 
 // A breakerPolicy says when a breaker opens and for how long.
 type breakerPolicy struct {
-	rate        float64 // of failures in the window; 0: this rule is off
+	failures    threshold // of failures in a row
+	timeouts    threshold // of timeouts in a row
+	rate        float64   // of failures in the window; 0: this rule is off
 	minRequests uint32
-	failures    uint32 // in a row; 0: this rule is off
-	lasting     time.Duration
 	window      time.Duration
 	openFor     time.Duration
 }
@@ -56,32 +56,49 @@ type breakerPolicy struct {
 // A breakerConfig is what all breakers of a Transport share.
 type breakerConfig struct {
 	policy  breakerPolicy
+	suspend threshold     // from which retries are suspended
 	lease   time.Duration // of a probe
 	epoch   time.Time     // what times are counted from
 	observe Observer      // nil for none
 }
 
-// trips decides, from the window's tally, the length of the present run of failures, and for how long it
-// has lasted.
-func (p *breakerPolicy) trips(counted tally, run uint32, lasting time.Duration) bool {
-	byRate := p.rate > 0 && counted.requests >= p.minRequests &&
-		float64(counted.failures)/float64(counted.requests) >= p.rate // a product could round up past 7 of 100
-	byRun := p.failures > 0 && run >= p.failures && lasting >= p.lasting
-	return byRate || byRun
+// minSuspend and suspendLasting are when retries are suspended: one call alone must not do it, and a blip is over
+// by then.
+const (
+	minSuspend     = 4
+	suspendLasting = 600 * time.Millisecond
+)
+
+// overload is how many timeouts are enough where the origin became slow first. One slow call decides nothing.
+var overload = threshold{2, suspendLasting}
+
+// off reports whether no rule is left that could open a breaker.
+func (p *breakerPolicy) off() bool {
+	return p.rate == 0 && p.failures.count == 0 && p.timeouts.count == 0
 }
 
-// weight is how much a failure adds to a run that there is. A silence of as long as a run must last is worth
-// two: else a server that is slow to fail gets much more to do before its clients have seen enough.
-func (p *breakerPolicy) weight(silence time.Duration) uint32 {
-	if p.lasting > 0 && silence >= p.lasting {
-		return 2
+// suspension is the threshold from which retries are suspended. All attempts of one call are allowed.
+func (p *breakerPolicy) suspension(maxAttempts int) threshold {
+	if p.failures.count == 0 && p.timeouts.count == 0 {
+		return threshold{}
 	}
-	return 1
+	return threshold{uint32(min(max(minSuspend, maxAttempts), math.MaxInt32)), suspendLasting}
 }
 
-// openTime spreads the open time by ±20 %, so that a fleet does not probe in step. What a failed probe
-// has waited counts towards it, or a server that recovers from slowness would be found out late; but
-// some of it remains.
+// trips reports whether so many failures in a row, over so long a time, open the breaker.
+func (p *breakerPolicy) trips(r run, lasting time.Duration) bool {
+	return p.failures.reached(r.failures, lasting) || p.timeouts.reached(r.timeouts, lasting)
+}
+
+// tripsByRate decides from what is counted in the window.
+func (p *breakerPolicy) tripsByRate(counted tally) bool {
+	return p.rate > 0 && counted.requests >= p.minRequests &&
+		float64(counted.failures)/float64(counted.requests) >= p.rate // a product could round up past 7 of 100
+}
+
+// openTime spreads the open time by ±20 %, so that a fleet does not probe in step. The time since the last probe
+// was sent counts towards it, or a server that recovers from slowness would be found out late; but some of it
+// remains.
 func (p *breakerPolicy) openTime(waited time.Duration) time.Duration {
 	fifth := p.openFor / 5
 	earliest := p.openFor - fifth
@@ -89,46 +106,53 @@ func (p *breakerPolicy) openTime(waited time.Duration) time.Duration {
 	return max(whole-waited, whole/4)
 }
 
+// maxProbeTime is how long a probe keeps others back at most, if an open time is not longer.
+const maxProbeTime = 2 * time.Second
+
+// probeTime is how long a half-open breaker waits for a probe before it lets another one go: an open time, so that
+// one slow call decides nothing. Where attempts have timed out, the probe may do so first: else the probes of
+// quiet clients would fill the queue of a server that is slow.
+func (c *breakerConfig) probeTime(timedOutAfter time.Duration) time.Duration {
+	longer := min(timedOutAfter+timedOutAfter/5, maxProbeTime)
+	return min(max(c.policy.openFor, longer), c.lease)
+}
+
 // A breaker guards one origin.
 //
 // Invariants. mu guards all fields below it, and the methods that need it say "b.mu is held". The lock order is
 // b.mu, then gobreaker's mutex (see machine). Nobody but deliver calls the Observer, and it holds no lock.
-// phase is written under b.mu and read without it. Each change of state begins a new phase, and an outcome
-// counts only in the phase in which its attempt was admitted.
+// phase and suspended are written under b.mu and read without it. Each change of state begins a new phase, and an
+// outcome counts only in the phase in which its attempt was admitted.
 type breaker struct {
-	origin string
-	config *breakerConfig
-	phase  atomic.Uint64 // a generation, and the state in its lowest bits
+	origin    string
+	config    *breakerConfig
+	pace      *pace         // of the same origin
+	phase     atomic.Uint64 // a generation, and the state in its lowest bits
+	suspended atomic.Bool   // whether retries are, until something succeeds
 
 	mu         sync.Mutex
 	machine    machine
 	recent     window
-	run        uint32            // failures since the last success, by weight
-	runSince   time.Duration     // when the first failure's silence began, or the last success if that was later
+	run        run
 	succeeded  time.Duration     // when the last success began
-	waited     time.Duration     // by the probe that has just failed
-	probeAt    time.Duration     // when an open breaker may probe, since the epoch
-	retryAt    time.Time         // and by the wall clock
-	rejection  *CircuitOpenError // of every call that is rejected in this phase
-	probe      probe
-	pending    []transition // that the Observer has not been told of
-	delivering bool         // whether some call is telling it
-}
-
-// A probe is the one call that a half-open breaker has let through. If it takes longer than its lease, its
-// outcome no longer counts, and another probe may go.
-type probe struct {
-	id      uint64
-	running bool
-	until   time.Duration // since the epoch
+	hung       time.Duration     // how long the failure that opened it took to time out; 0: it did not
+	probed     time.Duration     // when the latest probe began, since the epoch
+	probeAt    time.Duration     // when the next one may go, since the epoch
+	probes     uint32            // under way in this phase
+	delivering bool              // whether some call is telling the Observer
+	pending    []transition      // that it has not been told of
+	rejection  *CircuitOpenError // of every call that is rejected in this phase; nil in the first
 }
 
 func newBreakerConfig(policy *policy, epoch time.Time) *breakerConfig {
-	return &breakerConfig{policy: policy.breaker, lease: policy.probeLease(), epoch: epoch, observe: policy.observe}
+	return &breakerConfig{
+		policy: policy.breaker, suspend: policy.breaker.suspension(policy.maxAttempts),
+		lease: policy.probeLease(), epoch: epoch, observe: policy.observe,
+	}
 }
 
-func newBreaker(origin string, config *breakerConfig) *breaker {
-	return &breaker{origin: origin, config: config, recent: newWindow(config.policy.window)}
+func newBreaker(origin string, config *breakerConfig, pace *pace) *breaker {
+	return &breaker{origin: origin, config: config, pace: pace, recent: newWindow(config.policy.window)}
 }
 
 const stateBits = 2
@@ -195,10 +219,11 @@ type admission struct {
 // A permit says what an outcome can decide.
 type permit struct {
 	phase uint64 // in which it was given
-	probe uint64 // 0 for an ordinary attempt
+	probe bool   // whether the outcome decides the state
 }
 
-// admit decides whether an attempt may go.
+// admit decides whether an attempt may go. A half-open breaker lets one probe through at a time, unless that takes
+// too long, or frees its place without an outcome.
 func (b *breaker) admit(now time.Duration) admission {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -208,13 +233,17 @@ func (b *breaker) admit(now time.Duration) admission {
 		return admission{permit: permit{phase: phase}}
 	case state == BreakerOpen && now >= b.probeAt:
 		return admission{due: true}
-	case state == BreakerOpen, b.probe.running && now < b.probe.until:
+	case state == BreakerOpen, b.probes > 0 && now < b.probeAt:
 		return admission{rejection: b.rejection}
 	default:
-		b.probe = probe{id: b.probe.id + 1, running: true, until: now + min(b.config.lease, math.MaxInt64-now)}
-		return admission{permit: permit{phase: phase, probe: b.probe.id}}
+		b.probes++
+		b.probed, b.probeAt = now, later(now, b.config.probeTime(b.hung))
+		return admission{permit: permit{phase: phase, probe: true}}
 	}
 }
+
+// later is now + d, or the end of time.
+func later(now, d time.Duration) time.Duration { return now + min(d, math.MaxInt64-now) }
 
 // toHalfOpen makes an open breaker half-open, unless another call just has.
 func (b *breaker) toHalfOpen(ctx context.Context) {
@@ -236,7 +265,7 @@ func (b *breaker) report(c *call, granted permit) {
 
 // settle counts an outcome, and delivers what follows from it.
 func (b *breaker) settle(ctx context.Context, granted permit, a *attempt) {
-	if b == nil || a.health == neutral && granted.probe == 0 {
+	if b == nil || a.health == neutral && !granted.probe {
 		return
 	}
 	if b.count(ctx, granted, a) {
@@ -244,56 +273,82 @@ func (b *breaker) settle(ctx context.Context, granted permit, a *attempt) {
 	}
 }
 
-// count reports whether the state changed. An outcome from an earlier phase decides nothing, and
-// neither does a probe's after its lease.
+// count reports whether the state changed. An outcome from an earlier phase decides nothing.
 func (b *breaker) count(ctx context.Context, granted permit, a *attempt) (changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case granted.phase != b.phase.Load():
 		return false
-	case granted.probe != 0:
-		return b.countProbe(ctx, granted.probe, a)
-	case !b.tally(a): // settle has left out what is neutral
+	case granted.probe:
+		return b.countProbe(ctx, a)
+	case a.health == healthy: // settle has left out what is neutral
+		b.countSuccess(a)
+		return false
+	case !b.countFailure(a):
 		return false
 	default:
-		b.setState(ctx, b.machine.trip)
+		b.trip(ctx, a)
 		return true
 	}
 }
 
-// countProbe frees the probe's place, and draws the consequence: a failure opens, a success closes. b.mu is held.
-func (b *breaker) countProbe(ctx context.Context, id uint64, a *attempt) (changed bool) {
-	if id != b.probe.id || !b.probe.running {
+// countProbe frees the probe's place, and draws the consequence: a failure opens, a success closes. A probe that
+// took longer than its lease decides nothing. b.mu is held.
+func (b *breaker) countProbe(ctx context.Context, a *attempt) (changed bool) {
+	b.probes--
+	if a.health == neutral || a.took() >= b.config.lease {
 		return false
 	}
-	b.probe.running = false
-	if a.health == neutral || a.end >= b.probe.until {
-		return false
-	}
-	change := b.machine.close
 	if a.health == failing {
-		b.waited, change = a.took(), b.machine.trip
+		b.trip(ctx, a)
+	} else {
+		b.succeeded = max(b.succeeded, a.start)
+		b.setState(ctx, b.machine.close)
 	}
-	b.setState(ctx, change)
 	return true
 }
 
-// tally counts an outcome of a closed breaker, and reports whether it is one too many. b.mu is held.
-func (b *breaker) tally(a *attempt) (trips bool) {
+// countSuccess counts a success. b.mu is held.
+func (b *breaker) countSuccess(a *attempt) {
+	b.recent.current(a.end).requests++
+	b.noteSuccess(a.start)
+}
+
+// noteSuccess ends a run of failures, by a success that began then. b.mu is held.
+func (b *breaker) noteSuccess(start time.Duration) {
+	b.succeeded = max(b.succeeded, start)
+	if b.run.failures > 0 {
+		b.run = run{}
+		b.suspended.Store(false)
+	}
+}
+
+// countFailure reports whether it is one too many. b.mu is held.
+func (b *breaker) countFailure(a *attempt) (trips bool) {
 	slot := b.recent.current(a.end)
 	slot.requests++
-	if a.health == healthy {
-		b.run, b.succeeded = 0, max(b.succeeded, a.start)
-		return false
-	}
 	slot.failures++
-	if b.run == 0 {
-		b.run, b.runSince = 1, max(a.end-a.timeoutAfter(), b.succeeded)
-	} else {
-		b.run += b.config.policy.weight(a.timeoutAfter())
+	b.run.add(a, b.succeeded)
+	lasting := a.end - b.run.since
+	if b.config.suspend.reached(b.run.failures, lasting) {
+		b.suspended.Store(true)
 	}
-	return b.config.policy.trips(b.recent.sum(a.end), b.run, a.end-b.runSince)
+	policy := &b.config.policy
+	return policy.trips(b.run, lasting) || policy.tripsByRate(b.recent.sum(a.end)) || b.overloaded(a, lasting)
+}
+
+// overloaded reports whether a timeout shows that the origin has more to do than it can, since it became slow before.
+// b.mu is held.
+func (b *breaker) overloaded(a *attempt, lasting time.Duration) bool {
+	silence := a.timeoutAfter()
+	return silence > 0 && b.config.policy.timeouts.count > 0 && overload.reached(b.run.timeouts, lasting) && b.pace.slowed(silence)
+}
+
+// trip opens the breaker for this failure. b.mu is held.
+func (b *breaker) trip(ctx context.Context, a *attempt) {
+	b.hung = a.timeoutAfter()
+	b.setState(ctx, b.machine.trip)
 }
 
 // setState changes the machine, and begins a new phase, in which nothing has happened yet. ctx is that of the
@@ -305,13 +360,16 @@ func (b *breaker) setState(ctx context.Context, change func()) {
 	generation := b.phase.Load()>>stateBits + 1
 	b.phase.Store(generation<<stateBits | uint64(to))
 	b.recent.clear()
-	b.run = 0
-	b.retryAt = time.Time{}
-	if to == BreakerOpen {
-		b.setOpenTime(b.config.policy.openTime(b.waited))
+	b.run, b.probes = run{}, 0
+	b.rejection = &CircuitOpenError{Origin: b.origin}
+	switch {
+	case to == BreakerClosed:
+		b.suspended.Store(false)
+	case to == BreakerOpen && from == BreakerHalfOpen:
+		b.setOpenTime(b.config.policy.openTime(b.now() - b.probed))
+	case to == BreakerOpen:
+		b.setOpenTime(b.config.policy.openTime(0))
 	}
-	b.waited = 0
-	b.rejection = &CircuitOpenError{Origin: b.origin, RetryAt: b.retryAt}
 	if b.config.observe != nil {
 		b.pending = append(b.pending, transition{ctx, Event{Kind: EventBreaker, Origin: b.origin, From: from, To: to}})
 	}
@@ -320,9 +378,8 @@ func (b *breaker) setState(ctx context.Context, change func()) {
 // setOpenTime fixes when the next probe may go. b.mu is held.
 func (b *breaker) setOpenTime(openTime time.Duration) {
 	now := time.Now()
-	b.retryAt = now.Add(openTime)
-	since := now.Sub(b.config.epoch)
-	b.probeAt = since + min(openTime, math.MaxInt64-since)
+	b.rejection.RetryAt = now.Add(openTime)
+	b.probeAt = later(now.Sub(b.config.epoch), openTime)
 }
 
 // succeededSince reports whether an attempt that began since then has succeeded.
@@ -334,15 +391,18 @@ func (b *breaker) succeededSince(start time.Duration) bool {
 
 // endRun ends a run of failures, and counts nothing: by a response of which its caller wanted no more.
 func (b *breaker) endRun(granted permit, start time.Duration) {
-	if b == nil || granted.probe != 0 {
+	if b == nil || granted.probe {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if granted.phase == b.phase.Load() {
-		b.run, b.succeeded = 0, max(b.succeeded, start)
+		b.noteSuccess(start)
 	}
 }
+
+// suspendsRetries reports whether nothing is to be sent a second time at present.
+func (b *breaker) suspendsRetries() bool { return b != nil && b.suspended.Load() }
 
 // openFor reports whether the breaker is sure to reject a call after the wait.
 func (b *breaker) openFor(wait time.Duration) bool {
@@ -369,10 +429,8 @@ func (b *breaker) forgettable(now time.Duration) bool {
 	switch b.state() {
 	case BreakerClosed:
 		return b.recent.sum(now).failures == 0
-	case BreakerOpen:
-		return now-b.probeAt > forgetAfter
 	default:
-		return now-b.probe.until > forgetAfter
+		return now-b.probeAt > forgetAfter
 	}
 }
 
@@ -380,9 +438,11 @@ func (b *breaker) status(now time.Duration) BreakerStatus {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	counted := b.recent.sum(now)
-	return BreakerStatus{
-		Origin: b.origin, State: b.state(), Requests: counted.requests, Failures: counted.failures, RetryAt: b.retryAt,
+	status := BreakerStatus{Origin: b.origin, State: b.state(), Requests: counted.requests, Failures: counted.failures}
+	if b.rejection != nil {
+		status.RetryAt = b.rejection.RetryAt
 	}
+	return status
 }
 
 // A transition is a change of state that the Observer is to be told of.

@@ -2,6 +2,8 @@ package steadyhttp
 
 import (
 	"context"
+	"math"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,25 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// gobreaker counts every call of done, also the second one for the same request.
-func TestBreaker_ProbeThatReportsTwiceIsCountedOnce(t *testing.T) {
-	t.Parallel()
-	for _, first := range []health{neutral, healthy, failing} {
-		synctest.Test(t, func(t *testing.T) {
-			b := newBreaker("a", newBreakerConfig(defaultPolicy(), time.Now()))
-			b.setState(t.Context(), b.machine.trip)
-			time.Sleep(2 * b.config.policy.openFor)
-			b.toHalfOpen(t.Context())
-			now := time.Since(b.config.epoch)
-			admitted := b.admit(now)
-			assert.Nil(t, admitted.rejection)
-			b.count(t.Context(), admitted.permit, &attempt{health: first, start: now, end: now})
-			after := b.state()
-			assert.False(t, b.count(t.Context(), admitted.permit, &attempt{health: failing, start: now, end: now}))
-			assert.False(t, b.count(t.Context(), admitted.permit, &attempt{health: healthy, start: now, end: now}))
-			assert.Equal(t, after, b.state())
-		})
-	}
+func newTestBreaker(policy *policy) *breaker {
+	return newBreaker("a", newBreakerConfig(policy, time.Now()), new(pace))
 }
 
 func TestBreaker_IsForgottenAMinuteAfterItCouldHaveProbed(t *testing.T) {
@@ -35,10 +20,10 @@ func TestBreaker_IsForgottenAMinuteAfterItCouldHaveProbed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		policy := defaultPolicy()
 		policy.attemptTimeout = time.Hour
-		b := newBreaker("a", newBreakerConfig(policy, time.Now()))
+		b := newTestBreaker(policy)
 		now := func() time.Duration { return time.Since(b.config.epoch) }
 		assert.True(t, b.forgettable(0))
-		b.tally(&attempt{health: failing})
+		b.countFailure(&attempt{health: failing})
 		assert.False(t, b.forgettable(0))
 		assert.False(t, b.forgettable(b.config.policy.window-1))
 		assert.True(t, b.forgettable(b.config.policy.window))
@@ -52,15 +37,15 @@ func TestBreaker_IsForgottenAMinuteAfterItCouldHaveProbed(t *testing.T) {
 		b.toHalfOpen(t.Context())
 		assert.Nil(t, b.admit(now()).rejection)
 		assert.False(t, b.forgettable(now()))
-		assert.False(t, b.forgettable(b.probe.until+time.Minute))
-		assert.True(t, b.forgettable(b.probe.until+time.Minute+1))
+		assert.False(t, b.forgettable(b.probeAt+time.Minute))
+		assert.True(t, b.forgettable(b.probeAt+time.Minute+1))
 	})
 }
 
 func TestBreaker_AsksGobreakerOnlyWhenTheStateMayChange(t *testing.T) {
 	t.Parallel()
 	policy := defaultPolicy()
-	b := newBreaker("a", newBreakerConfig(policy, time.Now()))
+	b := newTestBreaker(policy)
 	for _, found := range []health{healthy, failing, healthy} {
 		assert.False(t, b.count(t.Context(), permit{}, &attempt{health: found}))
 	}
@@ -72,7 +57,7 @@ func TestBreaker_KeepsNoContextOfACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		policy := defaultPolicy()
 		policy.observe = func(context.Context, Event) {}
-		b := newBreaker("a", newBreakerConfig(policy, time.Now()))
+		b := newTestBreaker(policy)
 		b.setState(t.Context(), b.machine.trip)
 		time.Sleep(2 * b.config.policy.openFor)
 		b.toHalfOpen(t.Context())
@@ -87,7 +72,7 @@ func TestBreaker_KeepsNoContextOfACall(t *testing.T) {
 func TestBreaker_OnlyTheFirstCallMakesItHalfOpen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newBreaker("a", newBreakerConfig(defaultPolicy(), time.Now()))
+		b := newTestBreaker(defaultPolicy())
 		b.setState(t.Context(), b.machine.trip)
 		time.Sleep(2 * b.config.policy.openFor)
 		b.toHalfOpen(t.Context())
@@ -101,30 +86,75 @@ func TestBreaker_OnlyTheFirstCallMakesItHalfOpen(t *testing.T) {
 func TestBreaker_TripsAtExactlyTheRate(t *testing.T) {
 	t.Parallel()
 	policy := breakerPolicy{rate: 0.57, minRequests: 100}
-	assert.True(t, policy.trips(tally{requests: 100, failures: 57}, 0, 0), "no truncation at 57 %%")
-	assert.False(t, policy.trips(tally{requests: 100, failures: 56}, 0, 0))
-	assert.False(t, policy.trips(tally{requests: 99, failures: 99}, 0, 0))
-	assert.False(t, policy.trips(tally{}, 100, time.Hour), "a rule that is off")
+	assert.True(t, policy.tripsByRate(tally{requests: 100, failures: 57}), "no truncation at 57 %%")
+	assert.False(t, policy.tripsByRate(tally{requests: 100, failures: 56}))
+	assert.False(t, policy.tripsByRate(tally{requests: 99, failures: 99}))
+	assert.False(t, policy.trips(run{failures: 100, timeouts: 100}, time.Hour), "the rules that are off")
 }
 
 func TestBreaker_TripsAtExactlyTheRun(t *testing.T) {
 	t.Parallel()
-	policy := breakerPolicy{failures: 3, lasting: time.Second}
-	assert.True(t, policy.trips(tally{}, 3, time.Second))
-	assert.False(t, policy.trips(tally{}, 2, time.Hour))
-	assert.False(t, policy.trips(tally{}, 3, time.Second-1))
-	assert.False(t, policy.trips(tally{requests: 1000, failures: 1000}, 1, 0), "a rule that is off")
+	for name, c := range map[string]struct {
+		policy breakerPolicy
+		run    func(uint32) run
+	}{
+		"failures": {breakerPolicy{failures: threshold{3, time.Second}}, func(n uint32) run { return run{failures: n} }},
+		"timeouts": {breakerPolicy{timeouts: threshold{3, time.Second}}, func(n uint32) run { return run{failures: 100, timeouts: n} }},
+	} {
+		assert.True(t, c.policy.trips(c.run(3), time.Second), name)
+		assert.False(t, c.policy.trips(c.run(2), time.Hour), name)
+		assert.False(t, c.policy.trips(c.run(3), time.Second-1), name)
+		assert.False(t, c.policy.tripsByRate(tally{requests: 1000, failures: 1000}), "a rule that is off")
+	}
 }
 
-func TestBreaker_SlowFailureCountsTwice(t *testing.T) {
+func TestBreaker_RetriesAreSuspendedAfterAsManyFailuresAsACallMayHave(t *testing.T) {
 	t.Parallel()
-	policy := breakerPolicy{lasting: time.Second}
-	assert.Equal(t, uint32(2), policy.weight(time.Second))
-	assert.Equal(t, uint32(1), policy.weight(time.Second-1))
-	policy.lasting = 1
-	assert.Equal(t, uint32(2), policy.weight(1))
-	policy.lasting = 0
-	assert.Equal(t, uint32(1), policy.weight(time.Hour), "nothing is slow where no time is asked for")
+	for attempts, want := range map[int]uint32{1: 4, 4: 4, 5: 5, 1000: 1000, math.MaxInt: math.MaxInt32} {
+		policy := defaultPolicy()
+		assert.Equal(t, threshold{want, 600 * time.Millisecond}, policy.breaker.suspension(attempts))
+		policy.breaker.failures.count = 0
+		assert.Equal(t, want, policy.breaker.suspension(attempts).count)
+		policy.breaker.timeouts.count = 0
+		assert.Zero(t, policy.breaker.suspension(attempts), "without a rule for what fails in a row")
+	}
+}
+
+func TestBreaker_RunLastsFromItsFirstSilence(t *testing.T) {
+	t.Parallel()
+	timeout := func(start, end time.Duration) *attempt {
+		return &attempt{err: os.ErrDeadlineExceeded, start: start, end: end}
+	}
+	for name, c := range map[string]struct {
+		first     *attempt
+		succeeded time.Duration
+		want      run
+	}{
+		"a failure":                        {&attempt{start: 10, end: 20}, 5, run{failures: 1, since: 20}},
+		"a timeout":                        {timeout(10, 20), 5, run{failures: 1, timeouts: 1, since: 10}},
+		"a timeout, and a success in it":   {timeout(10, 20), 15, run{failures: 1, timeouts: 1, since: 15}},
+		"a failure, and a success in it":   {&attempt{start: 10, end: 20}, 15, run{failures: 1, since: 20}},
+		"a failure that ended long before": {&attempt{start: 10, end: 20}, 25, run{failures: 1, since: 25}},
+	} {
+		var r run
+		r.add(c.first, c.succeeded)
+		assert.Equal(t, c.want, r, name)
+		r.add(timeout(0, 100), 0)
+		assert.Equal(t, run{2, c.want.timeouts + 1, c.want.since}, r, "later ones only count")
+	}
+}
+
+func TestBreaker_LetsAnotherProbeGoAfterAnOpenTime(t *testing.T) {
+	t.Parallel()
+	const openFor, lease = 700 * time.Millisecond, time.Minute
+	for timedOutAfter, want := range map[time.Duration]time.Duration{
+		0: openFor, 500 * time.Millisecond: openFor, time.Second: 1200 * time.Millisecond, time.Hour: 2 * time.Second,
+	} {
+		config := breakerConfig{policy: breakerPolicy{openFor: openFor}, lease: lease}
+		assert.Equal(t, want, config.probeTime(timedOutAfter), "after timeouts of %v", timedOutAfter)
+		config.policy.openFor = time.Hour
+		assert.Equal(t, lease, config.probeTime(timedOutAfter))
+	}
 }
 
 func TestBreaker_OpenTimeReachesAFifthToBothSides(t *testing.T) {

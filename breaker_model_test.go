@@ -27,14 +27,18 @@ import (
 // The model of a breaker: it remembers everything since the last change of state, and counts it all anew
 // for each question. It is as slow and as plain as can be.
 type breakerModel struct {
-	rules    breakerRules
-	state    steadyhttp.BreakerState
-	phase    int            // how many changes of state there were
-	outcomes []modelOutcome // of this phase, none of them neutral
-	retryAt  time.Duration  // of an open one,
-	wall     time.Time      // and by the clock on the wall
-	probe    *modelCall     // of a half-open one; nil: none is out
-	changes  []string
+	rules     breakerRules
+	state     steadyhttp.BreakerState
+	phase     int            // how many changes of state there were
+	outcomes  []modelOutcome // of this phase, none of them neutral
+	retryAt   time.Duration  // of an open one,
+	wall      time.Time      // and by the clock on the wall
+	probes    []*modelCall   // of a half-open one, those that are out
+	lastProbe time.Duration  // when the last one began,
+	probeAt   time.Duration  // and when another one may go, though that one is out
+	hung      time.Duration  // the silence of the failure that opened it
+	sampled   []modelOutcome // successes, of all phases, that tell how quick the origin is
+	changes   []string
 }
 
 type breakerRules struct {
@@ -42,6 +46,8 @@ type breakerRules struct {
 	minRequests    int
 	failures       int
 	lasting        time.Duration
+	timeouts       int
+	hanging        time.Duration // how long timeouts must last
 	window         time.Duration
 	openFor        time.Duration
 	attemptTimeout time.Duration
@@ -56,6 +62,11 @@ func (r breakerRules) lease() time.Duration {
 	default:
 		return time.Minute
 	}
+}
+
+// probeTime is how long a probe keeps others back: an open time, or a little longer than what opened the breaker.
+func (r breakerRules) probeTime(hung time.Duration) time.Duration {
+	return min(max(r.openFor, min(hung*6/5, 2*time.Second)), r.lease())
 }
 
 const unlimitedTime = time.Duration(math.MaxInt64)
@@ -85,10 +96,10 @@ func (m *breakerModel) admits(call *modelCall, now time.Duration) bool {
 	switch {
 	case m.state == steadyhttp.BreakerOpen:
 		return false
-	case m.state == steadyhttp.BreakerHalfOpen && m.probe != nil && now-m.probe.start < m.rules.lease():
+	case m.state == steadyhttp.BreakerHalfOpen && len(m.probes) > 0 && now < m.probeAt:
 		return false
 	case m.state == steadyhttp.BreakerHalfOpen:
-		m.probe = call
+		m.probes, m.lastProbe, m.probeAt = append(m.probes, call), now, endOfTime(now, m.rules.probeTime(m.hung))
 	}
 	call.phase = m.phase
 	return true
@@ -106,18 +117,22 @@ func (m *breakerModel) ends(call *modelCall, outcome modelOutcome) (opened bool)
 		return false
 	}
 	m.outcomes = append(m.outcomes, outcome)
-	if outcome.health == modelFailing && (m.byRate(outcome.at) || m.byRun()) {
-		m.change(steadyhttp.BreakerOpen)
+	if outcome.health == modelFailing && (m.byRate(outcome.at) || m.byRun() || m.byOverload(outcome)) {
+		m.open(outcome)
 		return true
 	}
 	return false
 }
 
+func endOfTime(now, d time.Duration) time.Duration { return now + min(d, unlimitedTime-now) }
+
+func (m *breakerModel) open(last modelOutcome) {
+	m.hung = last.silence
+	m.change(steadyhttp.BreakerOpen)
+}
+
 func (m *breakerModel) probed(call *modelCall, outcome modelOutcome) (opened bool) {
-	if call != m.probe {
-		return false
-	}
-	m.probe = nil
+	m.probes = slices.DeleteFunc(m.probes, func(other *modelCall) bool { return other == call })
 	if outcome.at-call.start >= m.rules.lease() {
 		return false
 	}
@@ -125,7 +140,7 @@ func (m *breakerModel) probed(call *modelCall, outcome modelOutcome) (opened boo
 	case modelHealthy:
 		m.change(steadyhttp.BreakerClosed)
 	case modelFailing:
-		m.change(steadyhttp.BreakerOpen)
+		m.open(outcome)
 		return true
 	}
 	return false
@@ -133,7 +148,7 @@ func (m *breakerModel) probed(call *modelCall, outcome modelOutcome) (opened boo
 
 func (m *breakerModel) change(to steadyhttp.BreakerState) {
 	m.changes = append(m.changes, fmt.Sprint(m.state, " to ", to))
-	m.state, m.outcomes, m.probe, m.retryAt = to, nil, nil, 0
+	m.state, m.outcomes, m.probes, m.retryAt = to, nil, nil, 0
 	m.phase++
 }
 
@@ -156,26 +171,69 @@ func (m *breakerModel) byRate(now time.Duration) bool {
 	return m.rules.rate > 0 && requests >= m.rules.minRequests && float64(failures) >= m.rules.rate*float64(requests)
 }
 
-// byRun looks at the failures since the last success. A timeout of as long as a run must last counts
-// twice, but for the first; and the run lasts from when the first began to be silent, unless a call that
+// failures are those since the last success. They last from when the first began to be silent, unless a call that
 // began later went well.
-func (m *breakerModel) byRun() bool {
-	length := 0
+func (m *breakerModel) failures() (failures, timeouts int, lasting time.Duration) {
 	var since, wellSince time.Duration
 	for _, o := range m.outcomes {
 		switch {
 		case o.health == modelHealthy:
-			length, wellSince = 0, max(wellSince, o.start)
-		case length == 0:
-			length, since = 1, max(o.at-o.silence, wellSince)
-		case m.rules.lasting > 0 && o.silence >= m.rules.lasting:
-			length += 2
-		default:
-			length++
+			failures, timeouts, wellSince = 0, 0, max(wellSince, o.start)
+			continue
+		case failures == 0:
+			since = max(o.at-o.silence, wellSince)
+		}
+		failures++
+		if o.silence > 0 {
+			timeouts++
 		}
 	}
-	last := m.outcomes[len(m.outcomes)-1].at
-	return m.rules.failures > 0 && length >= m.rules.failures && last-since >= m.rules.lasting
+	return failures, timeouts, m.outcomes[len(m.outcomes)-1].at - since
+}
+
+func (m *breakerModel) byRun() bool {
+	failures, timeouts, lasting := m.failures()
+	return m.rules.failures > 0 && failures >= m.rules.failures && lasting >= m.rules.lasting ||
+		m.rules.timeouts > 0 && timeouts >= m.rules.timeouts && lasting >= m.rules.hanging
+}
+
+// byOverload looks at how quick the last success was, against those before it and against the timeout. Two timeouts
+// since then are enough if they lasted 600 ms.
+func (m *breakerModel) byOverload(last modelOutcome) bool {
+	if last.silence == 0 || m.rules.timeouts == 0 || len(m.sampled) == 0 {
+		return false
+	}
+	took := microseconds(m.sampled[len(m.sampled)-1])
+	slow := took >= 3*m.usual() && took >= microseconds(modelOutcome{at: last.silence})/4
+	_, timeouts, lasting := m.failures()
+	return slow && timeouts >= 2 && lasting >= 600*time.Millisecond
+}
+
+// usual is a moving average of what the successes took.
+func (m *breakerModel) usual() int64 {
+	usual := microseconds(m.sampled[0])
+	for _, o := range m.sampled {
+		usual += (microseconds(o) - usual) / 128
+	}
+	return usual
+}
+
+func microseconds(o modelOutcome) int64 {
+	return max(1, min(o.at-o.start, time.Hour).Microseconds())
+}
+
+// sample takes note of a success, unless one that began a moment before was sampled.
+func (m *breakerModel) sample(outcome modelOutcome) {
+	if outcome.health != modelHealthy {
+		return
+	}
+	before := time.Duration(0)
+	if n := len(m.sampled); n > 0 {
+		before = m.sampled[n-1].start
+	}
+	if passed := outcome.start.Milliseconds() - before.Milliseconds(); passed < 0 || passed >= 100 {
+		m.sampled = append(m.sampled, outcome)
+	}
 }
 
 // An attemptEnding is how a base transport ends an attempt, and what that tells of the origin.
@@ -287,12 +345,13 @@ func (run *breakerRun) close() {
 
 func drawBreakerRules(s *schedule) breakerRules {
 	rules := breakerRules{
-		rate: choose(s, 0.5, 0, 0.1, 1), minRequests: choose(s, 4, 1, 10),
+		rate: choose(s, 0, 0.5, 0.1, 1), minRequests: choose(s, 4, 1, 10),
 		failures: choose(s, 3, 1, 0, 5), lasting: choose(s, 600*time.Millisecond, 0, 2*time.Second),
+		timeouts: choose(s, 2, 0, 1, 4), hanging: choose(s, time.Second, 0, 5*time.Second),
 		window: choose(s, 5*time.Second, 100*time.Millisecond, time.Minute), openFor: choose(s, time.Second, time.Second, 10*time.Millisecond, time.Minute, unlimitedTime),
 		attemptTimeout: choose(s, 0, 0, 700*time.Millisecond, 3*time.Second, unlimitedTime),
 	}
-	if rules.rate == 0 && rules.failures == 0 {
+	if rules.rate == 0 && rules.failures == 0 && rules.timeouts == 0 {
 		rules.failures = 3
 	}
 	return rules
@@ -333,6 +392,7 @@ func (run *breakerRun) play(t *testing.T) {
 		r := run.rules
 		options := []steadyhttp.Option{
 			steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerFailureRate(r.rate, r.minRequests), steadyhttp.WithBreakerConsecutiveFailures(r.failures, r.lasting),
+			steadyhttp.WithBreakerConsecutiveTimeouts(r.timeouts, r.hanging),
 			steadyhttp.WithBreakerWindow(r.window), steadyhttp.WithBreakerOpenFor(r.openFor), steadyhttp.WithAttemptTimeout(r.attemptTimeout),
 		}
 		if s.chance(50) {
@@ -411,15 +471,20 @@ func (run *breakerRun) one() *modelCall {
 
 // drawTime prefers the moments around which something changes.
 func (run *breakerRun) drawTime() time.Duration {
-	times := []time.Duration{run.rules.lasting, time.Millisecond, 100 * time.Millisecond, time.Second, run.rules.window, min(run.rules.openFor, time.Hour), time.Hour, 30 * 24 * time.Hour}
+	times := []time.Duration{run.rules.lasting, run.rules.hanging, 300 * time.Millisecond, time.Millisecond, 100 * time.Millisecond, time.Second, run.rules.window, min(run.rules.openFor, time.Hour), time.Hour, 30 * 24 * time.Hour}
 	for _, origin := range slices.Sorted(maps.Keys(run.models)) {
 		model := run.models[origin]
 		if model.state == steadyhttp.BreakerOpen && run.rules.openFor < unlimitedTime {
 			times = append(times, model.retryAt-run.now()-1, model.retryAt-run.now())
 		}
-		if model.probe != nil && run.rules.lease() < unlimitedTime {
-			lease := model.probe.start + run.rules.lease() - run.now()
-			times = append(times, lease-1, lease)
+		for _, probe := range model.probes {
+			if run.rules.lease() < unlimitedTime {
+				lease := probe.start + run.rules.lease() - run.now()
+				times = append(times, lease-1, lease)
+			}
+			if model.probeAt < unlimitedTime {
+				times = append(times, model.probeAt-run.now()-1, model.probeAt-run.now())
+			}
 		}
 	}
 	return max(0, choose(run.schedule, times...))
@@ -517,11 +582,13 @@ func (run *breakerRun) end(call *modelCall, how attemptEnding) {
 	run.settle(call, how)
 }
 
-// endAll ends at the same moment all calls for which the order does not matter.
+// endAll ends at the same moment all calls for which the order does not matter: of successes only those that took
+// equally long.
 func (run *breakerRun) endAll(how attemptEnding) {
 	var ended []*modelCall
 	for _, call := range run.pending {
-		if run.judge(call, how).silence == 0 {
+		alike := how.health != modelHealthy || len(ended) == 0 || call.start == ended[0].start
+		if run.judge(call, how).silence == 0 && alike {
 			ended = append(ended, call)
 			call.answer <- how
 		}
@@ -583,6 +650,7 @@ func (run *breakerRun) settle(call *modelCall, how attemptEnding) {
 	run.pending = slices.DeleteFunc(run.pending, func(other *modelCall) bool { return other == call })
 	outcome := run.judge(call, how)
 	run.note("%s: call %p ends with %s: health %d, silence %v", call.origin, call, how.name, outcome.health, outcome.silence)
+	run.model(call.origin).sample(outcome)
 	if run.model(call.origin).ends(call, outcome) {
 		run.opened(run.model(call.origin), outcome)
 	}
@@ -619,12 +687,12 @@ func (run *breakerRun) judge(call *modelCall, how attemptEnding) modelOutcome {
 	return outcome
 }
 
-// opened learns from the breaker for how long it is open, which is spread, and checks the bounds. What a
-// failed probe has waited counts towards it, but a quarter remains.
+// opened learns from the breaker for how long it is open, which is spread, and checks the bounds. The time since the
+// last probe began counts towards it, but a quarter remains.
 func (run *breakerRun) opened(model *breakerModel, last modelOutcome) {
 	waited := time.Duration(0)
 	if strings.HasPrefix(model.changes[len(model.changes)-1], "half_open") {
-		waited = last.at - last.start
+		waited = last.at - model.lastProbe
 	}
 	fifth := run.rules.openFor / 5
 	earliest, latest := run.rules.openFor-fifth, run.rules.openFor+min(fifth, unlimitedTime-run.rules.openFor)
@@ -714,7 +782,7 @@ func TestBreaker_LateResponseIsCountedWhenItCame(t *testing.T) {
 			return answersWell.play()
 		})
 		transport := newTransport(t, newScript(fail(errReset), deaf), singleAttemptOptions(
-			steadyhttp.WithAttemptTimeout(time.Second), steadyhttp.WithBreakerConsecutiveFailures(3, time.Minute))...)
+			steadyhttp.WithAttemptTimeout(time.Second), steadyhttp.WithBreakerConsecutiveFailures(2, time.Minute))...)
 		sendGets(t, transport, 2)
 		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport), "after a failure and an hour of silence")
 	})

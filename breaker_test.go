@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/steadyhttp/steadyhttp"
+	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 )
 
 func TestBreaker_OpensAtAFailureRate(t *testing.T) {
@@ -325,8 +327,112 @@ func TestBreaker_NeutralProbeFreesItsSlot(t *testing.T) {
 	})
 }
 
+// newHangingProbe returns a transport whose breaker is half-open, with a probe out at a base that does not look at the
+// context. answer ends the probe, and waits until it has reported.
+func newHangingProbe(t *testing.T, answers step, options ...steadyhttp.Option) (transport *steadyhttp.Transport, server *steadyhttptest.Transport, answer func()) {
+	t.Helper()
+	deaf := make(chan struct{})
+	transport, server = newOpenBreaker(t, stepFunc(func(r *http.Request) (*http.Response, error) {
+		<-deaf
+		return answers.RoundTrip(r)
+	}), options...)
+	time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
+	var group sync.WaitGroup
+	group.Go(func() { sendGets(t, transport, 1) })
+	synctest.Wait()
+	return transport, server, func() {
+		close(deaf)
+		group.Wait()
+	}
+}
+
+func TestBreaker_SlowProbeLetsAnotherGoAfterAnOpenTime(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		after   time.Duration
+		options []steadyhttp.Option
+	}{
+		"an open time": {breakerOpenFor, nil},
+		"its lease":    {2100 * time.Millisecond, []steadyhttp.Option{steadyhttp.WithBreakerOpenFor(3 * time.Second), steadyhttp.WithAttemptTimeout(2 * time.Second)}},
+	} {
+		for late, answers := range map[string]int{"a late success": 200, "a late failure": 503} {
+			t.Run(name+" and "+late, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					transport, server, answer := newHangingProbe(t, status(answers), c.options...)
+					defer answer()
+					time.Sleep(c.after - 1)
+					_, err := sendGet(t, transport)
+					require.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
+					time.Sleep(time.Nanosecond)
+					server.Play(status(200))
+					sendGets(t, transport, 100)
+					assert.Equal(t, steadyhttp.BreakerStatus{Origin: targetOrigin, Requests: 99}, onlyBreaker(t, transport), "the second one closes it")
+					server.AssertAttempts(t, breakerMinRequests+101)
+				})
+			})
+		}
+	}
+}
+
+func TestBreaker_EachOfSeveralProbesDecides(t *testing.T) {
+	t.Parallel()
+	for answers, want := range map[int]steadyhttp.BreakerState{200: steadyhttp.BreakerClosed, 503: steadyhttp.BreakerOpen} {
+		synctest.Test(t, func(t *testing.T) {
+			transport, server, answer := newHangingProbe(t, status(answers))
+			time.Sleep(breakerOpenFor)
+			server.Play(delay(time.Second, status(200)))
+			var second sync.WaitGroup
+			second.Go(func() { sendGets(t, transport, 1) })
+			synctest.Wait()
+			_, err := sendGet(t, transport)
+			assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen, "two are under way, and the second has just begun")
+			answer()
+			assert.Equal(t, want, breakerState(t, transport))
+			second.Wait()
+			assert.Equal(t, steadyhttp.BreakerStatus{Origin: targetOrigin, State: want, RetryAt: onlyBreaker(t, transport).RetryAt}, onlyBreaker(t, transport),
+				"what the second one brings is from an earlier state")
+		})
+	}
+}
+
+// The second of two probes began later, so the open time counts from it.
+func TestBreaker_OpenTimeCountsFromTheLatestProbe(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport, server, answer := newHangingProbe(t, status(503))
+		time.Sleep(breakerOpenFor)
+		server.Play(delay(time.Hour, status(200)))
+		var second sync.WaitGroup
+		second.Go(func() { sendGets(t, transport, 1) })
+		time.Sleep(200 * time.Millisecond)
+		answer()
+		require.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
+		assert.InDelta(t, 800*time.Millisecond, time.Until(onlyBreaker(t, transport).RetryAt), float64(200*time.Millisecond))
+		second.Wait()
+	})
+}
+
+// Probes that hang as the attempts before them did would be many, and each of them work for a server that is slow.
+func TestBreaker_AfterTimeoutsAProbeMayTimeOutBeforeAnotherGoes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newScript(hang)
+		transport := newTransport(t, server, steadyhttp.WithMaxAttempts(1), steadyhttp.WithAttemptTimeout(time.Second), steadyhttp.WithBreakerConsecutiveTimeouts(1, 0))
+		sendGets(t, transport, 1)
+		require.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
+		for range 100 {
+			time.Sleep(100 * time.Millisecond)
+			go func() { _, _ = sendGet(t, transport) }()
+		}
+		probes := len(server.Attempts()) - 1
+		assert.InDelta(t, 8, probes, 1, "one in the time that one takes, and a quarter of an open time, for 10 s")
+		time.Sleep(time.Minute)
+	})
+}
+
 // A probe that never reports keeps gobreaker half-open for ever.
-func TestBreaker_HangingProbesLeaseExpiresAndItDecidesNothing(t *testing.T) {
+func TestBreaker_ProbeThatOutlivesItsLeaseDecidesNothing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		lease   time.Duration
@@ -335,34 +441,24 @@ func TestBreaker_HangingProbesLeaseExpiresAndItDecidesNothing(t *testing.T) {
 		"without an attempt timeout": {time.Minute, nil},
 		"with one":                   {2100 * time.Millisecond, []steadyhttp.Option{steadyhttp.WithAttemptTimeout(2 * time.Second)}},
 	} {
-		for late, answer := range map[string]int{"a late success": 200, "a late failure": 503} {
-			t.Run(name+" and "+late, func(t *testing.T) {
+		for _, late := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " late ", late), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					deaf := make(chan struct{}) // a base that does not look at the context
-					transport, server := newOpenBreaker(t, stepFunc(func(r *http.Request) (*http.Response, error) {
-						<-deaf
-						return status(answer).RoundTrip(r)
-					}), c.options...)
-					time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
-					var group sync.WaitGroup
-					group.Go(func() { sendGets(t, transport, 1) })
-					synctest.Wait()
-
-					time.Sleep(c.lease - 1)
-					_, err := sendGet(t, transport)
-					require.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
-					time.Sleep(time.Nanosecond)
-					server.Play(delay(time.Second, status(200)))
-					group.Go(func() { sendGets(t, transport, 1) }) // the next probe
-					synctest.Wait()
-					require.Len(t, server.Attempts(), 12)
-
-					close(deaf)
-					synctest.Wait()
-					assert.Equal(t, steadyhttp.BreakerHalfOpen, breakerState(t, transport), "the late outcome decides nothing")
-					group.Wait()
-					assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
+					transport, _, answer := newHangingProbe(t, status(501), c.options...)
+					took := c.lease - 1
+					if late {
+						took = c.lease
+					}
+					time.Sleep(took)
+					answer()
+					want := steadyhttp.BreakerHalfOpen
+					if len(c.options) > 0 && !late {
+						want = steadyhttp.BreakerOpen // the attempt's own time was over
+					} else if !late {
+						want = steadyhttp.BreakerClosed
+					}
+					assert.Equal(t, want, breakerState(t, transport))
 				})
 			})
 		}
@@ -682,54 +778,335 @@ func TestBreaker_ObserverThatPanicsLosesNoLaterEvent(t *testing.T) {
 	})
 }
 
-func TestBreaker_DefaultsOpenAtHalfOfThirtyOrARunOfFive(t *testing.T) {
+func TestBreaker_DefaultsOpenWhenNothingHasWorkedForFiveSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		once := steadyhttp.WithMaxAttempts(1)
-		transport := newTransport(t, newScript(status(503)), once)
-		sendGets(t, transport, 29)
-		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport), "a client of ten calls a second outlasts a blip")
-		sendGets(t, transport, 1)
-		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
-
-		transport = newTransport(t, newScript(status(503)), once)
-		sendGets(t, transport, 1)
-		time.Sleep(time.Minute)
-		sendGets(t, transport, 3)
+		server := newScript(status(503))
+		transport := newTransport(t, server, once)
+		sendGets(t, transport, 1000)
+		time.Sleep(5*time.Second - 1)
+		sendGets(t, transport, 1000)
 		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
-		sendGets(t, transport, 1)
-		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
-
-		transport = newTransport(t, newScript(status(503)), once)
-		sendGets(t, transport, 3)
-		time.Sleep(599 * time.Millisecond)
-		sendGets(t, transport, 2)
-		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
-		time.Sleep(time.Millisecond)
+		time.Sleep(1)
 		sendGets(t, transport, 1)
 		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 		open := time.Until(onlyBreaker(t, transport).RetryAt)
 		assert.InDelta(t, 700*time.Millisecond, open, float64(140*time.Millisecond))
+
+		transport = newTransport(t, server, once)
+		sendGets(t, transport, 1)
+		time.Sleep(time.Minute) // a quiet client
+		sendGets(t, transport, 4)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
+		sendGets(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
+
+		transport = newTransport(t, newScript(delay(2*time.Second, fail(os.ErrDeadlineExceeded))), once)
+		sendGets(t, transport, 3)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
+		sendGets(t, transport, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport), "silence counts for more")
 	})
 }
 
+// However much fails, and however long: what opens the breaker is that nothing works.
+func TestBreaker_StaysClosedWhileAnythingWorks(t *testing.T) {
+	t.Parallel()
+	for name, failure := range map[string]step{"503": status(503), "silence": delay(time.Second, fail(os.ErrDeadlineExceeded))} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var count atomic.Int64
+				transport := newTransport(t, stepFunc(func(r *http.Request) (*http.Response, error) {
+					if count.Add(1)%10 == 0 {
+						return status(200).RoundTrip(r)
+					}
+					return failure.RoundTrip(r)
+				}))
+				for range 1000 {
+					go sendGets(t, transport, 1)
+					time.Sleep(100 * time.Millisecond)
+					require.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
+				}
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
+// One call makes up to four attempts, so it alone must not shut others out.
+func TestBreaker_TwoCallsToABadPathShutNoOtherOut(t *testing.T) {
+	t.Parallel()
+	for _, between := range []time.Duration{0, time.Second, 10 * time.Second, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			transport := newTransport(t, stepFunc(func(r *http.Request) (*http.Response, error) {
+				if r.URL.Path == "/report" {
+					return status(500).RoundTrip(r)
+				}
+				return status(200).RoundTrip(r)
+			}))
+			for range 2 {
+				r := newGet(t)
+				r.URL.Path = "/report"
+				_, err := transport.RoundTrip(r)
+				require.NoError(t, err)
+				time.Sleep(between)
+			}
+			code, err := sendGet(t, transport)
+			require.NoError(t, err, "after two calls, %v apart", between)
+			assert.Equal(t, 200, code)
+		})
+	}
+}
+
 // A timeout tells that nothing came all the while.
-func TestBreaker_LongTimeoutsCountTwiceAndFromTheirStart(t *testing.T) {
+func TestBreaker_ConsecutiveTimeoutsLastFromTheirStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		for took, enough := range map[time.Duration]int{time.Second: 3, 999 * time.Millisecond: 5} {
-			for _, calls := range []int{enough - 1, enough} {
-				server := newScript(delay(took, fail(os.ErrDeadlineExceeded)))
-				transport := newTransport(t, server, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(5, time.Second))
-				var group sync.WaitGroup
-				for range calls {
-					group.Go(func() { sendGets(t, transport, 1) })
-					time.Sleep(time.Millisecond)
-				}
-				group.Wait()
-				assert.Equal(t, calls == enough, breakerState(t, transport) == steadyhttp.BreakerOpen, "%d of %v", calls, took)
+		for took, want := range map[time.Duration]steadyhttp.BreakerState{time.Second: steadyhttp.BreakerOpen, 999*time.Millisecond - 3: steadyhttp.BreakerClosed} {
+			transport := newTransport(t, newScript(delay(took, fail(os.ErrDeadlineExceeded))), steadyhttp.WithMaxAttempts(1),
+				steadyhttp.WithBreakerConsecutiveFailures(0, 0), steadyhttp.WithBreakerConsecutiveTimeouts(3, time.Second))
+			var group sync.WaitGroup
+			for range 2 {
+				group.Go(func() { sendGets(t, transport, 1) })
+				time.Sleep(1)
 			}
+			group.Wait()
+			require.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport), "two of three")
+			group.Go(func() { sendGets(t, transport, 1) })
+			time.Sleep(1)
+			group.Wait()
+			assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
+
+			transport = newTransport(t, newScript(delay(took, fail(os.ErrDeadlineExceeded))), steadyhttp.WithMaxAttempts(1),
+				steadyhttp.WithBreakerConsecutiveFailures(0, 0), steadyhttp.WithBreakerConsecutiveTimeouts(3, time.Second))
+			for range 3 {
+				group.Go(func() { sendGets(t, transport, 1) })
+				time.Sleep(1)
+			}
+			group.Wait()
+			assert.Equal(t, want, breakerState(t, transport), "three of %v at the same time", took)
 		}
+	})
+}
+
+func TestBreaker_OtherFailuresDoNotEndARunOfTimeouts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		timeout := delay(time.Second, fail(os.ErrDeadlineExceeded))
+		hanging := newTransport(t, newScript(timeout, status(503), timeout, status(200), timeout, status(503), fail(errReset), timeout, timeout),
+			steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(0, 0), steadyhttp.WithBreakerConsecutiveTimeouts(3, 0))
+		sendGets(t, hanging, 8)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, hanging))
+		sendGets(t, hanging, 1)
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, hanging))
+	})
+}
+
+// An overloaded server becomes slow before it falls silent, a broken part of one does not.
+func TestBreaker_OriginThatBecameSlowIsTakenForOverloaded(t *testing.T) {
+	t.Parallel()
+	timeout := delay(time.Second, fail(os.ErrDeadlineExceeded))
+	answer := func(took time.Duration) step { return delay(took, status(200)) }
+	for name, c := range map[string]struct {
+		usual    time.Duration
+		last     time.Duration
+		timeouts int // that open it; 0: three do not
+	}{
+		"quick":                       {10 * time.Millisecond, 249 * time.Millisecond, 0},
+		"slow":                        {10 * time.Millisecond, 250 * time.Millisecond, 2},
+		"as slow as ever":             {500 * time.Millisecond, 500 * time.Millisecond, 0},
+		"slower than it usually is":   {300 * time.Millisecond, 950 * time.Millisecond, 2},
+		"a little slower than it was": {400 * time.Millisecond, 950 * time.Millisecond, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				time.Sleep(time.Second) // the epoch's first moments are not measured
+				transport := newTransport(t, newScript(answer(c.usual), answer(c.last), timeout), steadyhttp.WithMaxAttempts(1))
+				time.Sleep(time.Second)
+				sendGets(t, transport, 1)
+				time.Sleep(time.Second)
+				sendGets(t, transport, 1)
+				opened := 0
+				for i := range 3 {
+					sendGets(t, transport, 1)
+					if breakerState(t, transport) == steadyhttp.BreakerOpen {
+						opened = i + 1
+						break
+					}
+				}
+				assert.Equal(t, c.timeouts, opened)
+			})
+		})
+	}
+}
+
+func TestBreaker_BlipOfAnOverloadedOriginDoesNotOpenIt(t *testing.T) {
+	t.Parallel()
+	for took, want := range map[time.Duration]steadyhttp.BreakerState{299 * time.Millisecond: steadyhttp.BreakerClosed, 300 * time.Millisecond: steadyhttp.BreakerOpen} {
+		synctest.Test(t, func(t *testing.T) {
+			transport := newTransport(t, newScript(delay(time.Millisecond, status(200)), delay(500*time.Millisecond, status(200)), delay(took, fail(os.ErrDeadlineExceeded))), steadyhttp.WithMaxAttempts(1))
+			for range 2 {
+				time.Sleep(time.Second)
+				sendGets(t, transport, 1)
+			}
+			sendGets(t, transport, 2)
+			assert.Equal(t, want, breakerState(t, transport))
+		})
+	}
+}
+
+// An observer, and a timeout of each attempt, have the clock read more often. That must not change what the breaker does.
+func TestBreaker_WhoeverMeasuresDoesNotChangeWhatIsUsual(t *testing.T) {
+	t.Parallel()
+	for name, option := range map[string]steadyhttp.Option{
+		"nobody": steadyhttp.WithMaxAttempts(1), "observer": steadyhttp.WithObserver(func(context.Context, steadyhttp.Event) {}),
+		"attempt timeout": steadyhttp.WithAttemptTimeout(time.Hour),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				quick, slow, timeout := delay(time.Millisecond, status(200)), delay(500*time.Millisecond, status(200)), delay(time.Second, fail(os.ErrDeadlineExceeded))
+				transport := newTransport(t, newScript(quick, slow, timeout), steadyhttp.WithMaxAttempts(1), option)
+				time.Sleep(time.Second)
+				sendGets(t, transport, 4)
+				assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport), "what begins a moment after another success is not sampled")
+			})
+		})
+	}
+}
+
+func TestBreaker_RetriesAreSuspendedWhileNothingWorks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newScript(status(503))
+		transport := newTransport(t, server)
+		sendGets(t, transport, 1)
+		server.AssertAttempts(t, 4)
+		for range 10 {
+			ctx, report := steadyhttp.WithReport(t.Context())
+			response, err := transport.RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
+			require.NoError(t, err, "the response is there")
+			assert.Equal(t, 503, response.StatusCode)
+			assert.Equal(t, steadyhttp.StopRetriesSuspended, report.Stopped)
+			assert.Contains(t, steadyhttp.CheckResponse(response).Error(), "retries_suspended")
+		}
+		server.AssertAttempts(t, 14)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
+		assert.True(t, onlyOrigin(t, transport).RetriesSuspended)
+		server.Play(status(404), status(503), status(200))
+		sendGets(t, transport, 1)
+		code, err := sendGet(t, transport)
+		require.NoError(t, err)
+		assert.Equal(t, 200, code, "a success ends it")
+		assert.False(t, onlyOrigin(t, transport).RetriesSuspended)
+		server.AssertAttempts(t, 17)
+	})
+}
+
+func TestBreaker_RetriesAreNotSuspendedByABlipNorByOneCall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newScript(status(503))
+		transport := newTransport(t, server, steadyhttp.WithMaxAttempts(2), withConstantBackoff(time.Millisecond), steadyhttp.WithRetryBudget(0, 1000))
+		sendGets(t, transport, 100)
+		time.Sleep(599*time.Millisecond - 100*time.Millisecond)
+		server.AssertAttempts(t, 200)
+		sendGets(t, transport, 1)
+		server.AssertAttempts(t, 202)
+		time.Sleep(time.Millisecond)
+		sendGets(t, transport, 1)
+		server.AssertAttempts(t, 203)
+
+		server = newScript(status(503))
+		transport = newTransport(t, server, steadyhttp.WithMaxAttempts(9), withConstantBackoff(500*time.Millisecond), steadyhttp.WithRetryBudget(0, 1000))
+		sendGets(t, transport, 1)
+		server.AssertAttempts(t, 9)
+		sendGets(t, transport, 1)
+		server.AssertAttempts(t, 10)
+	})
+}
+
+func TestBreaker_SuspensionDuringAWaitEndsTheCallAfterIt(t *testing.T) {
+	t.Parallel()
+	for name, first := range map[string]step{"an error": fail(errReset), "a response": status(503)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := newScript(first, status(503))
+				transport := newTransport(t, server, steadyhttp.WithBackoff(10*time.Second, 20*time.Second), steadyhttp.WithRetryBudget(0, 1),
+					steadyhttp.WithBreakerConsecutiveFailures(1000, 0))
+				time.AfterFunc(time.Second, func() { sendGets(t, transport, 3) })
+				source := newTrackedBody("payload")
+				ctx, report := steadyhttp.WithReport(t.Context())
+				r := newRequest(t, ctx, http.MethodPut, "payload")
+				r.GetBody = func() (io.ReadCloser, error) { return source, nil }
+				_, err := transport.RoundTrip(r)
+				var failed *steadyhttp.Error
+				require.ErrorAs(t, err, &failed)
+				assert.Equal(t, steadyhttp.StopRetriesSuspended, failed.Stopped)
+				assert.Equal(t, steadyhttp.StopRetriesSuspended, report.Stopped)
+				assert.Equal(t, 1, failed.Attempts)
+				assert.Equal(t, steadyhttp.Transient, failed.Class)
+				assert.ErrorContains(t, err, "retries are suspended")
+				assert.NotErrorIs(t, err, steadyhttp.ErrCircuitOpen)
+				if name == "an error" {
+					assert.ErrorIs(t, err, errReset, "the last attempt's error stays reachable")
+				} else {
+					assert.Equal(t, 503, failed.StatusCode)
+				}
+				assert.Equal(t, 1, source.closes())
+				server.AssertAttempts(t, 4)
+				assertClosedOnce(t, server, nil)
+
+				server.Play(status(200), status(503), status(200))
+				sendGets(t, transport, 1)
+				code, err := sendGet(t, transport)
+				require.NoError(t, err)
+				assert.Equal(t, 200, code, "its token went back to the budget")
+			})
+		})
+	}
+}
+
+// Else the call of a failed probe would be the next probe.
+func TestBreaker_RetriesStaySuspendedUntilAProbeSucceeds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newScript(status(503))
+		transport := newTransport(t, server, withConstantBackoff(2*time.Second))
+		sendGets(t, transport, 1)
+		for breakerState(t, transport) == steadyhttp.BreakerClosed {
+			sendGets(t, transport, 1)
+			time.Sleep(time.Second)
+		}
+		before := len(server.Attempts())
+		for range 3 {
+			time.Sleep(time.Second)
+			ctx, report := steadyhttp.WithReport(t.Context())
+			_, err := transport.RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
+			require.NoError(t, err)
+			assert.Equal(t, steadyhttp.StopRetriesSuspended, report.Stopped)
+		}
+		server.AssertAttempts(t, before+3)
+		time.Sleep(time.Second)
+		server.Play(status(200), status(503), status(200))
+		sendGets(t, transport, 1)
+		sendGets(t, transport, 1)
+		server.AssertAttempts(t, before+6)
+	})
+}
+
+func TestBreaker_WithoutARuleForRunsSuspendsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newScript(status(503))
+		transport := newTransport(t, server, withConstantBackoff(time.Second), steadyhttp.WithoutRetryBudget(), steadyhttp.WithBreakerFailureRate(1, 1000),
+			steadyhttp.WithBreakerConsecutiveFailures(0, 0), steadyhttp.WithBreakerConsecutiveTimeouts(0, 0))
+		sendGets(t, transport, 10)
+		server.AssertAttempts(t, 40)
 	})
 }
 

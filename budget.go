@@ -10,7 +10,7 @@ import (
 type budgetPolicy struct {
 	ratio float64
 	burst float64
-	fixed bool // whether burst is the user's, and does not grow with traffic
+	fixed bool // whether both are the user's: then burst does not grow with traffic, and no success is worth more
 }
 
 const (
@@ -61,6 +61,10 @@ func (b *budget) earn(now time.Duration) {
 	b.recent.current(now).requests++
 	b.mu.Unlock()
 }
+
+// rewards reports whether a retry that succeeded as quickly as usual gives back what it cost: not if the user has said
+// what a success is worth.
+func (b *budget) rewards() bool { return b != nil && !b.policy.fixed }
 
 // refund gives back what a retry cost.
 func (b *budget) refund() {

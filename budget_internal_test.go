@@ -17,6 +17,33 @@ func TestBudget_IsNotFilledTwiceByALateCall(t *testing.T) {
 	assert.True(t, b.spend(10100*time.Millisecond))
 }
 
+func TestBudget_GivesATokenBack(t *testing.T) {
+	t.Parallel()
+	b := newBudget(&budgetPolicy{burst: 2}, 0)
+	assert.True(t, b.spend(0))
+	assert.True(t, b.spend(0))
+	b.refund()
+	assert.True(t, b.spend(0))
+	assert.False(t, b.spend(0))
+	for range 10 {
+		b.refund()
+	}
+	assert.True(t, b.full(0))
+	assert.True(t, b.spend(0))
+	assert.True(t, b.spend(0))
+	assert.False(t, b.spend(0), "never more than the burst")
+	var unlimited *budget
+	unlimited.refund()
+}
+
+func TestBudget_RewardsNothingWhereTheUserSaysWhatASuccessIsWorth(t *testing.T) {
+	t.Parallel()
+	var unlimited *budget
+	assert.False(t, unlimited.rewards())
+	assert.True(t, newBudget(&budgetPolicy{burst: 2}, 0).rewards())
+	assert.False(t, newBudget(&budgetPolicy{burst: 2, fixed: true}, 0).rewards())
+}
+
 func TestBudget_TokensStayWithinTheirBounds(t *testing.T) {
 	t.Parallel()
 	policy := budgetPolicy{ratio: 0.2, burst: 5}

@@ -27,6 +27,7 @@ type entry struct {
 	at      time.Duration
 	success bool // else it was asked for a token,
 	spent   bool // and gave it
+	refund  bool // whether the success gave one back
 }
 
 // holds is how many tokens there are. Whenever a budget was asked, it held no more than fits, and has
@@ -47,6 +48,9 @@ func (m *budgetModel) income(since int, now time.Duration) float64 {
 	for _, e := range m.entries[since:] {
 		if e.success {
 			earned += m.ratio
+		}
+		if e.refund {
+			earned++
 		}
 	}
 	return earned
@@ -197,7 +201,7 @@ func (run *budgetRun) fail(calls, second int) {
 	}
 	if second == 200 {
 		for range retried {
-			model.entries = append(model.entries, entry{at: run.now(), success: true})
+			model.entries = append(model.entries, entry{at: run.now(), success: true, refund: !model.fixed})
 		}
 	}
 }

@@ -41,6 +41,7 @@ type callRules struct {
 	replayBuffer   int64
 	budget         bool
 	breaker        bool
+	opensLate      bool // so that retries are suspended meanwhile
 	anyMethod      bool
 	keys           bool
 	classifier     bool
@@ -51,7 +52,7 @@ func drawCallRules(s *schedule) callRules {
 	return callRules{
 		attempts: choose(s, 4, 1, 2, 7), initial: choose(s, 300*time.Millisecond, time.Millisecond), longest: choose(s, 10*time.Second, 300*time.Millisecond),
 		maxRetryAfter: choose(s, time.Minute, 0, time.Hour), attemptTimeout: choose(s, 0, 0, 333*time.Millisecond, 3333*time.Millisecond),
-		replayBuffer: choose[int64](s, 0, 0, 4, 1000), budget: s.chance(50), breaker: s.chance(50),
+		replayBuffer: choose[int64](s, 0, 0, 4, 1000), budget: s.chance(50), breaker: s.chance(50), opensLate: s.chance(50),
 		anyMethod: s.chance(10), keys: s.chance(20), classifier: s.chance(30), observer: s.chance(50),
 	}
 }
@@ -62,6 +63,9 @@ func (run *callRun) options() []steadyhttp.Option {
 		steadyhttp.WithMaxAttempts(r.attempts), steadyhttp.WithBackoff(r.initial, r.longest), steadyhttp.WithMaxRetryAfter(r.maxRetryAfter),
 		steadyhttp.WithAttemptTimeout(r.attemptTimeout), steadyhttp.WithReplayBuffer(r.replayBuffer), steadyhttp.WithOriginLimit(2),
 		steadyhttp.WithBreakerConsecutiveFailures(2, 0), steadyhttp.WithBreakerOpenFor(100 * time.Millisecond), steadyhttp.WithRetryBudget(0.2, 5),
+	}
+	if r.opensLate {
+		options = append(options, steadyhttp.WithBreakerConsecutiveFailures(100, time.Hour), steadyhttp.WithBreakerConsecutiveTimeouts(0, 0))
 	}
 	return append(options, run.switches()...)
 }
@@ -579,7 +583,7 @@ func (run *callRun) judgeEnd(call *chainCall) {
 		require.Equal(run.t, strconv.Itoa(len(call.sent)), call.response.Header.Get("X-Attempt"))
 		require.Equal(run.t, len(call.sent), steadyhttp.Attempts(call.response))
 	} else if answered {
-		require.True(run.t, cancelled || rejected, "a response is not dropped for an error")
+		require.True(run.t, cancelled || rejected || run.suspended(call), "a response is not dropped for an error")
 	}
 	if want != 0 {
 		require.Equal(run.t, answered, call.response != nil, "the last outcome is what is returned")
@@ -620,7 +624,8 @@ func (run *callRun) mayStop(call *chainCall, last *modelAttempt, gaveUp, rejecte
 		steadyhttp.StopDeadline:          call.timeout > 0 && last.end+most+waitRounding >= call.start+call.timeout,
 		steadyhttp.StopCanceled:          gaveUp && call.cancelled >= 0,
 		steadyhttp.StopBudgetExhausted:   run.rules.budget && run.spent(call.origin) >= 5,
-		steadyhttp.StopCircuitOpen:       run.rules.breaker,
+		steadyhttp.StopCircuitOpen:       run.rules.breaker && !run.rules.opensLate,
+		steadyhttp.StopRetriesSuspended:  run.rules.breaker && run.failedBy(call.origin, call.returned) >= max(4, run.rules.attempts),
 		steadyhttp.StopBodyNotReplayable: call.body == replayFails,
 	}
 	if call.report != nil {
@@ -632,6 +637,23 @@ func (run *callRun) mayStop(call *chainCall, last *modelAttempt, gaveUp, rejecte
 		}
 	}
 	return false
+}
+
+// suspended reports whether the call ended because its retry was not made.
+func (run *callRun) suspended(call *chainCall) bool {
+	return call.err != nil && strings.Contains(call.err.Error(), "retries are suspended")
+}
+
+// failedBy is how many attempts may have failed by then.
+func (run *callRun) failedBy(origin string, then time.Duration) (count int) {
+	for _, call := range run.calls {
+		for _, s := range call.sent {
+			if call.origin == origin && s.end <= then {
+				count++
+			}
+		}
+	}
+	return count
 }
 
 // spent is how many retries may have been paid for: also those that a call did not live to see.

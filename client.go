@@ -2,8 +2,8 @@
 //
 // It is a chain of steps around the client's transport. The chain classifies every outcome. It never retries
 // a 4xx, except a 429 that carries Retry-After. It retries transient 5xx and network failures, with a jittered
-// backoff, and it opens a circuit breaker while a server keeps failing. It never makes an outage worse: each
-// origin has a retry budget, waits are bounded, and an open breaker sends nothing.
+// backoff, and it opens a circuit breaker while nothing works. It never makes an outage worse: each origin has a
+// retry budget, waits are bounded, and an open breaker sends nothing.
 //
 //	client, err := steadyhttp.NewClient()
 //	if err != nil {
@@ -48,6 +48,10 @@ import (
 // one Transport: breakers and retry budgets live in it. It keeps the contract of http.RoundTripper: the
 // request is not modified, its body is always closed, and exactly one of response and error is returned.
 // The zero Transport is not usable: RoundTrip returns an error.
+//
+// When four attempts in a row have failed and nothing has succeeded for 600 ms, retries are suspended until
+// something succeeds. When nothing that was sent in the last 5 s has succeeded, the breaker opens: calls fail at
+// once, but for a probe every 700 ms. See [WithBreakerConsecutiveFailures].
 type Transport struct {
 	base    http.RoundTripper
 	builtIn bool // whether base is the built-in transport

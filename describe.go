@@ -90,8 +90,9 @@ func (p *policy) describeBreaker() []setting {
 	}
 	return []setting{
 		{name: "Breaker", value: "on"},
-		{name: "BreakerFailureRate", value: fmt.Sprint(p.breaker.rate, ",", p.breaker.minRequests)},
-		{name: "BreakerConsecutive", value: fmt.Sprint(p.breaker.failures, ",", p.breaker.lasting)},
+		{name: "BreakerConsecutiveFailures", value: p.breaker.failures.String()},
+		{name: "BreakerConsecutiveTimeouts", value: p.breaker.timeouts.String()},
+		{name: "BreakerFailureRate", value: p.breaker.describeRate()},
 		{name: "BreakerWindow", value: p.breaker.window.String()},
 		{name: "BreakerOpenFor", value: p.breaker.openFor.String()},
 	}
@@ -105,6 +106,13 @@ func (p *policy) describePause() []setting {
 		return []setting{{name: "OriginPause", value: fmt.Sprint(p.pause.waiters, ",keyed")}}
 	}
 	return []setting{{name: "OriginPause", value: fmt.Sprint(p.pause.waiters)}}
+}
+
+func (p *breakerPolicy) describeRate() string {
+	if p.rate == 0 {
+		return "off"
+	}
+	return fmt.Sprint(p.rate, ",", p.minRequests)
 }
 
 // describeBase shows no more of a base than its type: it may hold secrets.

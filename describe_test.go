@@ -25,7 +25,7 @@ func TestDescribe_NamesEverySettingAndItsDefault(t *testing.T) {
 	assert.Equal(t, "MaxAttempts=4(default) Backoff=300ms,10s(default) MaxRetryAfter=1m0s(default) Hints=none(default) Timeout=none(default) "+
 		"AttemptTimeout=none(default) BodyTimeout=none(default) Resume=off(default) RetryBudget=0.2,5,growing(default) RetryNonIdempotent=off(default) "+
 		"IdempotencyKeys=off(default) AttemptHeader=none(default) ReplayBuffer=0(default) Classifier=none(default) Observer=none(default) "+
-		"Breaker=on(default) BreakerFailureRate=0.5,30(default) BreakerConsecutive=5,600ms(default) "+
+		"Breaker=on(default) BreakerConsecutiveFailures=6,5s(default) BreakerConsecutiveTimeouts=4,5s(default) BreakerFailureRate=off(default) "+
 		"BreakerWindow=5s(default) BreakerOpenFor=700ms(default) OriginPause=off(default) OriginKey=none(default) OriginLimit=1024(default) "+
 		"Base=pooled,header=30s(default)", fmt.Sprint(client.Transport))
 }
@@ -52,7 +52,8 @@ var optionChanges = map[string]struct {
 	"WithClassifier":                 {steadyhttp.WithClassifier(steadyhttp.Classify), "Classifier=set"},
 	"WithObserver":                   {steadyhttp.WithObserver(func(context.Context, steadyhttp.Event) {}), "Observer=set"},
 	"WithBreakerFailureRate":         {steadyhttp.WithBreakerFailureRate(0.25, 20), "BreakerFailureRate=0.25,20"},
-	"WithBreakerConsecutiveFailures": {steadyhttp.WithBreakerConsecutiveFailures(5, 0), "BreakerConsecutive=5,0s"},
+	"WithBreakerConsecutiveFailures": {steadyhttp.WithBreakerConsecutiveFailures(5, 0), "BreakerConsecutiveFailures=5,0s"},
+	"WithBreakerConsecutiveTimeouts": {steadyhttp.WithBreakerConsecutiveTimeouts(0, time.Second), "BreakerConsecutiveTimeouts=off"},
 	"WithBreakerWindow":              {steadyhttp.WithBreakerWindow(time.Minute), "BreakerWindow=1m0s"},
 	"WithBreakerOpenFor":             {steadyhttp.WithBreakerOpenFor(2 * time.Second), "BreakerOpenFor=2s"},
 	"WithHints":                      {steadyhttp.WithHints(steadyhttp.HintGitHub, steadyhttp.HintMilliseconds), "Hints=2"},

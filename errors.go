@@ -15,6 +15,9 @@ var ErrCircuitOpen = errors.New("steadyhttp: circuit open")
 // errorTime is how the text of an error shows a time.
 const errorTime = "2006-01-02T15:04:05.000Z07:00"
 
+// errRetriesSuspended is why a retry was given up after its wait.
+var errRetriesSuspended = errors.New("steadyhttp: retries are suspended: nothing has succeeded at this origin lately")
+
 // CircuitOpenError says that an attempt was not sent, because the breaker of this origin is open.
 //
 // If it was the first one, nothing was sent, and this is the error; otherwise it is within an [*Error]
@@ -132,8 +135,8 @@ func (e *Error) Temporary() bool {
 // An interruptedError joins why a call ended before its next attempt with what the last attempt had come to.
 // [errors.Is] finds each of them.
 type interruptedError struct {
-	cause  error // a breaker's rejection, or the context's cause
-	ctxErr error // the context's error; nil for a rejection
+	cause  error // a breaker's rejection, that retries are suspended, or the context's cause
+	ctxErr error // the context's error; nil if that is not why
 	last   error // nil if there was a response
 }
 

@@ -60,7 +60,7 @@ func runOutage(t *testing.T, kind steadyhttp.EventKind, misbehave func(*steadyht
 		return status(503).RoundTrip(r)
 	}))
 	var transport *steadyhttp.Transport
-	transport = newTransport(t, s.server, steadyhttp.WithAttemptTimeout(200*time.Millisecond), steadyhttp.WithObserver(func(ctx context.Context, e steadyhttp.Event) {
+	transport = newTransport(t, s.server, steadyhttp.WithAttemptTimeout(200*time.Millisecond), steadyhttp.WithBreakerConsecutiveFailures(5, time.Second), steadyhttp.WithObserver(func(ctx context.Context, e steadyhttp.Event) {
 		s.note(e)
 		if e.Kind == kind && ctx.Value(fromObserver{}) == nil {
 			misbehave(transport)

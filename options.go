@@ -215,10 +215,11 @@ func WithResume() Option {
 // burst retries can be saved.
 //
 // The default is a ratio of 0.2 and a burst of 5, or of 0.3 for each success of the last 10 s if that is
-// more; this option fixes the burst. The budget starts full. A retry costs 1, and 0.1 a second is added, so
-// that a quiet client can retry at all. A call that the budget cannot pay for ends with
-// [StopBudgetExhausted] and the last attempt's outcome. ratio must be from 0 to 1, burst at least 1. It
-// undoes an earlier [WithoutRetryBudget].
+// more. A retry costs 1, but by default one that succeeds in less than twice the time that is usual at the
+// origin costs nothing: there retries help, and the server is not overloaded. This option fixes ratio and burst,
+// and lets every retry cost 1. The budget starts full, and 0.1 a second is added, so that a quiet client can
+// retry at all. A call that the budget cannot pay for ends with [StopBudgetExhausted] and the last attempt's
+// outcome. ratio must be from 0 to 1, burst at least 1. It undoes an earlier [WithoutRetryBudget].
 func WithRetryBudget(ratio float64, burst int) Option {
 	return option("WithRetryBudget", func(p *policy) error {
 		p.budget = budgetPolicy{ratio: ratio, burst: float64(burst), fixed: true}
@@ -351,11 +352,57 @@ func breakerOption(set func(*breakerPolicy) error) Option {
 	})
 }
 
+// WithBreakerConsecutiveFailures opens a breaker when so many attempts in a row have failed, and nothing that was
+// sent for so long has succeeded.
+//
+// The default is 6, lasting 5 s: a breaker opens when nothing works, not when much fails. One success ends the run.
+// The time counts from the first failure; if that one timed out, from the start of its attempt, but not from
+// before the last success was sent.
+//
+// Well before that, retries are suspended: from 4 failures in a row on, or [WithMaxAttempts] if that is more, once
+// nothing has succeeded for 600 ms. Each call still makes its first attempt. One that fails is not retried, and one
+// that waits for its retry ends; the reason is [StopRetriesSuspended]. A success ends the suspension.
+//
+// failures 0 turns this rule off. Each of the rules opens the breaker; [WithBreakerConsecutiveTimeouts] and
+// [WithBreakerFailureRate] are the others. Without a rule for failures or timeouts in a row, retries are never
+// suspended. lasting may be 0. Neither may be negative.
+func WithBreakerConsecutiveFailures(failures int, lasting time.Duration) Option {
+	return breakerOption(func(b *breakerPolicy) error {
+		b.failures = threshold{uint32(failures), lasting}
+		return checkThreshold("WithBreakerConsecutiveFailures", failures, "failures", lasting)
+	})
+}
+
+// WithBreakerConsecutiveTimeouts opens a breaker when so many attempts since the last success have timed out, and
+// nothing that was sent for so long has succeeded.
+//
+// The default is 4, lasting 5 s. Other failures between do not end the run. Two that have lasted 600 ms are enough
+// where an origin became slow before it fell silent, which is what an overloaded server does: the last success
+// took three times as long as is usual there, and a quarter as long as the attempt that timed out.
+//
+// A long poll that its caller's deadline ends after a second or more is a timeout, too: have a [Classifier] call it
+// [Canceled], or give it an origin of its own by [WithOriginKey]. timeouts 0 turns this rule off; see
+// [WithBreakerConsecutiveFailures] for the others. lasting may be 0. Neither may be negative.
+func WithBreakerConsecutiveTimeouts(timeouts int, lasting time.Duration) Option {
+	return breakerOption(func(b *breakerPolicy) error {
+		b.timeouts = threshold{uint32(timeouts), lasting}
+		return checkThreshold("WithBreakerConsecutiveTimeouts", timeouts, "timeouts", lasting)
+	})
+}
+
+func checkThreshold(option string, count int, of string, lasting time.Duration) error {
+	return joinErrors(
+		check(count >= 0 && count <= math.MaxInt32, option, count, "want from 0 to 2147483647 "+of),
+		checkNotNegative(option, lasting),
+	)
+}
+
 // WithBreakerFailureRate opens a breaker when at least rate of the outcomes in the window are failures,
 // if there are at least minRequests.
 //
-// The default is 0.5 of 30, within [WithBreakerWindow]. Neutral outcomes do not count. A rate of 0 turns
-// this rule off; [WithBreakerConsecutiveFailures] is the other rule, and either one opens the breaker. rate
+// By default, and with a rate of 0, this rule is off: of an origin that fails in part, it makes one that fails as a
+// whole. Neutral outcomes do not count. The window is [WithBreakerWindow]'s. The other rules are
+// [WithBreakerConsecutiveFailures] and [WithBreakerConsecutiveTimeouts], and each of them opens the breaker. rate
 // must be from 0 to 1, minRequests at least 1.
 func WithBreakerFailureRate(rate float64, minRequests int) Option {
 	return breakerOption(func(b *breakerPolicy) error {
@@ -363,26 +410,6 @@ func WithBreakerFailureRate(rate float64, minRequests int) Option {
 		return joinErrors(
 			check(rate >= 0 && rate <= 1, "WithBreakerFailureRate", rate, "want a rate from 0 to 1"), // NaN is neither
 			check(minRequests >= 1 && minRequests <= math.MaxInt32, "WithBreakerFailureRate", minRequests, "want a minimum from 1 to 2147483647"),
-		)
-	})
-}
-
-// WithBreakerConsecutiveFailures opens a breaker at a run of so many failures without a success between,
-// if the run has lasted so long.
-//
-// The default is 5, lasting 600 ms: enough for a quiet client, and a blip is not sustained failure. The run
-// starts at its first failure; if that one timed out, at the start of its attempt, but not before the last
-// success. Every later timeout of at least lasting counts as two failures, so three timeouts are enough. A
-// long poll that its caller's deadline ends after a second or more is such a timeout: have a [Classifier]
-// call it [Canceled], or give it an origin of its own by [WithOriginKey]. 0 failures turn this rule off;
-// [WithBreakerFailureRate] is the other rule, and either one opens the breaker. lasting may be 0. Neither may
-// be negative.
-func WithBreakerConsecutiveFailures(failures int, lasting time.Duration) Option {
-	return breakerOption(func(b *breakerPolicy) error {
-		b.failures, b.lasting = uint32(failures), lasting
-		return joinErrors(
-			check(failures >= 0 && failures <= math.MaxInt32, "WithBreakerConsecutiveFailures", failures, "want from 0 to 2147483647 failures"),
-			checkNotNegative("WithBreakerConsecutiveFailures", lasting),
 		)
 	})
 }
@@ -401,7 +428,8 @@ func WithBreakerWindow(d time.Duration) Option {
 //
 // The default is 700 ms, with a jitter of ±20 %, so that a fleet does not probe in step. If the probe fails,
 // the next open time counts from when the probe was sent, but at least a quarter of it remains: time spent
-// waiting for the probe's timeout is not waited again. d must be at least 1 ms.
+// waiting for the probe's timeout is not waited again. A probe that takes longer than d lets another one go; after
+// timeouts it has a little more time than those took, up to 2 s. d must be at least 1 ms.
 func WithBreakerOpenFor(d time.Duration) Option {
 	return breakerOption(func(b *breakerPolicy) error {
 		b.openFor = d

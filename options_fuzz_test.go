@@ -21,7 +21,8 @@ type optionsDraw struct {
 	options []steadyhttp.Option
 	wrong   [][2]any // option and value
 
-	rate, failures, without  bool // of the breaker
+	rate, failures, timeouts bool // whether these rules of the breaker are on,
+	without                  bool // and whether there is none
 	pauses, keyed, impatient bool // whether there is a pause, a key for it, and no Retry-After that is waited for
 }
 
@@ -37,7 +38,7 @@ func (d *optionsDraw) want(holds bool, option string, value any) {
 func (d *optionsDraw) draw() {
 	s := d.s
 	n, m, f, a, b := s.number(), s.number(), s.fraction(), s.duration(), s.duration()
-	switch s.pick(22) {
+	switch s.pick(23) {
 	case 0:
 		d.add(steadyhttp.WithMaxAttempts(n))
 		d.want(n >= 1, "WithMaxAttempts", n)
@@ -66,18 +67,20 @@ func (d *optionsDraw) draw() {
 		d.add(steadyhttp.WithBreakerFailureRate(f, n))
 		d.want(f >= 0 && f <= 1, "WithBreakerFailureRate", f)
 		d.want(n >= 1 && n <= math.MaxInt32, "WithBreakerFailureRate", n)
-		d.rate = f > 0
+		d.rate, d.without = f > 0, false
 	case 8:
 		d.add(steadyhttp.WithBreakerConsecutiveFailures(m, a))
 		d.want(m >= 0 && m <= math.MaxInt32, "WithBreakerConsecutiveFailures", m)
 		d.want(a >= 0, "WithBreakerConsecutiveFailures", a)
-		d.failures = uint32(m) > 0
+		d.failures, d.without = uint32(m) > 0, false
 	case 9:
 		d.add(steadyhttp.WithBreakerWindow(a))
 		d.want(a >= 10*time.Millisecond, "WithBreakerWindow", a)
+		d.without = false
 	case 10:
 		d.add(steadyhttp.WithBreakerOpenFor(a))
 		d.want(a >= time.Millisecond, "WithBreakerOpenFor", a)
+		d.without = false
 	case 11:
 		d.add(steadyhttp.WithOriginLimit(n))
 		d.want(n >= 1, "WithOriginLimit", n)
@@ -90,6 +93,11 @@ func (d *optionsDraw) draw() {
 		d.want(a >= 0, "WithBodyTimeout", a)
 	case 14:
 		d.add(steadyhttp.WithResume())
+	case 15:
+		d.add(steadyhttp.WithBreakerConsecutiveTimeouts(m, a))
+		d.want(m >= 0 && m <= math.MaxInt32, "WithBreakerConsecutiveTimeouts", m)
+		d.want(a >= 0, "WithBreakerConsecutiveTimeouts", a)
+		d.timeouts, d.without = uint32(m) > 0, false
 	default:
 		d.drawRest()
 	}
@@ -148,11 +156,11 @@ func (d *optionsDraw) drawRest() {
 }
 
 func playOptions(t *testing.T, bytes []byte) {
-	d := &optionsDraw{s: newSchedule(bytes), rate: true, failures: true}
+	d := &optionsDraw{s: newSchedule(bytes), failures: true, timeouts: true}
 	for range d.s.pick(6) + 1 {
 		d.draw()
 	}
-	d.want(d.without || d.rate || d.failures, "WithBreakerConsecutiveFailures", "both 0")
+	d.want(d.without || d.rate || d.failures || d.timeouts, "WithBreakerConsecutiveFailures", "all 0")
 	d.want(d.pauses || !d.keyed, "WithPauseKey", "no effect")
 	d.want(!d.pauses || !d.impatient, "WithOriginPause", "WithMaxRetryAfter(0)")
 	synctest.Test(t, d.check)

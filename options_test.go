@@ -48,6 +48,9 @@ func TestOptions_InvalidValuesAreNamed(t *testing.T) {
 		{steadyhttp.WithBreakerConsecutiveFailures(-1, 0), []string{"WithBreakerConsecutiveFailures", "-1"}},
 		{steadyhttp.WithBreakerConsecutiveFailures(math.MaxInt, 0), []string{"WithBreakerConsecutiveFailures"}},
 		{steadyhttp.WithBreakerConsecutiveFailures(1, -time.Second), []string{"WithBreakerConsecutiveFailures", "-1s"}},
+		{steadyhttp.WithBreakerConsecutiveTimeouts(-1, 0), []string{"WithBreakerConsecutiveTimeouts", "-1", "timeouts"}},
+		{steadyhttp.WithBreakerConsecutiveTimeouts(math.MaxInt, 0), []string{"WithBreakerConsecutiveTimeouts"}},
+		{steadyhttp.WithBreakerConsecutiveTimeouts(1, -time.Second), []string{"WithBreakerConsecutiveTimeouts", "-1s"}},
 		{steadyhttp.WithBreakerWindow(9 * time.Millisecond), []string{"WithBreakerWindow", "9ms"}},
 		{steadyhttp.WithBreakerOpenFor(0), []string{"WithBreakerOpenFor", "0s"}},
 		{steadyhttp.WithOriginKey(nil), []string{"WithOriginKey", "nil"}},
@@ -76,11 +79,16 @@ func TestOptions_EveryInvalidValueIsInOneError(t *testing.T) {
 
 func TestOptions_BreakerThatCouldNeverOpenIsAnError(t *testing.T) {
 	t.Parallel()
-	never := []steadyhttp.Option{steadyhttp.WithBreakerFailureRate(0, 1), steadyhttp.WithBreakerConsecutiveFailures(0, 0)}
+	never := []steadyhttp.Option{steadyhttp.WithBreakerConsecutiveTimeouts(0, 0), steadyhttp.WithBreakerConsecutiveFailures(0, 0)}
 	_, err := steadyhttp.NewTransport(nil, never...)
 	assert.ErrorContains(t, err, "WithoutBreaker")
-	_, err = steadyhttp.NewTransport(nil, append(never, steadyhttp.WithoutBreaker())...)
-	assert.NoError(t, err)
+	for _, enough := range []steadyhttp.Option{
+		steadyhttp.WithoutBreaker(), steadyhttp.WithBreakerFailureRate(0.5, 10),
+		steadyhttp.WithBreakerConsecutiveFailures(1, 0), steadyhttp.WithBreakerConsecutiveTimeouts(1, 0),
+	} {
+		_, err = steadyhttp.NewTransport(nil, append(never, enough)...)
+		assert.NoError(t, err)
+	}
 }
 
 func TestOptions_WrappedTwiceIsAnError(t *testing.T) {
@@ -126,6 +134,7 @@ func TestOptions_LimitsMayBeExtreme(t *testing.T) {
 		steadyhttp.WithMaxAttempts(math.MaxInt), steadyhttp.WithBackoff(1, math.MaxInt64), steadyhttp.WithMaxRetryAfter(math.MaxInt64),
 		steadyhttp.WithAttemptTimeout(math.MaxInt64), steadyhttp.WithRetryBudget(1, 1), steadyhttp.WithReplayBuffer(math.MaxInt64),
 		steadyhttp.WithBreakerFailureRate(1, 2), steadyhttp.WithBreakerConsecutiveFailures(math.MaxInt32, math.MaxInt64),
+		steadyhttp.WithBreakerConsecutiveTimeouts(math.MaxInt32, math.MaxInt64),
 		steadyhttp.WithBreakerWindow(math.MaxInt64), steadyhttp.WithBreakerOpenFor(math.MaxInt64), steadyhttp.WithOriginLimit(math.MaxInt))
 	sendGets(t, transport, 2)
 	assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))

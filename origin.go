@@ -20,6 +20,7 @@ type origin struct {
 	breaker   *breaker     // nil: none
 	budget    *budget      // nil: unlimited
 	pause     *originPause // nil: none
+	pace      pace
 
 	calls atomic.Int32  // under way; far below zero once the origin is forgotten
 	flags atomic.Uint32 // what it is like; written only when that is news
@@ -285,7 +286,7 @@ func (r *registry) newOrigin(key, asWritten originKey) *origin {
 		o.asWritten = asWritten.clone()
 	}
 	if !r.policy.withoutBreaker {
-		o.breaker = newBreaker(o.name, r.breakers)
+		o.breaker = newBreaker(o.name, r.breakers, &o.pace)
 	}
 	if r.policy.pause.on {
 		o.pause = newOriginPause(o.name, r.pauses)

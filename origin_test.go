@@ -323,6 +323,7 @@ func TestRegistry_HostsThatDiedLongAgoLeaveRoomForNewOnes(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		for range 20 {
 			sendToHost(t, transport, "down.example.com")
+			time.Sleep(time.Second)
 		}
 		assert.Equal(t, steadyhttp.BreakerOpen, breakerStates(transport)["https://down.example.com:443"])
 	})

@@ -16,6 +16,8 @@ type OriginStatus struct {
 	Breaker BreakerStatus
 	// Budget is how many retries the budget can pay for now; -1 with [WithoutRetryBudget].
 	Budget float64
+	// RetriesSuspended is whether nothing is retried at present, because nothing has succeeded for a while.
+	RetriesSuspended bool
 	// Pause is PauseIdle without [WithOriginPause]. Of the pauses of several keys it is the strictest: paused,
 	// then probing, then releasing.
 	Pause PauseState
@@ -48,7 +50,7 @@ func (r *registry) originStatuses() []OriginStatus {
 }
 
 func (o *origin) status(now time.Duration) OriginStatus {
-	s := OriginStatus{Origin: o.name, Calls: int(max(0, o.calls.Load())), Budget: o.budget.level(now)}
+	s := OriginStatus{Origin: o.name, Calls: int(max(0, o.calls.Load())), Budget: o.budget.level(now), RetriesSuspended: o.breaker.suspendsRetries()}
 	if o.breaker != nil {
 		s.Breaker = o.breaker.status(now)
 	}

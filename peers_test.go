@@ -823,7 +823,7 @@ func TestRedact_SecretsStayOutOfEventsReportsAndErrors(t *testing.T) {
 		var told []string
 		tell := func(what any) { told = append(told, fmt.Sprintf("%+v", what)) }
 		server := newScript(status(503, "Set-Cookie", "hunter2"), fail(errReset), hang, neither)
-		transport := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Second), steadyhttp.WithObserver(
+		transport := newTransport(t, server, steadyhttp.WithAttemptTimeout(time.Second), steadyhttp.WithBreakerConsecutiveFailures(4, time.Second), steadyhttp.WithObserver(
 			func(_ context.Context, e steadyhttp.Event) {
 				e.Request = nil // the caller's own
 				tell(e)

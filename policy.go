@@ -45,8 +45,7 @@ func defaultPolicy() *policy {
 		originLimit:   1024,
 		budget:        budgetPolicy{ratio: 0.2, burst: 5},
 		breaker: breakerPolicy{
-			rate: 0.5, minRequests: 30,
-			failures: 5, lasting: 600 * time.Millisecond,
+			failures: threshold{6, 5 * time.Second}, timeouts: threshold{4, 5 * time.Second},
 			window: 5 * time.Second, openFor: 700 * time.Millisecond,
 		},
 	}
@@ -80,10 +79,10 @@ func (p *policy) checkPause() error {
 }
 
 func (p *policy) checkBreaker() error {
-	if p.withoutBreaker || p.breaker.rate > 0 || p.breaker.failures > 0 {
+	if p.withoutBreaker || !p.breaker.off() {
 		return nil
 	}
-	return errors.New("steadyhttp: WithBreakerFailureRate and WithBreakerConsecutiveFailures are both 0, so the breaker would never open: use WithoutBreaker")
+	return errors.New("steadyhttp: WithBreakerConsecutiveFailures, WithBreakerConsecutiveTimeouts and WithBreakerFailureRate are all 0, so the breaker would never open: use WithoutBreaker")
 }
 
 const (

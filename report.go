@@ -112,6 +112,9 @@ const (
 	StopNotResumable
 	// StopChanged: the response's body broke, and the resource has changed since; see [ChangedError].
 	StopChanged
+	// StopRetriesSuspended: nothing at the origin has succeeded for a while, so nothing is retried until
+	// something does; see [WithBreakerConsecutiveFailures].
+	StopRetriesSuspended
 )
 
 var stopReasonNames = [...]string{
@@ -120,6 +123,7 @@ var stopReasonNames = [...]string{
 	StopRetryAfterTooLong: "retry_after_too_long", StopDeadline: "deadline", StopCircuitOpen: "circuit_open",
 	StopPaused: "paused", StopServerDeclined: "server_declined", StopCanceled: "canceled", StopNoRetry: "no_retry",
 	StopNotResumable: "not_resumable", StopChanged: "changed",
+	StopRetriesSuspended: "retries_suspended",
 }
 
 // String returns the reason in snake case, "max_attempts" for example.

@@ -68,12 +68,12 @@ func TestReport_NestedOnesAreAllFilledIn(t *testing.T) {
 func TestReport_StopReasonsHaveNames(t *testing.T) {
 	t.Parallel()
 	var names []string
-	for reason := steadyhttp.StopReason(0); reason <= steadyhttp.StopChanged+1; reason++ {
+	for reason := steadyhttp.StopReason(0); reason <= steadyhttp.StopRetriesSuspended+1; reason++ {
 		names = append(names, reason.String())
 	}
 	assert.Equal(t, []string{
 		"none", "success", "not_retryable", "max_attempts", "budget_exhausted", "not_idempotent", "body_not_replayable", "retry_after_too_long",
-		"deadline", "circuit_open", "paused", "canceled", "server_declined", "no_retry", "not_resumable", "changed", "16",
+		"deadline", "circuit_open", "paused", "canceled", "server_declined", "no_retry", "not_resumable", "changed", "retries_suspended", "17",
 	}, names)
 }
 

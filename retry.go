@@ -66,8 +66,8 @@ func (c *call) retry() StopReason {
 			return reason
 		}
 		c.drainAndWait()
-		if callerErr(c.request) != nil {
-			return c.interrupt()
+		if reason := c.interrupted(); reason != 0 {
+			return reason
 		}
 		c.try()
 	}
@@ -153,21 +153,39 @@ func (c *call) try() {
 	}
 }
 
-// settleBudget earns for a success, and gives back what a retry cost that waited as it was told and was let in: it
-// was no burden for the server.
+// settleBudget earns for a success. It gives back what a retry cost that waited as it was told and was let in: it
+// was no burden for the server. It gives back what a retry cost that succeeded as quickly as usual: where a part of
+// the origin is broken, retries help and pay for more of them, and where it is overloaded, none is quick.
 func (c *call) settleBudget() {
 	a := &c.attempt
 	if a.health == healthy && a.class != NotReady {
-		if !a.deferred {
-			c.origin.budget.earn(a.end)
-		}
 		rest := c.resuming && a.status == http.StatusPartialContent // of a body: nothing is sent twice
-		c.refunds = rest && c.paid && !c.promised
+		c.refunds = c.paid && !c.promised && (rest || c.isQuick())
+		if !a.deferred {
+			c.earn()
+		}
+		if a.measured && c.origin.pace.due(a.start) {
+			c.origin.pace.sample(a.start, a.took())
+		}
 	}
 	if c.promised && (a.health == healthy || a.class == Throttled) {
 		c.origin.budget.settle(a.letIn())
 	}
 	c.paid, c.promised = false, false
+}
+
+// isQuick reports whether a retry, which is always measured, succeeded as quickly as is usual, and is to be rewarded
+// for it.
+func (c *call) isQuick() bool {
+	return c.origin.budget.rewards() && c.origin.pace.isQuick(c.attempt.took())
+}
+
+// earn counts a success in the budget.
+func (c *call) earn() {
+	c.origin.budget.earn(c.attempt.end)
+	if c.refunds {
+		c.origin.budget.refund()
+	}
 }
 
 // undoRejected takes back an attempt that was rejected, by the breaker or by a pause. The outcome of the attempt before it still
@@ -260,6 +278,9 @@ func (c *call) plan() StopReason {
 	}
 	if c.origin.breaker.openFor(wait) {
 		return StopCircuitOpen
+	}
+	if c.origin.breaker.suspendsRetries() {
+		return StopRetriesSuspended
 	}
 	c.wait = c.policy.backoff.stretchAfterTimeout(wait, c.attempt.timeoutAfter())
 	if !c.leavesTime(c.wait) {
@@ -377,6 +398,28 @@ func (c *call) annotateResponse(reason StopReason) {
 	a.response.Request = c.caller.WithContext(note.in(c.caller.Context()))
 }
 
+// interrupted says why the call has ended during its wait, or 0.
+func (c *call) interrupted() StopReason {
+	switch {
+	case callerErr(c.request) != nil:
+		return c.interrupt()
+	case c.origin.breaker.suspendsRetries():
+		return c.suspend()
+	default:
+		return 0
+	}
+}
+
+// suspend ends a call whose retry is not made, since retries were suspended during its wait. The response is gone,
+// its status is not.
+func (c *call) suspend() StopReason {
+	if c.paid {
+		c.origin.budget.refund()
+	}
+	c.attempt.err = &interruptedError{cause: errRetriesSuspended, last: c.attempt.err}
+	return StopRetriesSuspended
+}
+
 // interrupt ends a call whose caller gave up during a wait. The response is gone, its status is not.
 func (c *call) interrupt() StopReason {
 	why := callerErr(c.request)
@@ -398,7 +441,7 @@ func (c *call) shouldWrap(reason StopReason) bool {
 		return true
 	}
 	switch reason {
-	case StopBudgetExhausted, StopNotIdempotent, StopBodyNotReplayable, StopCircuitOpen, StopPaused:
+	case StopBudgetExhausted, StopNotIdempotent, StopBodyNotReplayable, StopCircuitOpen, StopRetriesSuspended, StopPaused:
 		return true
 	case StopDeadline: // the caller's own deadline is no reason of ours, once it is over
 		return callerErr(c.request) == nil || c.timedOut()

@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/steadyhttp/steadyhttp"
 	"github.com/steadyhttp/steadyhttp/bench/peers"
 )
 
@@ -48,17 +51,16 @@ var bounds = []bound{
 	{scenario: "rate limit", figure: "load", of: load, most: 1.35, missed: map[int]float64{1000: 1.5}},
 	{scenario: "one limited endpoint", figure: "during", of: during, least: 0.999, most: 1},
 	{scenario: "one limited endpoint", figure: "load", of: load, most: 1.35},
+	{scenario: "partial", figure: "during", of: during, least: 0.54, most: 1},
+	{scenario: "partial", figure: "load", of: load, most: 1.5, missed: map[int]float64{1000: 1.65}}, // the budget's
+	{scenario: "partial, silent", figure: "during", of: during, least: 0.54, most: 1},
+	{scenario: "partial, silent", figure: "load", of: load, most: 1.45, missed: map[int]float64{1000: 1.55}},
+	{scenario: "one replica of three hangs", figure: "during", of: during, least: 0.97, most: 1, missed: map[int]float64{1000: 0.95}},
+	{scenario: "one replica of three hangs", figure: "load", of: load, most: 1.45},
+	{scenario: "one bad path", figure: "during", of: during, least: 0.99, most: 1}, // of the other paths
+	{scenario: "one bad path", figure: "load", of: load, most: 1.4},
 	{scenario: "restart", figure: "during", of: during, least: 0.999, most: 1},
 	{scenario: "restart", figure: "load", of: load, most: 1.1},
-	// What calls without retries get is the least. The breaker makes of a partial failure a larger one, which is missed.
-	{scenario: "partial", figure: "during", of: during, least: 0.395, most: 1, missed: map[int]float64{50: 0.27, 200: 0.36}},
-	{scenario: "partial", figure: "load", of: load, most: 1.3, missed: map[int]float64{1000: 1.4}},
-	{scenario: "partial, silent", figure: "during", of: during, least: 0.395, most: 1, missed: map[int]float64{50: 0.28, 200: 0.29}},
-	{scenario: "partial, silent", figure: "load", of: load, most: 1.3},
-	{scenario: "one replica of three hangs", figure: "during", of: during, least: 0.66, most: 1},
-	{scenario: "one replica of three hangs", figure: "load", of: load, most: 1.3},
-	{scenario: "one bad path", figure: "during", of: during, least: 0.99, most: 1, missed: map[int]float64{50: 0.92, 200: 0.91, 1000: 0.96}},
-	{scenario: "one bad path", figure: "load", of: load, most: 1.35},
 }
 
 func (b bound) keeps(value float64, clients int) bool {
@@ -105,17 +107,109 @@ func TestEveryScenarioHasBoundsAndEveryBoundAScenario(t *testing.T) {
 	}
 }
 
-// A brownout of another length ends when the breakers are at something else.
-func TestFleetOf200IsBackAfterABrownoutOfAnyLength(t *testing.T) {
-	brownout := scenarios[slices.IndexFunc(scenarios, func(c scenario) bool { return c.name == "brownout" })]
-	for step := range time.Duration(5) {
-		c := brownout
-		c.lasting += step * 700 * time.Millisecond
-		t.Run(c.lasting.String(), func(t *testing.T) {
-			t.Parallel()
-			if after := play(t, defaults(), c, peers.Steady()).after(); after < 0.98 {
-				t.Errorf("%.4f of the calls succeed after it", after)
+// A partial failure stays partial: callers are no worse off than without retries, and get what the same budget gets
+// without a breaker.
+func TestPartialFailureStaysPartial(t *testing.T) {
+	shares := []float64{0.2, 0.4, 0.6, 0.8}
+	if os.Getenv("FLEET_ALL") != "" {
+		shares = []float64{0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9}
+	}
+	for _, clients := range fleets() {
+		for _, share := range shares {
+			for _, f := range []partialFailure{{clients, trouble{refused: share}}, {clients, trouble{hung: share}}} {
+				t.Run(f.String(), func(t *testing.T) {
+					t.Parallel()
+					f.check(t)
+				})
 			}
-		})
+		}
+	}
+}
+
+// A partialFailure is a share of the attempts that fail, each by chance.
+type partialFailure struct {
+	clients int
+	trouble trouble
+}
+
+func (f partialFailure) String() string { return fmt.Sprint(f.clients, " ", f.trouble) }
+
+// leastOfBudget is the share of what the budget alone gets. A quiet client cannot tell so much failure from a total
+// one: it makes 20 calls in all.
+func (f partialFailure) leastOfBudget() float64 {
+	switch share := f.trouble.refused + f.trouble.hung; {
+	case f.clients < 1000 && share <= 0.8:
+		return 0.95
+	case f.clients < 1000:
+		return 0.82
+	case share <= 0.5:
+		return 0.95
+	case share <= 0.6:
+		return 0.91
+	default:
+		return 0.65
+	}
+}
+
+func (f partialFailure) check(t *testing.T) {
+	s, c := partialFailureOf(f.clients, f.trouble)
+	steady, budget := play(t, s, c, peers.Steady()), play(t, s, c, peers.Steady(steadyhttp.WithoutBreaker()))
+	const noise = 0.01
+	if got, none := steady.during(), 1-f.trouble.refused-f.trouble.hung; got < none-noise {
+		t.Errorf("%.4f of the calls succeed, without retries %.4f", got, none)
+	}
+	if got := steady.during() / budget.during(); got < f.leastOfBudget() {
+		t.Errorf("%.4f of what the budget gets without a breaker", got)
+	}
+	if got := steady.loadDuring(); got > max(1.3, budget.loadDuring()+noise) {
+		t.Errorf("load is %.4f, without a breaker %.4f", got, budget.loadDuring())
+	}
+}
+
+// Callers with a deadline retry less, and give up earlier.
+func TestDeadlinesKeepTheBoundsOf200(t *testing.T) {
+	for _, deadline := range []time.Duration{time.Second, 5 * time.Second} {
+		for _, name := range []string{"outage", "brownout", "overload", "partial", "partial, silent", "one replica of three hangs", "one bad path"} {
+			t.Run(fmt.Sprint(name, " ", deadline), func(t *testing.T) {
+				t.Parallel()
+				s := defaults()
+				s.deadline = deadline
+				r := play(t, s, scenarioNamed(t, name), peers.Steady())
+				for _, b := range bounds {
+					if value := b.of(r); b.scenario == name && b.figure != "during" && !b.keeps(value, s.clients) {
+						t.Errorf("%s is %.4f", b.figure, value)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A brownout of another length ends when the breakers are at something else. A length alone may meet them as they
+// open once more: of twenty lengths the worst left 97.8 % of the calls their success, and their mean was 99.0 %.
+func TestFleetOf200IsBackAfterABrownoutOfAnyLength(t *testing.T) {
+	var mu sync.Mutex
+	var afters []float64
+	t.Run("each", func(t *testing.T) {
+		for _, lasting := range []time.Duration{5 * time.Second, 6500 * time.Millisecond, 8 * time.Second, 12300 * time.Millisecond, 15 * time.Second, 20 * time.Second} {
+			t.Run(lasting.String(), func(t *testing.T) {
+				t.Parallel()
+				c := scenarioNamed(t, "brownout")
+				c.lasting = lasting
+				after := play(t, defaults(), c, peers.Steady()).after()
+				mu.Lock()
+				defer mu.Unlock()
+				if afters = append(afters, after); after < 0.975 {
+					t.Errorf("%.4f of the calls succeed after it", after)
+				}
+			})
+		}
+	})
+	mean := 0.0
+	for _, after := range afters {
+		mean += after / float64(len(afters))
+	}
+	if mean < 0.98 {
+		t.Errorf("%.4f of the calls succeed after one, on average", mean)
 	}
 }

@@ -84,6 +84,7 @@ func (p *plan) optionFlags(flags *flag.FlagSet) {
 	flags.Func("budget", "WithRetryBudget: `ratio,burst`, such as 0.2,5", option2(p, "budget", decimal, whole, steadyhttp.WithRetryBudget))
 	flags.Func("breaker-rate", "WithBreakerFailureRate: `rate,requests`, such as 0.5,10", option2(p, "breaker-rate", decimal, whole, steadyhttp.WithBreakerFailureRate))
 	flags.Func("breaker-run", "WithBreakerConsecutiveFailures: `failures,lasting`, such as 3,800ms", option2(p, "breaker-run", whole, time.ParseDuration, steadyhttp.WithBreakerConsecutiveFailures))
+	flags.Func("breaker-timeouts", "WithBreakerConsecutiveTimeouts: `timeouts,lasting`, such as 3,2s", option2(p, "breaker-timeouts", whole, time.ParseDuration, steadyhttp.WithBreakerConsecutiveTimeouts))
 	flags.Func("open", "WithBreakerOpenFor: a `time`, such as 1s", option(p, "open", time.ParseDuration, steadyhttp.WithBreakerOpenFor))
 	flags.Func("window", "WithBreakerWindow: a `time`, such as 5s", option(p, "window", time.ParseDuration, steadyhttp.WithBreakerWindow))
 	flags.Func("attempt-timeout", "WithAttemptTimeout: a `time`, such as 500ms", option(p, "attempt-timeout", time.ParseDuration, steadyhttp.WithAttemptTimeout))

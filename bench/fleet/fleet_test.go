@@ -67,6 +67,39 @@ func TestFiguresAreInTheOrderOfTheTable(t *testing.T) {
 	}
 }
 
+func newResult(buckets int) result {
+	return result{calls: make([]int, buckets), succeeded: make([]int, buckets), hopeless: make([]int, buckets), attempts: make([]int, buckets)}
+}
+
+func TestCallsThatCouldNotSucceedAreNotCounted(t *testing.T) {
+	s, c := defaults(), scenario{"bad path", trouble{badPath: true}, 2 * time.Second}
+	s.before, s.after = time.Second, time.Second
+	library, err := choose("library", virtual(), nameOf, []string{"no retries"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := play(t, s, c, library[0])
+	if r.during() != 1 || r.loadDuring() != 1 {
+		t.Errorf("%.4f of the calls succeeded, load %.4f", r.during(), r.loadDuring())
+	}
+	if share := float64(sum(r.hopeless)) / float64(sum(r.calls)); share < 0.2 || share > 0.3 {
+		t.Errorf("%.4f of the calls could not succeed", share)
+	}
+}
+
+func TestDeadlineEndsACall(t *testing.T) {
+	s, c := defaults(), scenario{"silent", trouble{hung: 1}, time.Second}
+	s.before, s.after, s.patience, s.deadline = time.Second, 5*time.Second, 30*time.Second, 500*time.Millisecond
+	if during := play(t, s, c, peers.Steady()).during(); during != 0 {
+		t.Errorf("%.4f of the calls succeeded", during)
+	}
+	s.patience, s.deadline = time.Second, 0
+	// A second of silence is enough to suspend retries, so that one call in seven fails.
+	if r := play(t, s, c, peers.Steady()); r.during() < 0.8 || r.latency(0.5) < time.Second || r.latency(0.99) < r.latency(0.5) {
+		t.Errorf("%.4f of the calls succeeded, after %v and %v", r.during(), r.latency(0.5), r.latency(0.99))
+	}
+}
+
 func TestFiguresSayWhenThereIsNoRecovery(t *testing.T) {
 	calls := func(succeeded ...int) result {
 		r := result{from: 0, to: 5}

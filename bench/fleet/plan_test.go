@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
 
 	"github.com/steadyhttp/steadyhttp"
 )
@@ -85,8 +86,8 @@ func TestNameIsPreferredToAPartOfNames(t *testing.T) {
 
 func TestOptionsArePutBesideTheDefaults(t *testing.T) {
 	p := parsed(t, "-library", "steadyhttp", "-attempts", "2", "-backoff", "100ms,1s", "-budget", "0.1,3", "-breaker-rate", "0.4,20",
-		"-breaker-run", "5,1s", "-open", "2s", "-window", "10s", "-attempt-timeout", "500ms", "-max-retry-after", "0s")
-	if len(p.options) != 9 || len(p.libraries) != 2 || p.libraries[0].Name != "yours" || p.libraries[1].Name != "steadyhttp" {
+		"-breaker-run", "5,1s", "-breaker-timeouts", "3,2s", "-open", "2s", "-window", "10s", "-attempt-timeout", "500ms", "-max-retry-after", "0s")
+	if len(p.options) != 10 || len(p.libraries) != 2 || p.libraries[0].Name != "yours" || p.libraries[1].Name != "steadyhttp" {
 		t.Errorf("%d options, %+v", len(p.options), p.libraries)
 	}
 	if chosen := p.libraries[0].Chosen; !strings.HasSuffix(chosen, "-attempt-timeout 500ms -max-retry-after 0s") {
@@ -95,7 +96,7 @@ func TestOptionsArePutBesideTheDefaults(t *testing.T) {
 	if p := parsed(t, "-no-budget", "-no-breaker=false"); len(p.options) != 1 {
 		t.Errorf("%v", p.given)
 	}
-	parsed(t, "-breaker-rate", "0,10", "-breaker-run", "0,0s", "-no-breaker") // valid where there is none
+	parsed(t, "-breaker-rate", "0,10", "-breaker-run", "0,0s", "-breaker-timeouts", "0,0s", "-no-breaker") // valid where there is none
 }
 
 func TestWhatYoursGoesWithout(t *testing.T) {
@@ -115,9 +116,9 @@ func TestWhatYoursGoesWithout(t *testing.T) {
 	}
 }
 
-func TestOutageAndBrownoutOf200AreDrawn(t *testing.T) {
+func TestOutageBrownoutAndPartialFailureOf200AreDrawn(t *testing.T) {
 	p := parsed(t, "-plot", ".")
-	if len(p.scenarios) != 2 || p.scenarios[0].name != "outage" || p.scenarios[1].name != "brownout" || !slices.Equal(p.sizes, []int{200}) {
+	if len(p.scenarios) != 3 || p.scenarios[0].name != "outage" || p.scenarios[1].name != "brownout" || p.scenarios[2].name != "partial" || !slices.Equal(p.sizes, []int{200}) {
 		t.Errorf("%v of %v", p.scenarios, p.sizes)
 	}
 }
@@ -145,60 +146,61 @@ func TestYoursDoesWhatItsOptionsSay(t *testing.T) {
 
 func TestNonsenseIsRefusedByName(t *testing.T) {
 	for args, want := range map[string]string{
-		"nonsense":                             `"nonsense"`,
-		"-nonsense":                            "-nonsense",
-		"-clients 0":                           "-clients",
-		"-clients 50,":                         "-clients",
-		"-clients 2000000":                     "-clients",
-		"-rate NaN":                            "-rate",
-		"-rate 0.5":                            "-rate",
-		"-rate 1500":                           "keep 15 workers busy",
-		"-workers -1":                          "-workers",
-		"-service 0s":                          "-service",
-		"-service 10":                          "-service",
-		"-service 100us -patience 100us":       "-patience 100µs",
-		"-before 1050ms":                       "-before",
-		"-after 0s":                            "-after",
-		"-after 25h":                           "-after",
-		"-seed -1":                             "-seed",
-		"-repeat 0":                            "-repeat",
-		"-scenario nonsense":                   `"nonsense": there are "blip"`,
-		"-library nonsense":                    `"nonsense": there are "steadyhttp"`,
-		"-library hedgedhttp":                  "only in real time",
-		"-refused 1.1":                         "-refused",
-		"-refused -0.1":                        "-refused",
-		"-refused 0":                           "no trouble",
-		"-refused 0.6 -throttled 0.6":          "-throttled",
-		"-refused 0.6 -hung 0.6":               "-hung",
-		"-hung 2":                              "-hung",
-		"-deadline 0s":                         "-deadline",
-		"-capacity 0":                          "-capacity",
-		"-shedding 0":                          "-shedding",
-		"-delay -1s":                           "-delay",
-		"-retry-after -1":                      "-retry-after",
-		"-retry-after 1":                       "-throttled is 0",
-		"-restarting=perhaps":                  "-restarting",
-		"-lasting 1s":                          "no trouble",
-		"-scenario outage -lasting 10ms":       "-lasting",
-		"-scenario outage -refused 0":          "no trouble",
-		"-attempts 0":                          "WithMaxAttempts: 0",
-		"-attempts two":                        "-attempts",
-		"-backoff 1s":                          "-backoff",
-		"-backoff 1s,1ms":                      "WithBackoff: 1ms",
-		"-backoff 1,2":                         "-backoff",
-		"-budget 0.2,x":                        "-budget",
-		"-budget 2,5":                          "WithRetryBudget: 2",
-		"-breaker-rate NaN,10":                 "WithBreakerFailureRate: NaN",
-		"-breaker-rate 0,10 -breaker-run 0,0s": "WithoutBreaker",
-		"-breaker-run 3":                       "-breaker-run",
-		"-open 0s":                             "WithBreakerOpenFor: 0s",
-		"-window 1ms":                          "WithBreakerWindow: 1ms",
-		"-attempt-timeout -1s":                 "WithAttemptTimeout: -1s",
-		"-no-breaker=perhaps":                  "-no-breaker",
-		"-plot /nowhere":                       "/nowhere",
-		"-plot plan_test.go":                   "no folder",
-		"-plot . -clients 1,2":                 "-clients",
-		"-plot . -repeat 2":                    "-repeat",
+		"nonsense":                       `"nonsense"`,
+		"-nonsense":                      "-nonsense",
+		"-clients 0":                     "-clients",
+		"-clients 50,":                   "-clients",
+		"-clients 2000000":               "-clients",
+		"-rate NaN":                      "-rate",
+		"-rate 0.5":                      "-rate",
+		"-rate 1500":                     "keep 15 workers busy",
+		"-workers -1":                    "-workers",
+		"-service 0s":                    "-service",
+		"-service 10":                    "-service",
+		"-service 100us -patience 100us": "-patience 100µs",
+		"-before 1050ms":                 "-before",
+		"-after 0s":                      "-after",
+		"-after 25h":                     "-after",
+		"-seed -1":                       "-seed",
+		"-repeat 0":                      "-repeat",
+		"-scenario nonsense":             `"nonsense": there are "blip"`,
+		"-library nonsense":              `"nonsense": there are "steadyhttp"`,
+		"-library hedgedhttp":            "only in real time",
+		"-refused 1.1":                   "-refused",
+		"-refused -0.1":                  "-refused",
+		"-refused 0":                     "no trouble",
+		"-refused 0.6 -throttled 0.6":    "-throttled",
+		"-refused 0.6 -hung 0.6":         "-hung",
+		"-hung 2":                        "-hung",
+		"-deadline 0s":                   "-deadline",
+		"-capacity 0":                    "-capacity",
+		"-shedding 0":                    "-shedding",
+		"-delay -1s":                     "-delay",
+		"-retry-after -1":                "-retry-after",
+		"-retry-after 1":                 "-throttled is 0",
+		"-restarting=perhaps":            "-restarting",
+		"-lasting 1s":                    "no trouble",
+		"-scenario outage -lasting 10ms": "-lasting",
+		"-scenario outage -refused 0":    "no trouble",
+		"-attempts 0":                    "WithMaxAttempts: 0",
+		"-attempts two":                  "-attempts",
+		"-backoff 1s":                    "-backoff",
+		"-backoff 1s,1ms":                "WithBackoff: 1ms",
+		"-backoff 1,2":                   "-backoff",
+		"-budget 0.2,x":                  "-budget",
+		"-budget 2,5":                    "WithRetryBudget: 2",
+		"-breaker-rate NaN,10":           "WithBreakerFailureRate: NaN",
+		"-breaker-timeouts 0,0s -breaker-run 0,0s": "WithoutBreaker",
+		"-breaker-timeouts -1,0s":                  "WithBreakerConsecutiveTimeouts: -1",
+		"-breaker-run 3":                           "-breaker-run",
+		"-open 0s":                                 "WithBreakerOpenFor: 0s",
+		"-window 1ms":                              "WithBreakerWindow: 1ms",
+		"-attempt-timeout -1s":                     "WithAttemptTimeout: -1s",
+		"-no-breaker=perhaps":                      "-no-breaker",
+		"-plot /nowhere":                           "/nowhere",
+		"-plot plan_test.go":                       "no folder",
+		"-plot . -clients 1,2":                     "-clients",
+		"-plot . -repeat 2":                        "-repeat",
 	} {
 		_, err := parse(strings.Fields(args))
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -276,6 +278,23 @@ func TestPictureIsAPNGNamedAfterItsScenario(t *testing.T) {
 	}
 	if size := picture.Bounds().Size(); size.X != 1800 || size.Y != 1400 {
 		t.Error(size)
+	}
+}
+
+func TestPartialFailureIsDrawnOverItsShares(t *testing.T) {
+	folder := t.TempDir()
+	var out bytes.Buffer
+	if err := parsed(t, "-scenario", "partial", "-plot", folder, "-lasting", "500ms", "-before", "500ms", "-clients", "10", "-rate", "100", "-library", "no retries").run(t, &out); err != nil {
+		t.Fatal(err)
+	}
+	if file := filepath.Join(folder, "partial.png"); out.String() != file+"\n" {
+		t.Error(out.String())
+	}
+	one := newResult(10)
+	one.calls[0], one.succeeded[0], one.attempts[0], one.to = 4, 3, 8, 1
+	drawn := newShareCurve("no retries", []result{one, one})
+	if drawn.goodput[1] != (plotter.XY{X: 10, Y: 75}) || drawn.load[1] != (plotter.XY{X: 10, Y: 2}) {
+		t.Errorf("%+v", drawn)
 	}
 }
 

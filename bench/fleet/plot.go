@@ -23,17 +23,13 @@ import (
 
 // pictured are the scenarios that are drawn unless others are asked for.
 func pictured() []scenario {
-	return slices.DeleteFunc(slices.Clone(scenarios), func(c scenario) bool { return c.name != "outage" && c.name != "brownout" })
+	return slices.DeleteFunc(slices.Clone(scenarios), func(c scenario) bool { return c.name != "outage" && c.name != "brownout" && c.name != drawnOverShares })
 }
 
 // draw makes a picture of each scenario.
 func (p *plan) draw(t *testing.T, out io.Writer) error {
 	for _, c := range p.scenarios {
-		games := p.games(c)
-		pic := newPicture(games[0].setting, c)
-		for g, r := range playAll(t, games) {
-			pic.add(g.library.Name, r)
-		}
+		pic := p.pictureOf(t, c)
 		file := filepath.Join(p.plot, strings.ReplaceAll(c.name, " ", "-")+".png")
 		if err := pic.save(file); err != nil {
 			return err
@@ -43,7 +39,19 @@ func (p *plan) draw(t *testing.T, out io.Writer) error {
 	return nil
 }
 
-// A picture has two panels that share their time: what becomes of the calls, above what the server gets.
+func (p *plan) pictureOf(t *testing.T, c scenario) *picture {
+	if c.name == drawnOverShares {
+		return p.overShares(t, c)
+	}
+	games := p.games(c)
+	pic := newPicture(games[0].setting, c)
+	for g, r := range playAll(t, games) {
+		pic.add(g.library.Name, r)
+	}
+	return pic
+}
+
+// A picture has two panels that share their horizontal axis: what becomes of the calls, above what the server gets.
 type picture struct {
 	goodput, load *plot.Plot
 	curves        []curve
@@ -58,7 +66,7 @@ type curve struct {
 
 func newPicture(s setting, c scenario) *picture {
 	plot.DefaultFont.Variant = "Sans"
-	pic := &picture{goodput: newPanel(s, c), load: newPanel(s, c)}
+	pic := &picture{goodput: newTimePanel(s, c), load: newTimePanel(s, c)}
 	pic.goodput.Title.Text = fmt.Sprintf("%v; %d clients, %v calls/s", c, s.clients, s.rate)
 	pic.goodput.Y.Label.Text = "goodput: successes/s"
 	pic.goodput.X.Tick.Label.Color = color.Transparent // it is the load's
@@ -70,10 +78,15 @@ func newPicture(s setting, c scenario) *picture {
 // How long before and after the trouble a picture shows.
 const shownBefore, shownAfter = 5 * time.Second, 20 * time.Second
 
-func newPanel(s setting, c scenario) *plot.Plot {
-	panel := plot.New()
+func newTimePanel(s setting, c scenario) *plot.Plot {
+	panel := newPanel(shade{0, c.lasting.Seconds()})
 	panel.X.Min, panel.X.Max = -min(s.before, shownBefore).Seconds(), (c.lasting + min(s.after, shownAfter)).Seconds()
 	panel.Y.Min, panel.Y.Max = 0, 1.2*s.rate
+	return panel
+}
+
+func newPanel(background ...plot.Plotter) *plot.Plot {
+	panel := plot.New()
 	panel.X.Padding, panel.Y.Padding = 0, 0
 	panel.Title.TextStyle.Font.Size, panel.Title.Padding = 18, 8
 	for _, axis := range []*plot.Axis{&panel.X, &panel.Y} {
@@ -82,7 +95,7 @@ func newPanel(s setting, c scenario) *plot.Plot {
 	}
 	grid := plotter.NewGrid()
 	grid.Vertical.Color, grid.Horizontal.Color = pale, pale
-	panel.Add(shade{0, c.lasting.Seconds()}, grid)
+	panel.Add(append(background, grid)...)
 	return panel
 }
 

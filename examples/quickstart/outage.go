@@ -246,9 +246,10 @@ func (o *outage) check(context.Context) error {
 
 // notRetried says why a call that got the 503 was not retried, or not once more.
 var notRetried = map[steadyhttp.StopReason]string{
-	steadyhttp.StopBudgetExhausted: "retries take from a budget that only successes fill (budget_exhausted)",
-	steadyhttp.StopCircuitOpen:     "the breaker would have rejected the retry (circuit_open)",
-	steadyhttp.StopMaxAttempts:     "it had made all its attempts (max_attempts)",
+	steadyhttp.StopBudgetExhausted:  "retries take from a budget that only successes fill (budget_exhausted)",
+	steadyhttp.StopRetriesSuspended: "nothing had succeeded for a while (retries_suspended)",
+	steadyhttp.StopCircuitOpen:      "the breaker would have rejected the retry (circuit_open)",
+	steadyhttp.StopMaxAttempts:      "it had made all its attempts (max_attempts)",
 }
 
 func (o *outage) explanation() string {
