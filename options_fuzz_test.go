@@ -23,6 +23,9 @@ type optionsDraw struct {
 
 	rate, failures, without  bool // of the breaker
 	pauses, keyed, impatient bool // whether there is a pause, a key for it, and no Retry-After that is waited for
+
+	attempts                int
+	whole, attempt, initial time.Duration // of WithTimeout, WithAttemptTimeout and WithBackoff; initial is 0 for a custom policy
 }
 
 func (d *optionsDraw) add(option steadyhttp.Option) { d.options = append(d.options, option) }
@@ -41,10 +44,12 @@ func (d *optionsDraw) draw() {
 	case 0:
 		d.add(steadyhttp.WithMaxAttempts(n))
 		d.want(n >= 1, "WithMaxAttempts", n)
+		d.attempts = n
 	case 1:
 		d.add(steadyhttp.WithBackoff(a, b))
 		d.want(a > 0, "WithBackoff", a)
 		d.want(b >= a, "WithBackoff", b)
+		d.initial = a
 	case 2:
 		d.add(steadyhttp.WithMaxRetryAfter(a))
 		d.want(a >= 0, "WithMaxRetryAfter", a)
@@ -52,9 +57,11 @@ func (d *optionsDraw) draw() {
 	case 3:
 		d.add(steadyhttp.WithTimeout(a))
 		d.want(a >= 0, "WithTimeout", a)
+		d.whole = a
 	case 4:
 		d.add(steadyhttp.WithAttemptTimeout(a))
 		d.want(a >= 0, "WithAttemptTimeout", a)
+		d.attempt = a
 	case 5:
 		d.add(steadyhttp.WithRetryBudget(f, n))
 		d.want(f >= 0 && f <= 1, "WithRetryBudget", f)
@@ -125,6 +132,9 @@ func (d *optionsDraw) drawRest() {
 	case 3:
 		d.add(steadyhttp.WithBackoffPolicy(policy))
 		d.want(given, "WithBackoffPolicy", "nil")
+		if given {
+			d.initial = 0
+		}
 	case 4:
 		d.add(steadyhttp.WithoutBreaker())
 		d.without = true
@@ -148,13 +158,17 @@ func (d *optionsDraw) drawRest() {
 }
 
 func playOptions(t *testing.T, bytes []byte) {
-	d := &optionsDraw{s: newSchedule(bytes), rate: true, failures: true}
+	d := &optionsDraw{s: newSchedule(bytes), rate: true, failures: true, attempts: 4, initial: 300 * time.Millisecond}
 	for range d.s.pick(6) + 1 {
 		d.draw()
 	}
 	d.want(d.without || d.rate || d.failures, "WithBreakerConsecutiveFailures", "both 0")
 	d.want(d.pauses || !d.keyed, "WithPauseKey", "no effect")
 	d.want(!d.pauses || !d.impatient, "WithOriginPause", "WithMaxRetryAfter(0)")
+	if d.whole > 0 {
+		d.want(d.attempt <= d.whole, "WithAttemptTimeout", d.attempt)
+		d.want(d.attempts <= 1 || d.initial <= d.whole, "WithTimeout", d.whole)
+	}
 	synctest.Test(t, d.check)
 }
 

@@ -83,6 +83,62 @@ func TestOptions_BreakerThatCouldNeverOpenIsAnError(t *testing.T) {
 	assert.NoError(t, err)
 }
 
+// What bounds the whole call, and a setting that could have no effect within that.
+func TestOptions_BoundThatLeavesAnotherWithoutEffectIsAnError(t *testing.T) {
+	t.Parallel()
+	custom := steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff { return backoff.NewConstantBackOff(time.Minute) })
+	for name, c := range map[string]struct {
+		options []steadyhttp.Option
+		whole   time.Duration
+		wants   []string // all of what the error says beside the bound; nil for none
+	}{
+		"attempt longer":          {[]steadyhttp.Option{steadyhttp.WithAttemptTimeout(31 * time.Second)}, 30 * time.Second, []string{"WithAttemptTimeout: 31s", "at most 30s"}},
+		"attempt as long":         {[]steadyhttp.Option{steadyhttp.WithAttemptTimeout(30 * time.Second)}, 30 * time.Second, nil},
+		"attempt without whole":   {[]steadyhttp.Option{steadyhttp.WithAttemptTimeout(time.Hour)}, 0, nil},
+		"whole without attempt":   {nil, time.Second, nil},
+		"shorter than the wait":   {nil, 299 * time.Millisecond, []string{": 299ms", "at least 300ms", "WithMaxAttempts(1)"}},
+		"as long as the wait":     {nil, 300 * time.Millisecond, nil},
+		"shorter than one given":  {[]steadyhttp.Option{steadyhttp.WithBackoff(5*time.Second, time.Minute)}, 2 * time.Second, []string{": 2s", "at least 5s"}},
+		"longest wait is longer":  {[]steadyhttp.Option{steadyhttp.WithBackoff(1, time.Minute)}, 2 * time.Second, nil},
+		"one attempt":             {[]steadyhttp.Option{steadyhttp.WithMaxAttempts(1)}, time.Millisecond, nil},
+		"waits that nobody knows": {[]steadyhttp.Option{custom}, time.Millisecond, nil},
+		"both":                    {[]steadyhttp.Option{steadyhttp.WithAttemptTimeout(time.Minute)}, time.Millisecond, []string{"WithAttemptTimeout: 1m0s", ": 1ms", "at least 300ms"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			expect := func(bound string, err error) {
+				t.Helper()
+				if c.wants == nil {
+					assert.NoError(t, err, bound)
+					return
+				}
+				for _, want := range append(c.wants, bound) {
+					assert.ErrorContains(t, err, want)
+				}
+			}
+			options := append([]steadyhttp.Option{steadyhttp.WithTimeout(c.whole)}, c.options...)
+			_, err := steadyhttp.NewTransport(status(200), options...)
+			expect("WithTimeout", err)
+			_, err = steadyhttp.NewClient(options...)
+			expect("WithTimeout", err)
+			_, err = steadyhttp.Wrap(nil, options...)
+			expect("WithTimeout", err)
+			_, err = steadyhttp.Wrap(&http.Client{Timeout: c.whole}, c.options...)
+			expect("http.Client.Timeout", err)
+		})
+	}
+}
+
+func TestOptions_ClientTimeoutOfNothingIsNoBound(t *testing.T) {
+	t.Parallel()
+	_, err := steadyhttp.Wrap(&http.Client{Timeout: -1}, steadyhttp.WithAttemptTimeout(time.Minute)) // net/http takes it for none
+	assert.NoError(t, err)
+	_, err = steadyhttp.Wrap(&http.Client{Timeout: time.Second}, steadyhttp.WithMaxAttempts(0), steadyhttp.WithAttemptTimeout(-1))
+	joined, ok := err.(interface{ Unwrap() []error })
+	require.True(t, ok)
+	assert.Len(t, joined.Unwrap(), 2, "what is invalid by itself is told once")
+}
+
 func TestOptions_WrappedTwiceIsAnError(t *testing.T) {
 	t.Parallel()
 	once := newTransport(t, status(200))
