@@ -80,16 +80,16 @@ func (p *policy) checkPause() error {
 }
 
 // checkWhole refuses a bound of the whole call within which another setting could have no effect. bound is what set
-// it; whole is 0 where nothing did. The waits of [WithBackoffPolicy] are not known before they are needed.
+// it; whole is 0 where nothing did. The waits of [WithBackoffPolicy] are not known before they are needed: its initial
+// is 0.
 func (p *policy) checkWhole(bound string, whole time.Duration) error {
 	if whole <= 0 {
 		return nil
 	}
-	retries := p.maxAttempts > 1 && p.backoff.custom == nil
 	return joinErrors(
 		check(p.attemptTimeout <= whole, "WithAttemptTimeout", p.attemptTimeout,
 			fmt.Sprintf("want at most %v, since %s ends the whole call by then", whole, bound)),
-		check(!retries || p.backoff.initial <= whole, bound, whole,
+		check(p.maxAttempts <= 1 || p.backoff.initial <= whole, bound, whole,
 			fmt.Sprintf("want at least %v, the first wait of WithBackoff, since it bounds the whole call; or WithMaxAttempts(1)", p.backoff.initial)),
 	)
 }
