@@ -76,7 +76,7 @@ func (c *staleCache) find(request *http.Request) (*http.Response, bool) {
 	return &response, true
 }
 
-// A cache belongs above the Transport: what it answers is neither an attempt nor a success of the server.
+// A cache belongs above the Transport: a response of its own is neither an attempt nor a success of the server.
 func ExampleNewTransport_staleIfError() {
 	server := steadyhttptest.NewTransport(steadyhttptest.Status(200).Body("12 °C"), steadyhttptest.Status(503))
 	transport, err := steadyhttp.NewTransport(server, shortWaits)

@@ -20,12 +20,12 @@ func newProxy(target *url.URL, transport *steadyhttp.Transport) *httputil.Revers
 	return &httputil.ReverseProxy{
 		Rewrite:      func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport:    transport,
-		ErrorHandler: answerError,
+		ErrorHandler: respondError,
 	}
 }
 
-// answerError answers for a server that gave no response. By default a ReverseProxy's answer is always a 502.
-func answerError(w http.ResponseWriter, _ *http.Request, err error) {
+// respondError responds for a server that did not. By default the response of a ReverseProxy is then always a 502.
+func respondError(w http.ResponseWriter, _ *http.Request, err error) {
 	var open *steadyhttp.CircuitOpenError
 	switch {
 	case errors.As(err, &open):

@@ -16,7 +16,7 @@ import (
 type failedError struct{ status, attempts int }
 
 func (e *failedError) Error() string {
-	return fmt.Sprintf("the shop answered %d after %d attempts", e.status, e.attempts)
+	return fmt.Sprintf("the shop responded %d after %d attempts", e.status, e.attempts)
 }
 
 func errorHandlerBefore(base http.RoundTripper) (caller, error) {

@@ -56,7 +56,7 @@ func times(n int, step steadyhttptest.Step) (steps []steadyhttptest.Step) {
 func status(code int) steadyhttptest.Response { return steadyhttptest.Status(code) }
 
 const (
-	twice       = "a POST that the server may have acted on is not sent a second time"
+	twice       = "a POST that the server may have acted on is not retried"
 	lastIsWorth = "the last response comes back, with what the server said, and no error in its place"
 )
 
@@ -96,7 +96,7 @@ var trials = []trial{
 		calls: put("/things/7"), steps: script(status(503), status(200)), was: result{1, "the key is locked"}, is: result{1, "the key is locked"}},
 
 	{name: "ErrorHandler", before: errorHandlerBefore, after: errorHandlerAfter,
-		steps: script(status(503)), was: result{4, "the shop answered 503 after 4 attempts"}, is: result{4, "the shop answered 503 after 4 attempts"}},
+		steps: script(status(503)), was: result{4, "the shop responded 503 after 4 attempts"}, is: result{4, "the shop responded 503 after 4 attempts"}},
 	{name: "ErrorHandler, success", before: errorHandlerBefore, after: errorHandlerAfter,
 		steps: script(status(503), status(200)), was: result{2, "200"}, is: result{2, "200"}},
 	{name: "ErrorHandler, 404", before: errorHandlerBefore, after: errorHandlerAfter,
@@ -131,7 +131,7 @@ var trials = []trial{
 		steps: script(steadyhttptest.Hang, status(200)), was: result{2, "200"}, is: result{2, "200"}},
 	{name: "rehttp, broken connection", before: rehttpBefore, after: rehttpAfter,
 		steps: script(steadyhttptest.EOF, status(200)), was: result{1, "an error"}, is: result{2, "200"},
-		why: "a GET that may have been processed loses nothing by being sent again"},
+		why: "a GET that may have been processed loses nothing by a retry"},
 	{name: "rehttp, deadline within the wait", before: rehttpBefore, after: rehttpAfter,
 		calls: []call{{patience: time.Second}}, steps: script(status(503).Header("Retry-After", "30"), status(200)),
 		was: result{2, "200"}, is: result{1, "503"}, why: "to come back earlier than told is to be refused again"},
