@@ -83,13 +83,14 @@ func NewClient(options ...Option) (*http.Client, error) {
 // built-in one, as in [NewClient], and not [http.DefaultTransport]. The copy's Transport is a [*Transport].
 // Jar, CheckRedirect and Timeout are kept: [http.Client.Timeout] bounds the whole call with its retries, not
 // each attempt. The Jar sees the response that is returned: a cookie of a response that was retried is lost.
-// A client that is wrapped already is an error: the retries would multiply.
+// A client that is wrapped already is an error: the retries would multiply. So is a Timeout that is shorter than
+// the first wait of [WithBackoff], or than [WithAttemptTimeout]: it would end every call before they do.
 func Wrap(client *http.Client, options ...Option) (*http.Client, error) {
 	wrapped := &http.Client{}
 	if client != nil {
 		*wrapped = *client
 	}
-	transport, err := NewTransport(wrapped.Transport, options...)
+	transport, err := newTransportWithin(wrapped.Timeout, wrapped.Transport, options)
 	if err != nil {
 		return nil, err
 	}
@@ -106,8 +107,14 @@ func Wrap(client *http.Client, options ...Option) (*http.Client, error) {
 // tokens. What each attempt needs anew belongs below it, into base: signing, tracing. An error of base that is not the
 // server's doing is to be marked with [LocalError]; others are retried, and count against the server.
 func NewTransport(base http.RoundTripper, options ...Option) (*Transport, error) {
+	return newTransportWithin(0, base, options)
+}
+
+// newTransportWithin is [NewTransport] for a client whose Timeout, if it is not 0, bounds every call.
+func newTransportWithin(clientTimeout time.Duration, base http.RoundTripper, options []Option) (*Transport, error) {
 	policy, err := newPolicy(options)
-	if err := joinErrors(err, checkBase(base)); err != nil {
+	if err := joinErrors(err, checkBase(base), policy.checkWhole("http.Client.Timeout", clientTimeout),
+		policy.checkFirstWait("http.Client.Timeout", clientTimeout)); err != nil {
 		return nil, err
 	}
 	return newTransport(base, policy), nil

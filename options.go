@@ -135,7 +135,7 @@ func WithHints(hints ...Hint) Option {
 // calls of their own: [http.Client.Timeout] bounds them all together. When the time is over, the error
 // is a [context.DeadlineExceeded] and its Timeout method returns true. It starts no goroutine. Use it
 // together with [WithAttemptTimeout]: alone it lets a first attempt that hangs take all the time.
-// d must not be negative.
+// d must not be negative, nor shorter than [WithAttemptTimeout].
 func WithTimeout(d time.Duration) Option {
 	return callOption("WithTimeout", func(p *policy) error {
 		p.timeout = d
@@ -149,7 +149,8 @@ func WithTimeout(d time.Duration) Option {
 // By default, and with 0, there is no such bound, but the built-in transport waits at most 30 s for a
 // header each time that it sends. The time includes connecting and sending the request's body, so it must
 // be long enough for the largest upload. An attempt that runs out of time is [Transient], and its error is
-// an [ErrAttemptTimeout]. It costs a timer and some allocations for each attempt. d must not be negative.
+// an [ErrAttemptTimeout]. It costs a timer and some allocations for each attempt. d must not be negative, nor
+// longer than [WithTimeout] or, with [Wrap], the client's Timeout: these would always be over first.
 func WithAttemptTimeout(d time.Duration) Option {
 	return callOption("WithAttemptTimeout", func(p *policy) error {
 		p.attemptTimeout = d

@@ -24,6 +24,8 @@ type optionsDraw struct {
 	rate, failures, timeouts bool // whether these rules of the breaker are on,
 	without                  bool // and whether there is none
 	pauses, keyed, impatient bool // whether there is a pause, a key for it, and no Retry-After that is waited for
+
+	whole, attempt time.Duration // of WithTimeout and WithAttemptTimeout
 }
 
 func (d *optionsDraw) add(option steadyhttp.Option) { d.options = append(d.options, option) }
@@ -53,9 +55,11 @@ func (d *optionsDraw) draw() {
 	case 3:
 		d.add(steadyhttp.WithTimeout(a))
 		d.want(a >= 0, "WithTimeout", a)
+		d.whole = a
 	case 4:
 		d.add(steadyhttp.WithAttemptTimeout(a))
 		d.want(a >= 0, "WithAttemptTimeout", a)
+		d.attempt = a
 	case 5:
 		d.add(steadyhttp.WithRetryBudget(f, n))
 		d.want(f >= 0 && f <= 1, "WithRetryBudget", f)
@@ -133,6 +137,8 @@ func (d *optionsDraw) drawRest() {
 	case 3:
 		d.add(steadyhttp.WithBackoffPolicy(policy))
 		d.want(given, "WithBackoffPolicy", "nil")
+		if given {
+		}
 	case 4:
 		d.add(steadyhttp.WithoutBreaker())
 		d.without = true
@@ -163,6 +169,9 @@ func playOptions(t *testing.T, bytes []byte) {
 	d.want(d.without || d.rate || d.failures || d.timeouts, "WithBreakerConsecutiveFailures", "all 0")
 	d.want(d.pauses || !d.keyed, "WithPauseKey", "no effect")
 	d.want(!d.pauses || !d.impatient, "WithOriginPause", "WithMaxRetryAfter(0)")
+	if d.whole > 0 {
+		d.want(d.attempt <= d.whole, "WithAttemptTimeout", d.attempt)
+	}
 	synctest.Test(t, d.check)
 }
 

@@ -3,6 +3,7 @@ package steadyhttp_test
 import (
 	"math"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -89,6 +90,64 @@ func TestOptions_BreakerThatCouldNeverOpenIsAnError(t *testing.T) {
 		_, err = steadyhttp.NewTransport(nil, append(never, enough)...)
 		assert.NoError(t, err)
 	}
+}
+
+// What bounds the whole call, and a setting that could have no effect within that.
+func TestOptions_BoundThatLeavesAnotherWithoutEffectIsAnError(t *testing.T) {
+	t.Parallel()
+	custom := steadyhttp.WithBackoffPolicy(func() steadyhttp.Backoff { return backoff.NewConstantBackOff(time.Minute) })
+	for name, c := range map[string]struct {
+		options []steadyhttp.Option
+		whole   time.Duration
+		wants   []string // all of what the error says beside the bound; nil for none
+		waits   int      // how many of the last wants are about the first wait, which only a client's Timeout is held against
+	}{
+		"attempt longer":          {[]steadyhttp.Option{steadyhttp.WithAttemptTimeout(31 * time.Second)}, 30 * time.Second, []string{"WithAttemptTimeout: 31s", "at most 30s"}, 0},
+		"attempt as long":         {[]steadyhttp.Option{steadyhttp.WithAttemptTimeout(30 * time.Second)}, 30 * time.Second, nil, 0},
+		"attempt without whole":   {[]steadyhttp.Option{steadyhttp.WithAttemptTimeout(time.Hour)}, 0, nil, 0},
+		"whole without attempt":   {nil, time.Second, nil, 0},
+		"shorter than the wait":   {nil, 299 * time.Millisecond, []string{": 299ms", "at least 300ms", "WithMaxAttempts(1)"}, 3},
+		"as long as the wait":     {nil, 300 * time.Millisecond, nil, 0},
+		"shorter than one given":  {[]steadyhttp.Option{steadyhttp.WithBackoff(5*time.Second, time.Minute)}, 2 * time.Second, []string{": 2s", "at least 5s"}, 2},
+		"longest wait is longer":  {[]steadyhttp.Option{steadyhttp.WithBackoff(1, time.Minute)}, 2 * time.Second, nil, 0},
+		"one attempt":             {[]steadyhttp.Option{steadyhttp.WithMaxAttempts(1)}, time.Millisecond, nil, 0},
+		"waits that nobody knows": {[]steadyhttp.Option{custom}, time.Millisecond, nil, 0},
+		"both":                    {[]steadyhttp.Option{steadyhttp.WithAttemptTimeout(time.Minute)}, time.Millisecond, []string{"WithAttemptTimeout: 1m0s", ": 1ms", "at least 300ms"}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			expect := func(bound string, err error, wants ...string) {
+				t.Helper()
+				if len(wants) == 0 {
+					assert.NoError(t, err, bound)
+					return
+				}
+				for _, want := range append(wants, bound) {
+					assert.ErrorContains(t, err, want)
+				}
+			}
+			options := append([]steadyhttp.Option{steadyhttp.WithTimeout(c.whole)}, c.options...)
+			own := slices.Clip(c.wants[:len(c.wants)-c.waits])
+			_, err := steadyhttp.NewTransport(status(200), options...)
+			expect("WithTimeout", err, own...)
+			_, err = steadyhttp.NewClient(options...)
+			expect("WithTimeout", err, own...)
+			_, err = steadyhttp.Wrap(nil, options...)
+			expect("WithTimeout", err, own...)
+			_, err = steadyhttp.Wrap(&http.Client{Timeout: c.whole}, c.options...)
+			expect("http.Client.Timeout", err, c.wants...)
+		})
+	}
+}
+
+func TestOptions_ClientTimeoutOfNothingIsNoBound(t *testing.T) {
+	t.Parallel()
+	_, err := steadyhttp.Wrap(&http.Client{Timeout: -1}, steadyhttp.WithAttemptTimeout(time.Minute)) // net/http takes it for none
+	assert.NoError(t, err)
+	_, err = steadyhttp.Wrap(&http.Client{Timeout: time.Second}, steadyhttp.WithMaxAttempts(0), steadyhttp.WithAttemptTimeout(-1))
+	joined, ok := err.(interface{ Unwrap() []error })
+	require.True(t, ok)
+	assert.Len(t, joined.Unwrap(), 2, "what is invalid by itself is told once")
 }
 
 func TestOptions_WrappedTwiceIsAnError(t *testing.T) {

@@ -57,6 +57,18 @@ func TestOverride_TakesTheTimesOfOneCall(t *testing.T) {
 	}
 }
 
+// The constructor would refuse such a pair.
+func TestOverride_OneCallMayHaveLessTimeThanItsAttempts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, newScript(hang), steadyhttp.WithAttemptTimeout(30*time.Second))
+		start := time.Now()
+		_, err := transport.RoundTrip(newRequest(t, overridden(t, steadyhttp.WithTimeout(100*time.Millisecond)), http.MethodGet, ""))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, 100*time.Millisecond, time.Since(start))
+	})
+}
+
 func TestOverride_LaterAndNestedOnesCount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

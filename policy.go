@@ -63,7 +63,7 @@ func newPolicy(options []Option) (*policy, error) {
 		errs = append(errs, o.apply(p))
 	}
 	p.observe = combine(p.observers)
-	return p, joinErrors(append(errs, p.checkBreaker(), p.checkPause())...)
+	return p, joinErrors(append(errs, p.checkBreaker(), p.checkPause(), p.checkWhole("WithTimeout", p.timeout))...)
 }
 
 // checkPause refuses what would never pause.
@@ -76,6 +76,20 @@ func (p *policy) checkPause() error {
 	default:
 		return nil
 	}
+}
+
+// checkWhole refuses an attempt timeout that has no effect, since bound ends the whole call before; whole is 0 where
+// there is none.
+func (p *policy) checkWhole(bound string, whole time.Duration) error {
+	return check(whole <= 0 || p.attemptTimeout <= whole, "WithAttemptTimeout", p.attemptTimeout,
+		fmt.Sprintf("want at most %v, since %s ends the whole call by then", whole, bound))
+}
+
+// checkFirstWait refuses a timeout of a client that ends each call before its first retry. The waits of
+// [WithBackoffPolicy] are not known before they are needed: its initial is 0.
+func (p *policy) checkFirstWait(bound string, whole time.Duration) error {
+	return check(whole <= 0 || p.maxAttempts <= 1 || p.backoff.initial <= whole, bound, whole,
+		fmt.Sprintf("want at least %v, the first wait of WithBackoff, since it bounds the whole call; or WithMaxAttempts(1)", p.backoff.initial))
 }
 
 func (p *policy) checkBreaker() error {

@@ -26,10 +26,17 @@ func idempotent(next connect.UnaryFunc) connect.UnaryFunc {
 
 // statusOfGRPC classifies a response of status 200 by the status of gRPC, if that is in the header.
 func statusOfGRPC(_ *http.Request, response *http.Response, _ error) steadyhttp.Class {
-	if response != nil && response.Header.Get("Grpc-Status") == "14" { // unavailable
-		return steadyhttp.Transient
+	if response == nil || response.StatusCode != http.StatusOK {
+		return steadyhttp.Unclassified
 	}
-	return steadyhttp.Unclassified
+	switch response.Header.Get("Grpc-Status") {
+	case "14": // UNAVAILABLE
+		return steadyhttp.Transient
+	case "2", "4", "13", "15": // UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, DATA_LOSS
+		return steadyhttp.ServerFault // counted, not retried
+	default: // "0", or the fault of the caller
+		return steadyhttp.Unclassified
+	}
 }
 
 type text = wrapperspb.StringValue
@@ -119,6 +126,20 @@ func TestConnect_GRPCStatusInTheHeaderNeedsAClassifier(t *testing.T) {
 	assert.Equal(t, "Tom the cat", response.Msg.GetValue())
 	assert.EqualValues(t, 1, calls.Load())
 	assertStatuses(200, 200)
+}
+
+// One code is worth a retry; the others that are the server's fault are counted, and the caller's own are not.
+func TestConnect_GRPCStatusHasAClass(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]steadyhttp.Class{
+		"0": steadyhttp.Unclassified, "5": steadyhttp.Unclassified, "8": steadyhttp.Unclassified,
+		"13": steadyhttp.ServerFault, "14": steadyhttp.Transient,
+	} {
+		response := &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Grpc-Status": {code}}}
+		assert.Equal(t, want, statusOfGRPC(nil, response, nil), code)
+	}
+	assert.Equal(t, steadyhttp.Unclassified, statusOfGRPC(nil, nil, http.ErrHandlerTimeout))
+	assert.Equal(t, steadyhttp.Unclassified, statusOfGRPC(nil, &http.Response{StatusCode: http.StatusServiceUnavailable}, nil))
 }
 
 // TestConnect_GRPCStatusInTheTrailerIsNotSeen shows the limit: when the trailer arrives, the response is
