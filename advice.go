@@ -2,6 +2,7 @@ package steadyhttp
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -117,7 +118,11 @@ var stopFixes = map[StopReason]string{
 // It goes by the class and by why the request was not retried. It is meant for people: its words may change.
 func (e *Error) Advice() string {
 	advice := find(errorCauses, e.Class, "Unknown cause: inspect the error")
-	if fix := e.Stopped.fix(); fix != "" {
+	fix := e.Stopped.fix()
+	if open := (*CircuitOpenError)(nil); errors.As(e.Err, &open) && open.isByHand() {
+		fix = "the breaker of this origin was opened by hand"
+	}
+	if fix != "" {
 		advice += "; " + fix
 	}
 	return advice + "."

@@ -36,6 +36,7 @@ type attempt struct {
 	conn       net.Conn      // the last one, as far as that is known
 	fresh      bool          // whether that was dialed for it
 	rejected   StopReason    // by an open breaker or a pause: nothing was sent; 0 if it was
+	shadowed   bool          // whether only a shadow breaker let it through
 	late       bool          // whether it was traced late, and may have been sent once before that
 	sends      int           // how often the base sent the request; 0: it got no connection
 	start      time.Duration // since the transport's epoch

@@ -39,8 +39,13 @@ type BreakerStatus struct {
 	// begins a new window, so both are 0 unless the breaker is closed.
 	Requests uint32
 	Failures uint32
-	// RetryAt is when the next probe may go; zero unless open.
+	// RetryAt is when the next probe may go; zero unless open, and while the breaker is isolated.
 	RetryAt time.Time
+	// Reason is why the breaker is open: "failures", or what [Breaker.Isolate] or [Breaker.Trip] was given; empty
+	// unless open.
+	Reason string
+	// Shadow is whether the breaker rejects nothing; see [WithShadowBreaker].
+	Shadow bool
 }
 
 // A breakerPolicy says when a breaker opens and for how long.
@@ -60,6 +65,7 @@ type breakerConfig struct {
 	lease   time.Duration // of a probe
 	epoch   time.Time     // what times are counted from
 	observe Observer      // nil for none
+	shadow  bool          // whether nothing is rejected
 }
 
 // minSuspend and suspendLasting are when retries are suspended: one call alone must not do it, and a blip is over
@@ -124,9 +130,8 @@ func (c *breakerConfig) probeTime(timedOutAfter time.Duration) time.Duration {
 // phase and suspended are written under b.mu and read without it. Each change of state begins a new phase, and an
 // outcome counts only in the phase in which its attempt was admitted.
 type breaker struct {
-	origin    string
+	origin    *origin // whose it is
 	config    *breakerConfig
-	pace      *pace         // of the same origin
 	phase     atomic.Uint64 // a generation, and the state in its lowest bits
 	suspended atomic.Bool   // whether retries are, until something succeeds
 
@@ -134,25 +139,25 @@ type breaker struct {
 	machine    machine
 	recent     window
 	run        run
-	succeeded  time.Duration     // when the last success began
-	hung       time.Duration     // how long the failure that opened it took to time out; 0: it did not
-	probed     time.Duration     // when the latest probe began, since the epoch
-	probeAt    time.Duration     // when the next one may go, since the epoch
-	probes     uint32            // under way in this phase
-	delivering bool              // whether some call is telling the Observer
-	pending    []transition      // that it has not been told of
-	rejection  *CircuitOpenError // of every call that is rejected in this phase; nil in the first
+	succeeded  time.Duration // when the last success began
+	hung       time.Duration // how long the failure that opened it took to time out; 0: it did not
+	probed     time.Duration // when the latest probe began, since the epoch
+	probeAt    time.Duration // when the next one may go, since the epoch
+	probes     uint32        // under way in this phase
+	delivering bool          // whether some call is telling the Observer
+	pending    []transition  // that it has not been told of
+	last       *change       // which began this phase; nil in the first
 }
 
 func newBreakerConfig(policy *policy, epoch time.Time) *breakerConfig {
 	return &breakerConfig{
 		policy: policy.breaker, suspend: policy.breaker.suspension(policy.maxAttempts),
-		lease: policy.probeLease(), epoch: epoch, observe: policy.observe,
+		lease: policy.probeLease(), epoch: epoch, observe: policy.observe, shadow: policy.shadowBreaker,
 	}
 }
 
-func newBreaker(origin string, config *breakerConfig, pace *pace) *breaker {
-	return &breaker{origin: origin, config: config, pace: pace, recent: newWindow(config.policy.window)}
+func newBreaker(origin *origin, config *breakerConfig) *breaker {
+	return &breaker{origin: origin, config: config, recent: newWindow(config.policy.window)}
 }
 
 const stateBits = 2
@@ -189,6 +194,10 @@ func (b *breaker) guard(next sender, c *call) {
 		case a.due:
 			b.toHalfOpen(c.attempt.request.Context())
 			b.deliver() // before it is asked again: the Observer's time is not the probe's
+		case a.rejection != nil && b.config.shadow:
+			c.attempt.shadowed, c.permit = true, permit{} // which counts in no phase but the first
+			next(c)
+			return
 		case a.rejection != nil:
 			c.attempt.err, c.attempt.class, c.attempt.rejected = a.rejection, Unprocessed, StopCircuitOpen
 			return
@@ -234,7 +243,7 @@ func (b *breaker) admit(now time.Duration) admission {
 	case state == BreakerOpen && now >= b.probeAt:
 		return admission{due: true}
 	case state == BreakerOpen, b.probes > 0 && now < b.probeAt:
-		return admission{rejection: b.rejection}
+		return admission{rejection: &b.last.rejection}
 	default:
 		b.probes++
 		b.probed, b.probeAt = now, later(now, b.config.probeTime(b.hung))
@@ -249,8 +258,8 @@ func later(now, d time.Duration) time.Duration { return now + min(d, math.MaxInt
 func (b *breaker) toHalfOpen(ctx context.Context) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.state() == BreakerOpen {
-		b.setState(ctx, b.machine.halfOpen)
+	if b.state() == BreakerOpen && b.now() >= b.probeAt { // by hand it may have been opened for longer
+		b.setState(ctx, b.machine.halfOpen, "")
 	}
 }
 
@@ -304,7 +313,7 @@ func (b *breaker) countProbe(ctx context.Context, a *attempt) (changed bool) {
 		b.trip(ctx, a)
 	} else {
 		b.succeeded = max(b.succeeded, a.start)
-		b.setState(ctx, b.machine.close)
+		b.setState(ctx, b.machine.close, "")
 	}
 	return true
 }
@@ -342,18 +351,18 @@ func (b *breaker) countFailure(a *attempt) (trips bool) {
 // b.mu is held.
 func (b *breaker) overloaded(a *attempt, lasting time.Duration) bool {
 	silence := a.timeoutAfter()
-	return silence > 0 && b.config.policy.timeouts.count > 0 && overload.reached(b.run.timeouts, lasting) && b.pace.slowed(silence)
+	return silence > 0 && b.config.policy.timeouts.count > 0 && overload.reached(b.run.timeouts, lasting) && b.origin.pace.slowed(silence)
 }
 
 // trip opens the breaker for this failure. b.mu is held.
 func (b *breaker) trip(ctx context.Context, a *attempt) {
 	b.hung = a.timeoutAfter()
-	b.setState(ctx, b.machine.trip)
+	b.setState(ctx, b.machine.trip, reasonFailures)
 }
 
 // setState changes the machine, and begins a new phase, in which nothing has happened yet. ctx is that of the
 // call which caused the change. b.mu is held.
-func (b *breaker) setState(ctx context.Context, change func()) {
+func (b *breaker) setState(ctx context.Context, change func(), reason string) {
 	from := b.machine.state
 	change()
 	to := b.machine.state
@@ -361,7 +370,9 @@ func (b *breaker) setState(ctx context.Context, change func()) {
 	b.phase.Store(generation<<stateBits | uint64(to))
 	b.recent.clear()
 	b.run, b.probes = run{}, 0
-	b.rejection = &CircuitOpenError{Origin: b.origin}
+	if from != to || to == BreakerOpen { // which it may be once more, for another reason
+		b.record(ctx, from, to, reason)
+	}
 	switch {
 	case to == BreakerClosed:
 		b.suspended.Store(false)
@@ -370,15 +381,12 @@ func (b *breaker) setState(ctx context.Context, change func()) {
 	case to == BreakerOpen:
 		b.setOpenTime(b.config.policy.openTime(0))
 	}
-	if b.config.observe != nil {
-		b.pending = append(b.pending, transition{ctx, Event{Kind: EventBreaker, Origin: b.origin, From: from, To: to}})
-	}
 }
 
 // setOpenTime fixes when the next probe may go. b.mu is held.
 func (b *breaker) setOpenTime(openTime time.Duration) {
 	now := time.Now()
-	b.rejection.RetryAt = now.Add(openTime)
+	b.last.rejection.RetryAt = now.Add(openTime)
 	b.probeAt = later(now.Sub(b.config.epoch), openTime)
 }
 
@@ -402,11 +410,13 @@ func (b *breaker) endRun(granted permit, start time.Duration) {
 }
 
 // suspendsRetries reports whether nothing is to be sent a second time at present.
-func (b *breaker) suspendsRetries() bool { return b != nil && b.suspended.Load() }
+func (b *breaker) suspendsRetries() bool { return b.isSuspended() && !b.config.shadow }
+
+func (b *breaker) isSuspended() bool { return b != nil && b.suspended.Load() }
 
 // openFor reports whether the breaker is sure to reject a call after the wait.
 func (b *breaker) openFor(wait time.Duration) bool {
-	if b == nil || b.state() != BreakerOpen {
+	if b == nil || b.state() != BreakerOpen || b.config.shadow {
 		return false
 	}
 	b.mu.Lock()
@@ -438,9 +448,9 @@ func (b *breaker) status(now time.Duration) BreakerStatus {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	counted := b.recent.sum(now)
-	status := BreakerStatus{Origin: b.origin, State: b.state(), Requests: counted.requests, Failures: counted.failures}
-	if b.rejection != nil {
-		status.RetryAt = b.rejection.RetryAt
+	status := BreakerStatus{Origin: b.origin.name, State: b.state(), Requests: counted.requests, Failures: counted.failures, Shadow: b.config.shadow}
+	if status.State == BreakerOpen {
+		status.RetryAt, status.Reason = b.last.rejection.RetryAt, b.last.rejection.Reason
 	}
 	return status
 }

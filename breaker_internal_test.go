@@ -12,7 +12,7 @@ import (
 )
 
 func newTestBreaker(policy *policy) *breaker {
-	return newBreaker("a", newBreakerConfig(policy, time.Now()), new(pace))
+	return newBreaker(&origin{name: "a"}, newBreakerConfig(policy, time.Now()))
 }
 
 func TestBreaker_IsForgottenAMinuteAfterItCouldHaveProbed(t *testing.T) {
@@ -28,7 +28,7 @@ func TestBreaker_IsForgottenAMinuteAfterItCouldHaveProbed(t *testing.T) {
 		assert.False(t, b.forgettable(b.config.policy.window-1))
 		assert.True(t, b.forgettable(b.config.policy.window))
 
-		b.setState(t.Context(), b.machine.trip)
+		b.setState(t.Context(), b.machine.trip, "")
 		assert.False(t, b.forgettable(now()))
 		assert.False(t, b.forgettable(b.probeAt+time.Minute))
 		assert.True(t, b.forgettable(b.probeAt+time.Minute+1))
@@ -58,7 +58,7 @@ func TestBreaker_KeepsNoContextOfACall(t *testing.T) {
 		policy := defaultPolicy()
 		policy.observe = func(context.Context, Event) {}
 		b := newTestBreaker(policy)
-		b.setState(t.Context(), b.machine.trip)
+		b.setState(t.Context(), b.machine.trip, "")
 		time.Sleep(2 * b.config.policy.openFor)
 		b.toHalfOpen(t.Context())
 		assert.Len(t, b.pending, 2)
@@ -73,7 +73,7 @@ func TestBreaker_OnlyTheFirstCallMakesItHalfOpen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestBreaker(defaultPolicy())
-		b.setState(t.Context(), b.machine.trip)
+		b.setState(t.Context(), b.machine.trip, "")
 		time.Sleep(2 * b.config.policy.openFor)
 		b.toHalfOpen(t.Context())
 		assert.Equal(t, BreakerHalfOpen, b.state())

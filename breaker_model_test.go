@@ -37,6 +37,8 @@ type breakerModel struct {
 	lastProbe time.Duration  // when the last one began,
 	probeAt   time.Duration  // and when another one may go, though that one is out
 	hung      time.Duration  // the silence of the failure that opened it
+	isolated  bool           // by hand,
+	reason    string         // and why; of an open one
 	sampled   []modelOutcome // successes, of all phases, that tell how quick the origin is
 	changes   []string
 }
@@ -129,6 +131,34 @@ func endOfTime(now, d time.Duration) time.Duration { return now + min(d, unlimit
 func (m *breakerModel) open(last modelOutcome) {
 	m.hung = last.silence
 	m.change(steadyhttp.BreakerOpen)
+	m.reason = "failures"
+}
+
+// isolate opens it until it is reset.
+func (m *breakerModel) isolate() {
+	m.hung = 0
+	m.change(steadyhttp.BreakerOpen)
+	m.isolated, m.reason, m.retryAt, m.wall = true, "isolated by a test", unlimitedTime, time.Time{}
+}
+
+// trip reports whether it opened for a time, which is to be learned then.
+func (m *breakerModel) trip() bool {
+	if m.isolated {
+		return false
+	}
+	m.hung = 0
+	m.change(steadyhttp.BreakerOpen)
+	m.reason = "tripped by a test"
+	return true
+}
+
+// reset lets nothing count that is under way, though it may have been closed all the time.
+func (m *breakerModel) reset() {
+	if m.state != steadyhttp.BreakerClosed {
+		m.change(steadyhttp.BreakerClosed)
+	}
+	m.outcomes = nil
+	m.phase++
 }
 
 func (m *breakerModel) probed(call *modelCall, outcome modelOutcome) (opened bool) {
@@ -148,7 +178,7 @@ func (m *breakerModel) probed(call *modelCall, outcome modelOutcome) (opened boo
 
 func (m *breakerModel) change(to steadyhttp.BreakerState) {
 	m.changes = append(m.changes, fmt.Sprint(m.state, " to ", to))
-	m.state, m.outcomes, m.probes, m.retryAt = to, nil, nil, 0
+	m.state, m.outcomes, m.probes, m.retryAt, m.isolated, m.reason = to, nil, nil, 0, false, ""
 	m.phase++
 }
 
@@ -302,6 +332,7 @@ type breakerRun struct {
 	rules     breakerRules
 	endings   []attemptEnding
 	timeout   []time.Duration // 0 is endless
+	byHand    bool            // whether breakers are opened and closed by hand, too
 	stubborn  int             // how many of a hundred calls a base does not give up with their contexts
 	transport *steadyhttp.Transport
 	models    map[string]*breakerModel
@@ -364,7 +395,7 @@ func playBreaker(t *testing.T, bytes []byte) {
 	s := newSchedule(bytes)
 	run := &breakerRun{
 		schedule: s, rules: drawBreakerRules(s), endings: endings,
-		timeout: []time.Duration{0, 0, 0, 300 * time.Millisecond, 1500 * time.Millisecond}, stubborn: 20,
+		timeout: []time.Duration{0, 0, 0, 300 * time.Millisecond, 1500 * time.Millisecond}, stubborn: 20, byHand: true,
 	}
 	run.play(t)
 }
@@ -446,6 +477,10 @@ func (run *breakerRun) model(origin string) *breakerModel {
 
 func (run *breakerRun) step() {
 	s := run.schedule
+	if run.byHand && s.chance(10) {
+		run.operate()
+		return
+	}
 	switch s.pick(10) {
 	case 0, 1, 2:
 		run.start(choose(s, 1, 1, 1, 1, 2, 7))
@@ -462,6 +497,45 @@ func (run *breakerRun) step() {
 	}
 }
 
+// operate does by hand what can be done by hand.
+func (run *breakerRun) operate() {
+	origin := choose(run.schedule, "a", "a", "b")
+	hand, model := run.transport.Breaker("https://"+origin), run.models[origin]
+	run.mu.Unlock() // for the observer
+	defer run.mu.Lock()
+	switch run.schedule.pick(4) {
+	case 0:
+		model = run.model(origin)
+		run.note("%s: isolate", origin)
+		hand.Isolate("isolated by a test")
+		model.isolate()
+	case 1:
+		model = run.model(origin)
+		d, before := choose(run.schedule, 0, time.Second, time.Hour, unlimitedTime, -1), model.retryAt
+		run.note("%s: trip for %v", origin, d)
+		hand.Trip(d, "tripped by a test")
+		if model.trip() {
+			run.tripped(model, d, before)
+		}
+	default:
+		run.note("%s: reset", origin)
+		hand.Reset()
+		if model != nil { // else nothing is remembered
+			model.reset()
+		}
+	}
+}
+
+// tripped learns for how long, which is an ordinary open time at least, and no less than before.
+func (run *breakerRun) tripped(model *breakerModel, d, before time.Duration) {
+	status := run.status(model)
+	model.retryAt, model.wall = status.RetryAt.Sub(run.epoch), status.RetryAt
+	open, latest := model.retryAt-run.now(), run.rules.openFor+min(run.rules.openFor/5, unlimitedTime-run.rules.openFor)
+	least := max(d, before-run.now(), run.rules.openFor-run.rules.openFor/5)
+	require.GreaterOrEqual(run.t, open, min(least, unlimitedTime-run.now()))
+	require.LessOrEqual(run.t, open, max(latest, d, before-run.now()))
+}
+
 func (run *breakerRun) one() *modelCall {
 	if len(run.pending) == 0 {
 		return nil
@@ -474,7 +548,7 @@ func (run *breakerRun) drawTime() time.Duration {
 	times := []time.Duration{run.rules.lasting, run.rules.hanging, 300 * time.Millisecond, time.Millisecond, 100 * time.Millisecond, time.Second, run.rules.window, min(run.rules.openFor, time.Hour), time.Hour, 30 * 24 * time.Hour}
 	for _, origin := range slices.Sorted(maps.Keys(run.models)) {
 		model := run.models[origin]
-		if model.state == steadyhttp.BreakerOpen && run.rules.openFor < unlimitedTime {
+		if model.state == steadyhttp.BreakerOpen && model.retryAt < 10*365*24*time.Hour {
 			times = append(times, model.retryAt-run.now()-1, model.retryAt-run.now())
 		}
 		for _, probe := range model.probes {
@@ -569,6 +643,7 @@ func (run *breakerRun) rejected(call *modelCall) {
 		retryAt = model.wall
 	}
 	require.True(run.t, retryAt.Equal(rejection.RetryAt), "%v, want %v", rejection.RetryAt, retryAt)
+	require.Equal(run.t, run.model(call.origin).reason, rejection.Reason)
 }
 
 // end ends a call by what its base does.
@@ -724,6 +799,8 @@ func (run *breakerRun) compare() {
 		requests, failures := model.counted(run.now())
 		want := steadyhttp.BreakerStatus{Origin: "https://" + origin + ":443", State: model.state, Requests: uint32(requests), Failures: uint32(failures)}
 		if model.state == steadyhttp.BreakerOpen {
+			want.RetryAt, want.Reason = model.wall, model.reason
+			require.True(run.t, want.RetryAt.Equal(statuses[i].RetryAt))
 			want.RetryAt = statuses[i].RetryAt
 		}
 		require.Equal(run.t, want, statuses[i], "at %v", run.now())
@@ -742,6 +819,14 @@ func (run *breakerRun) recover() {
 	}
 	if run.rules.openFor == unlimitedTime {
 		return
+	}
+	for _, origin := range slices.Sorted(maps.Keys(run.models)) {
+		if run.models[origin].retryAt > run.now()+2*time.Minute { // by hand
+			run.mu.Unlock()
+			run.transport.Breaker("https://" + origin).Reset()
+			run.mu.Lock()
+			run.models[origin].reset()
+		}
 	}
 	run.sleep(2 * time.Minute)
 	for range 2 {

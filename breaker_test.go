@@ -390,7 +390,8 @@ func TestBreaker_EachOfSeveralProbesDecides(t *testing.T) {
 			answer()
 			assert.Equal(t, want, breakerState(t, transport))
 			second.Wait()
-			assert.Equal(t, steadyhttp.BreakerStatus{Origin: targetOrigin, State: want, RetryAt: onlyBreaker(t, transport).RetryAt}, onlyBreaker(t, transport),
+			status := onlyBreaker(t, transport)
+			assert.Equal(t, steadyhttp.BreakerStatus{Origin: targetOrigin, State: want, RetryAt: status.RetryAt, Reason: status.Reason}, status,
 				"what the second one brings is from an earlier state")
 		})
 	}

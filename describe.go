@@ -89,13 +89,20 @@ func (p *policy) describeBreaker() []setting {
 		return []setting{{name: "Breaker", value: "off"}}
 	}
 	return []setting{
-		{name: "Breaker", value: "on"},
+		{name: "Breaker", value: p.describeMode()},
 		{name: "BreakerConsecutiveFailures", value: p.breaker.failures.String()},
 		{name: "BreakerConsecutiveTimeouts", value: p.breaker.timeouts.String()},
 		{name: "BreakerFailureRate", value: p.breaker.describeRate()},
 		{name: "BreakerWindow", value: p.breaker.window.String()},
 		{name: "BreakerOpenFor", value: p.breaker.openFor.String()},
 	}
+}
+
+func (p *policy) describeMode() string {
+	if p.shadowBreaker {
+		return "shadow"
+	}
+	return "on"
 }
 
 func (p *policy) describePause() []setting {

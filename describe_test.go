@@ -59,6 +59,7 @@ var optionChanges = map[string]struct {
 	"WithHints":                      {steadyhttp.WithHints(steadyhttp.HintGitHub, steadyhttp.HintMilliseconds), "Hints=2"},
 	"WithOriginPause":                {steadyhttp.WithOriginPause(1000), "OriginPause=1000"},
 	"WithPauseKey":                   {steadyhttp.WithPauseKey(func(*http.Request) string { return "hunter2" }), "OriginPause=1000,keyed"},
+	"WithShadowBreaker":              {steadyhttp.WithShadowBreaker(), "Breaker=shadow"},
 	"WithoutBreaker":                 {steadyhttp.WithoutBreaker(), "Breaker=off"},
 	"WithOriginKey":                  {steadyhttp.WithOriginKey(func(*http.Request) string { return "hunter2" }), "OriginKey=set"},
 	"WithOriginLimit":                {steadyhttp.WithOriginLimit(10), "OriginLimit=10"},

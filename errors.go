@@ -27,17 +27,34 @@ type CircuitOpenError struct {
 	// Origin is the breaker's, "https://api.example.com:443" or what [WithOriginKey] returned.
 	Origin string
 	// RetryAt is when the next probe may go. It is zero while a probe is under way, on whose result it
-	// depends.
+	// depends, and while the breaker is isolated.
 	RetryAt time.Time
+	// Reason is why the breaker opened: "failures", or what [Breaker.Isolate] or [Breaker.Trip] was given. It is empty
+	// while a probe is under way.
+	Reason string
 }
 
-// Error names the origin, and the time of the next probe where it is known.
+// Error names the origin, the time of the next probe where it is known, and a reason that was given by hand.
 func (e *CircuitOpenError) Error() string {
-	if e.RetryAt.IsZero() {
-		return fmt.Sprintf("steadyhttp: circuit open for %s: a probe is under way", printable(e.Origin))
+	text := fmt.Sprintf("steadyhttp: circuit open for %s", printable(e.Origin))
+	switch {
+	case e.isIsolated():
+		text += ", isolated"
+	case e.RetryAt.IsZero():
+		text += ": a probe is under way"
+	default:
+		text += " until " + e.RetryAt.Format(errorTime)
 	}
-	return fmt.Sprintf("steadyhttp: circuit open for %s until %s", printable(e.Origin), e.RetryAt.Format(errorTime))
+	if !e.isByHand() {
+		return text
+	}
+	return text + ": " + line(e.Reason)
 }
+
+// isIsolated reports whether no probe is sent: while one is under way there is no reason.
+func (e *CircuitOpenError) isIsolated() bool { return e.RetryAt.IsZero() && e.Reason != "" }
+
+func (e *CircuitOpenError) isByHand() bool { return e.Reason != "" && e.Reason != reasonFailures }
 
 // Is reports true for [ErrCircuitOpen].
 func (e *CircuitOpenError) Is(target error) bool { return target == ErrCircuitOpen }
@@ -45,8 +62,8 @@ func (e *CircuitOpenError) Is(target error) bool { return target == ErrCircuitOp
 // Timeout reports false.
 func (e *CircuitOpenError) Timeout() bool { return false }
 
-// Temporary reports true: the breaker lets a probe through in time.
-func (e *CircuitOpenError) Temporary() bool { return true }
+// Temporary reports true, unless the breaker is isolated: it lets a probe through in time.
+func (e *CircuitOpenError) Temporary() bool { return !e.isIsolated() }
 
 // ErrPaused is found by [errors.Is] in the error of a call, or of a retry, that the pause of its origin refused.
 // [errors.As] with a *[PausedError] tells which origin's, and until when.

@@ -38,6 +38,12 @@ type Event struct {
 	Stopped StopReason
 	// From and To are the breaker's states; for EventBreaker.
 	From, To BreakerState
+	// Reason is why a breaker opened or was reset: "failures", or what [Breaker.Isolate] or [Breaker.Trip] was given; "reset"
+	// after [Breaker.Reset]; for EventBreaker.
+	Reason string
+	// Shadow is whether a breaker changed its state that rejects nothing, for EventBreaker, or would have rejected the
+	// attempt, for EventAttempt; see [WithShadowBreaker].
+	Shadow bool
 	// PauseFrom and PauseTo are the pause's states; for EventPause.
 	PauseFrom, PauseTo PauseState
 }

@@ -66,16 +66,31 @@ func (e Event) harmless() bool {
 func (e Event) attributes() []slog.Attr {
 	switch e.Kind {
 	case EventBreaker:
-		return fromTo(e.Origin, e.From, e.To)
+		return append(fromTo(e.Origin, e.From, e.To), e.breakerDetails()...)
 	case EventPause:
 		return fromTo(e.Origin, e.PauseFrom, e.PauseTo)
 	}
-	return append(e.outcome(), e.decision()...)
+	return append(append(e.outcome(), e.decision()...), e.shadow()...)
 }
 
 // fromTo is what is told of a breaker or a pause.
 func fromTo(origin string, from, to fmt.Stringer) []slog.Attr {
 	return []slog.Attr{slog.String("origin", origin), slog.String("from", from.String()), slog.String("to", to.String())}
+}
+
+// breakerDetails are left out where there is nothing to tell.
+func (e Event) breakerDetails() (details []slog.Attr) {
+	if e.Reason != "" && e.Reason != reasonFailures {
+		details = append(details, slog.String("reason", e.Reason))
+	}
+	return append(details, e.shadow()...)
+}
+
+func (e Event) shadow() []slog.Attr {
+	if !e.Shadow {
+		return nil
+	}
+	return []slog.Attr{slog.Bool("shadow", true)}
 }
 
 // outcome is what the last attempt came to.

@@ -32,6 +32,9 @@ func (m *machine) close() { m.execute(nil) }
 // halfOpen makes an open machine half-open: State looks at the clock, and finds gobreaker's own open time over.
 func (m *machine) halfOpen() { m.gobreaker.State() }
 
+// reset closes it at once: gobreaker, which has no way from open to closed, begins anew.
+func (m *machine) reset() { *m = machine{} }
+
 // execute tells gobreaker of an outcome. No user's code runs within Execute, so nothing can hang, panic or
 // exit there.
 func (m *machine) execute(outcome error) {

@@ -438,6 +438,19 @@ func WithBreakerOpenFor(d time.Duration) Option {
 	})
 }
 
+// WithShadowBreaker lets breakers decide and tell, and reject nothing.
+//
+// Use it to see what the thresholds would do before they do it. Breakers change their states as ever, with
+// [Event.Shadow] set; so it is in the [EventAttempt] of each attempt that would have been rejected, whose outcome does not
+// count. Retries are neither suspended nor given up for an open breaker. Of it and [WithoutBreaker] the later one counts;
+// the other options of the breaker apply.
+func WithShadowBreaker() Option {
+	return option(func(p *policy) error {
+		p.withoutBreaker, p.shadowBreaker = false, true
+		return nil
+	})
+}
+
 // WithoutBreaker lets every attempt through, whatever the origin's health.
 //
 // The retry budget still applies. Use it where a proxy or a mesh already has a breaker. Of it and the

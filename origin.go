@@ -240,12 +240,24 @@ func (r *registry) find(key, asWritten originKey) *origin {
 
 // place makes an origin, and room for it.
 func (r *registry) place(key, asWritten originKey) *origin {
-	slot := len(r.ring)
-	if slot < r.policy.originLimit {
-		r.ring = append(r.ring, nil)
-	} else if slot = r.sweep(); slot < 0 {
+	slot := r.makeRoom()
+	if slot < 0 {
 		return &origin{key: key, name: key.name(), budget: r.overflow}
 	}
+	return r.put(slot, key, asWritten)
+}
+
+// makeRoom returns a free slot, or -1. r.mu is held.
+func (r *registry) makeRoom() int {
+	if slot := len(r.ring); slot < r.policy.originLimit {
+		r.ring = append(r.ring, nil)
+		return slot
+	}
+	return r.sweep()
+}
+
+// put fills a free slot. r.mu is held.
+func (r *registry) put(slot int, key, asWritten originKey) *origin {
 	o := r.newOrigin(key, asWritten)
 	r.origins[o.key], r.ring[slot] = o, o
 	return o
@@ -286,7 +298,7 @@ func (r *registry) newOrigin(key, asWritten originKey) *origin {
 		o.asWritten = asWritten.clone()
 	}
 	if !r.policy.withoutBreaker {
-		o.breaker = newBreaker(o.name, r.breakers, &o.pace)
+		o.breaker = newBreaker(o, r.breakers)
 	}
 	if r.policy.pause.on {
 		o.pause = newOriginPause(o.name, r.pauses)

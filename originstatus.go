@@ -14,6 +14,8 @@ type OriginStatus struct {
 	Calls int
 	// Breaker is the zero BreakerStatus with [WithoutBreaker].
 	Breaker BreakerStatus
+	// Changes are the last 16 changes of the breaker, oldest first.
+	Changes []BreakerChange
 	// Budget is how many retries the budget can pay for now; -1 with [WithoutRetryBudget].
 	Budget float64
 	// RetriesSuspended is whether nothing is retried at present, because nothing has succeeded for a while.
@@ -50,9 +52,9 @@ func (r *registry) originStatuses() []OriginStatus {
 }
 
 func (o *origin) status(now time.Duration) OriginStatus {
-	s := OriginStatus{Origin: o.name, Calls: int(max(0, o.calls.Load())), Budget: o.budget.level(now), RetriesSuspended: o.breaker.suspendsRetries()}
+	s := OriginStatus{Origin: o.name, Calls: int(max(0, o.calls.Load())), Budget: o.budget.level(now), RetriesSuspended: o.breaker.isSuspended()}
 	if o.breaker != nil {
-		s.Breaker = o.breaker.status(now)
+		s.Breaker, s.Changes = o.breaker.status(now), o.breaker.history()
 	}
 	o.pause.describe(&s)
 	return s

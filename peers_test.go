@@ -680,7 +680,7 @@ func (n *naiveBreaker) status() steadyhttp.BreakerStatus {
 	length, lasting := n.run()
 	last := n.outcomes[len(n.outcomes)-1]
 	if last.failed && (requests >= 7 && 2*failures >= requests || length >= 4 && lasting >= 800*time.Millisecond) {
-		return steadyhttp.BreakerStatus{Origin: targetOrigin, State: steadyhttp.BreakerOpen}
+		return steadyhttp.BreakerStatus{Origin: targetOrigin, State: steadyhttp.BreakerOpen, Reason: "failures"}
 	}
 	return steadyhttp.BreakerStatus{Origin: targetOrigin, Requests: requests, Failures: failures}
 }

@@ -33,6 +33,7 @@ type policy struct {
 	withoutBudget  bool
 	breaker        breakerPolicy
 	withoutBreaker bool
+	shadowBreaker  bool
 	pause          pausePolicy
 }
 

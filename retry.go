@@ -214,7 +214,7 @@ func (c *call) reportAttempt() {
 			Start: a.started, Duration: a.took(), StatusCode: a.status, Err: a.err, Class: a.class, Resends: a.resends(), Held: a.held,
 		}))
 	}
-	c.observe(Event{Kind: EventAttempt, Duration: a.took(), Resends: a.resends(), Held: a.held})
+	c.observe(Event{Kind: EventAttempt, Duration: a.took(), Resends: a.resends(), Held: a.held, Shadow: a.shadowed})
 }
 
 // observe fills in what all events of a call have.

@@ -1,0 +1,61 @@
+package steadyhttp
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// A BreakerChange is one change of a breaker's state, in [OriginStatus].
+type BreakerChange struct {
+	At       time.Time
+	From, To BreakerState
+	// Reason is that of the [Event].
+	Reason string
+}
+
+// A change of a breaker's state begins a phase. It is one allocation with the error of every call that is rejected in
+// that phase: there may be many open breakers.
+type change struct {
+	rejection CircuitOpenError
+	at        time.Duration // since the epoch
+	from, to  BreakerState
+	before    *change // the one before this
+}
+
+const maxChanges = 16 // that a breaker remembers
+
+// record keeps a change, and leaves it to deliver for the Observer. b.mu is held.
+func (b *breaker) record(ctx context.Context, from, to BreakerState, reason string) {
+	b.last = &change{
+		rejection: CircuitOpenError{Origin: b.origin.name, Reason: reason},
+		at:        b.now(), from: from, to: to, before: b.last,
+	}
+	b.last.forgetAfter(maxChanges)
+	if b.config.observe != nil {
+		b.pending = append(b.pending, transition{ctx, Event{
+			Kind: EventBreaker, Origin: b.origin.name, From: from, To: to, Reason: reason, Shadow: b.config.shadow,
+		}})
+	}
+}
+
+// forgetAfter leaves n changes. b.mu is held.
+func (c *change) forgetAfter(n int) {
+	for range n - 1 {
+		if c = c.before; c == nil {
+			return
+		}
+	}
+	c.before = nil
+}
+
+// history tells the last changes, oldest first.
+func (b *breaker) history() (told []BreakerChange) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for c := b.last; c != nil; c = c.before {
+		told = append(told, BreakerChange{b.config.epoch.Add(c.at), c.from, c.to, c.rejection.Reason})
+	}
+	slices.Reverse(told)
+	return told
+}

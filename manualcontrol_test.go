@@ -1,0 +1,334 @@
+package steadyhttp_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/steadyhttp/steadyhttp"
+)
+
+func TestBreaker_IsolatedRejectsUntilItIsReset(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newScript(status(200))
+		transport := newTransport(t, server)
+		hand := transport.Breaker(targetOrigin)
+		hand.Isolate("moving the data base")
+		for range 3 {
+			_, err := transport.RoundTrip(newGet(t))
+			var open *steadyhttp.CircuitOpenError
+			require.ErrorAs(t, err, &open)
+			assert.Equal(t, "moving the data base", open.Reason)
+			assert.True(t, open.RetryAt.IsZero())
+			assert.False(t, open.Temporary())
+			assert.EqualError(t, err, "steadyhttp: circuit open for https://api.example.com:443, isolated: moving the data base")
+			time.Sleep(24 * time.Hour)
+		}
+		assert.Equal(t, steadyhttp.BreakerStatus{Origin: targetOrigin, State: steadyhttp.BreakerOpen, Reason: "moving the data base"}, hand.Status())
+		server.AssertAttempts(t, 0)
+
+		hand.Reset()
+		assert.Equal(t, steadyhttp.BreakerStatus{Origin: targetOrigin}, hand.Status())
+		_, err := transport.RoundTrip(newGet(t))
+		require.NoError(t, err)
+	})
+}
+
+func TestBreaker_TrippedSendsProbesOnceTheTimeIsOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newScript(status(200))
+		transport := newTransport(t, server)
+		transport.Breaker(targetOrigin).Trip(time.Hour, "a release")
+		time.Sleep(time.Hour - 1)
+		_, err := transport.RoundTrip(newGet(t))
+		var open *steadyhttp.CircuitOpenError
+		require.ErrorAs(t, err, &open)
+		assert.Equal(t, "a release", open.Reason)
+		assert.True(t, open.Temporary())
+		assert.ErrorContains(t, err, ": a release")
+		time.Sleep(1)
+		_, err = transport.RoundTrip(newGet(t))
+		require.NoError(t, err)
+		assert.Equal(t, steadyhttp.BreakerClosed, transport.Breaker(targetOrigin).Status().State)
+	})
+}
+
+func TestBreaker_TripNeverShortensWhatIsOpen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, newScript(status(200)))
+		hand := transport.Breaker(targetOrigin)
+		hand.Trip(time.Hour, "first")
+		until := hand.Status().RetryAt
+		for _, d := range []time.Duration{time.Second, 0, -time.Hour, math.MinInt64} {
+			hand.Trip(d, "second")
+			assert.Equal(t, until, hand.Status().RetryAt)
+			assert.Equal(t, "second", hand.Status().Reason)
+		}
+		hand.Trip(math.MaxInt64, "for long")
+		assert.True(t, hand.Status().RetryAt.After(until))
+		hand.Isolate("isolated")
+		hand.Trip(time.Second, "no")
+		assert.Equal(t, "isolated", hand.Status().Reason)
+		time.Sleep(time.Hour)
+		_, err := transport.RoundTrip(newGet(t))
+		assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
+	})
+}
+
+func TestBreaker_TripIsAnOrdinaryOpenTimeAtLeast(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, newScript(status(200)), steadyhttp.WithBreakerOpenFor(10*time.Second))
+		hand := transport.Breaker(targetOrigin)
+		hand.Trip(-1, "now")
+		assert.GreaterOrEqual(t, time.Until(hand.Status().RetryAt), 8*time.Second)
+	})
+}
+
+func TestBreaker_ResetForgetsFailures(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport, server := newOpenBreaker(t, status(200))
+		assert.Equal(t, "failures", onlyBreaker(t, transport).Reason)
+		before := len(server.Attempts())
+		transport.Breaker(targetOrigin).Reset()
+		assert.Equal(t, steadyhttp.BreakerStatus{Origin: targetOrigin}, onlyBreaker(t, transport))
+		_, err := transport.RoundTrip(newGet(t))
+		require.NoError(t, err)
+		assert.Len(t, server.Attempts(), before+1)
+	})
+}
+
+func TestBreaker_OutcomesOfBeforeAHandDecideNothing(t *testing.T) {
+	t.Parallel()
+	for name, act := range map[string]func(*steadyhttp.Breaker){
+		"Isolate": func(b *steadyhttp.Breaker) { b.Isolate("by hand") },
+		"Trip":    func(b *steadyhttp.Breaker) { b.Trip(time.Hour, "by hand") },
+		"Reset":   func(b *steadyhttp.Breaker) { b.Reset() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				transport := newTransport(t, newScript(delay(time.Second, status(503))), singleAttemptOptions(steadyhttp.WithBreakerConsecutiveFailures(1, 0))...)
+				go callAndClose(transport, newGet(t))
+				synctest.Wait()
+				hand := transport.Breaker(targetOrigin)
+				act(hand)
+				want := hand.Status()
+				time.Sleep(2 * time.Second)
+				assert.Equal(t, want, hand.Status())
+			})
+		})
+	}
+}
+
+func TestBreaker_NameIsWhatErrorsSayOrAURL(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"https://api.example.com:443", "https://api.example.com", "HTTPS://API.example.com/things?a=b", "api.example.com", "api.example.com:443"} {
+		transport := newTransport(t, newScript(status(200)))
+		transport.Breaker(name).Isolate("a test")
+		_, err := transport.RoundTrip(newGet(t))
+		assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen, name)
+		assert.Equal(t, targetOrigin, transport.Breaker(name).Status().Origin)
+	}
+}
+
+func TestBreaker_NameIsWhatTheOriginKeySays(t *testing.T) {
+	t.Parallel()
+	key := func(r *http.Request) string { return r.Header.Get("Tenant") }
+	transport := newTransport(t, newScript(status(200)), steadyhttp.WithOriginKey(key))
+	transport.Breaker("a tenant").Isolate("a test")
+	transport.Breaker(targetOrigin).Isolate("a test")
+	for _, tenant := range []string{"a tenant", "", "another"} {
+		r := newGet(t)
+		r.Header.Set("Tenant", tenant)
+		_, err := transport.RoundTrip(r)
+		assert.Equal(t, tenant == "another", err == nil, tenant)
+	}
+}
+
+func TestBreaker_IsThereForEveryOriginButWithoutBreakers(t *testing.T) {
+	t.Parallel()
+	transport := newTransport(t, newScript(status(200)))
+	assert.Equal(t, steadyhttp.BreakerStatus{Origin: "https://never.example.com:443"}, transport.Breaker("https://never.example.com").Status())
+	transport.Breaker("https://never.example.com").Reset()
+	assert.Empty(t, transport.Origins(), "a look remembers nothing")
+
+	none := newTransport(t, newScript(status(200)), steadyhttp.WithoutBreaker()).Breaker(targetOrigin)
+	assert.Nil(t, none)
+	none.Isolate("nothing panics")
+	none.Trip(1, "nothing panics")
+	none.Reset()
+	assert.Zero(t, none.Status())
+	assert.Nil(t, (&steadyhttp.Transport{}).Breaker(targetOrigin))
+}
+
+func TestBreaker_IsolationSurvivesEviction(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, newScript(status(200)), steadyhttp.WithOriginLimit(2))
+		transport.Breaker("https://isolated.example.com").Isolate("a test")
+		for i := range 100 {
+			sendToHost(t, transport, fmt.Sprintf("host%d.example.com", i))
+			time.Sleep(time.Hour)
+		}
+		assert.Equal(t, steadyhttp.BreakerOpen, transport.Breaker("https://isolated.example.com").Status().State)
+		assert.Len(t, transport.Origins(), 2)
+	})
+}
+
+func TestBreaker_IsolationNeedsNoRoom(t *testing.T) {
+	t.Parallel()
+	transport := newTransport(t, newScript(status(200)), steadyhttp.WithOriginLimit(1))
+	for i := range 5 {
+		transport.Breaker(fmt.Sprintf("https://host%d.example.com", i)).Isolate("a test")
+	}
+	for i := range 5 {
+		r := newGet(t)
+		r.URL.Host = fmt.Sprintf("host%d.example.com", i)
+		_, err := transport.RoundTrip(r)
+		assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
+	}
+	assert.Len(t, transport.Origins(), 5)
+}
+
+func TestBreaker_HandIsSeenInEventsLogsAndHistory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var written logBuffer
+		var told []string
+		transport := newTransport(t, newScript(status(200)),
+			steadyhttp.WithObserver(steadyhttp.LogObserver(written.logger(slog.LevelWarn))),
+			steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
+				told = append(told, fmt.Sprint(e.From, " ", e.To, " ", e.Reason))
+			}))
+		hand := transport.Breaker(targetOrigin)
+		hand.Isolate("one")
+		hand.Isolate("two")
+		hand.Reset()
+		hand.Reset()
+		assert.Equal(t, []string{"closed open one", "open open two", "open closed reset"}, told)
+		assert.Equal(t, []string{
+			`level=WARN msg="steadyhttp: breaker" origin=https://api.example.com:443 from=closed to=open reason=one`,
+			`level=WARN msg="steadyhttp: breaker" origin=https://api.example.com:443 from=open to=open reason=two`,
+		}, written.lines())
+		for range 20 {
+			hand.Isolate("more")
+		}
+		changes := transport.Origins()[0].Changes
+		assert.Len(t, changes, 16)
+		assert.Equal(t, steadyhttp.BreakerChange{At: changes[15].At, From: steadyhttp.BreakerOpen, To: steadyhttp.BreakerOpen, Reason: "more"}, changes[15])
+		assert.True(t, changes[15].At.Equal(time.Now()))
+	})
+}
+
+func TestBreaker_ObserverMayUseTheHand(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var transport *steadyhttp.Transport
+		transport = newTransport(t, newScript(status(200)), steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
+			if e.Kind == steadyhttp.EventBreaker && e.To == steadyhttp.BreakerOpen {
+				transport.Breaker(e.Origin).Reset()
+			}
+		}))
+		transport.Breaker(targetOrigin).Isolate("a test")
+		assert.Equal(t, steadyhttp.BreakerClosed, transport.Breaker(targetOrigin).Status().State)
+	})
+}
+
+func TestBreaker_HandIsSafeForConcurrentUse(t *testing.T) {
+	t.Parallel()
+	transport := newTransport(t, newConstantBase(200), steadyhttp.WithOriginLimit(1))
+	var hands sync.WaitGroup
+	for i := range 8 {
+		hands.Go(func() {
+			hand := transport.Breaker(fmt.Sprintf("https://host%d.example.com", i%3))
+			for range 200 {
+				hand.Isolate("one")
+				hand.Trip(time.Millisecond, "two")
+				_ = hand.Status()
+				_ = transport.Origins()
+				hand.Reset()
+				callAndClose(transport, newGet(t))
+			}
+		})
+	}
+	hands.Wait()
+}
+
+func TestBreaker_AdviceSaysThatItWasByHand(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, newScript(fail(errReset)))
+		time.AfterFunc(time.Millisecond, func() { transport.Breaker(targetOrigin).Isolate("a test") })
+		_, err := transport.RoundTrip(newGet(t))
+		var failed *steadyhttp.Error
+		require.ErrorAs(t, err, &failed)
+		assert.Equal(t, steadyhttp.StopCircuitOpen, failed.Stopped)
+		assert.Contains(t, failed.Advice(), "opened by hand")
+	})
+}
+
+func TestShadowBreaker_TellsAndRejectsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var opened, shadowed int
+		observer := steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
+			switch {
+			case e.Kind == steadyhttp.EventBreaker:
+				assert.True(t, e.Shadow)
+				if e.To == steadyhttp.BreakerOpen {
+					opened++
+				}
+			case e.Kind == steadyhttp.EventAttempt && e.Shadow:
+				shadowed++
+			}
+		})
+		server := newScript(status(503))
+		transport := newTransport(t, server, singleAttemptOptions(steadyhttp.WithBreakerConsecutiveFailures(3, 0), steadyhttp.WithShadowBreaker(), observer)...)
+		for range 10 {
+			response, err := transport.RoundTrip(newGet(t))
+			require.NoError(t, err)
+			assert.Equal(t, 503, response.StatusCode)
+		}
+		server.AssertAttempts(t, 10)
+		assert.Equal(t, 1, opened)
+		assert.Equal(t, 7, shadowed)
+		assert.True(t, onlyBreaker(t, transport).Shadow)
+		assert.Contains(t, transport.String(), " Breaker=shadow ")
+		transport.Breaker(targetOrigin).Isolate("by hand")
+		_, err := transport.RoundTrip(newGet(t))
+		require.NoError(t, err)
+	})
+}
+
+// A call is retried as it is without a breaker, also while retries would be suspended.
+func TestShadowBreaker_ChangesNoCall(t *testing.T) {
+	t.Parallel()
+	for _, steps := range [][]step{{status(503)}, {fail(errReset)}, {delay(3*time.Second, fail(timeoutError{}))}, {status(503), status(200)}} {
+		var attempts [2]int
+		for i, option := range []steadyhttp.Option{steadyhttp.WithoutBreaker(), steadyhttp.WithShadowBreaker()} {
+			synctest.Test(t, func(t *testing.T) {
+				server := newScript(steps...)
+				transport := newTransport(t, server, option, steadyhttp.WithoutRetryBudget(), withConstantBackoff(time.Second))
+				for range 10 {
+					callAndClose(transport, newGet(t))
+				}
+				attempts[i] = len(server.Attempts())
+			})
+		}
+		assert.Equal(t, attempts[0], attempts[1])
+	}
+}
