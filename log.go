@@ -17,9 +17,10 @@ import (
 //
 // The message is "steadyhttp: " and the kind of the event. The keys are origin, method, url (without
 // userinfo, query and fragment), attempt, class, status (where there is a response), error (without the
-// userinfo and query of URLs in it), and duration and held (if a pause held it back) for an attempt, wait for a retry, stopped for the end of a call,
-// offset, and wait or stopped, for a body that breaks;
-// for a breaker and a pause the keys are origin, from and to. The keys are stable. docs/observability.md describes them.
+// userinfo and query of URLs in it), and duration, held (if a pause held it back) and shadow (if only a shadow breaker let
+// it through) for an attempt, wait for a retry, stopped for the end of a call, offset, and wait or stopped, for a body that
+// breaks; for a breaker and a pause the keys are origin, from and to, and for a breaker reason (if it was by hand) and shadow
+// (if it rejects nothing). The keys are stable. docs/observability.md describes them.
 //
 // A nil logger gives a nil observer, which WithObserver refuses.
 func LogObserver(logger *slog.Logger) Observer {
@@ -41,7 +42,7 @@ func (e Event) LogValue() slog.Value {
 
 func (e Event) level() slog.Level {
 	switch {
-	case e.Kind == EventBreaker && e.From == BreakerClosed:
+	case e.Kind == EventBreaker && e.To == BreakerOpen && (e.From == BreakerClosed || e.Reason != reasonFailures):
 		return slog.LevelWarn
 	case e.Kind == EventBreaker:
 		return slog.LevelInfo

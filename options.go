@@ -445,7 +445,7 @@ func WithBreakerOpenFor(d time.Duration) Option {
 // count. Retries are neither suspended nor given up for an open breaker. Of it and [WithoutBreaker] the later one counts;
 // the other options of the breaker apply.
 func WithShadowBreaker() Option {
-	return option(func(p *policy) error {
+	return option("WithShadowBreaker", func(p *policy) error {
 		p.withoutBreaker, p.shadowBreaker = false, true
 		return nil
 	})
