@@ -893,6 +893,32 @@ func TestResume_NoRetryForbidsIt(t *testing.T) {
 }
 
 // A resource that is replaced midway is never mixed with what it was.
+func TestResume_OfOneCallByOverride(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		replies := []fileReply{wholeFile(4), partOfFile(4, 9, 6), wholeFile(4)}
+		base := stepFunc(func(r *http.Request) (*http.Response, error) {
+			reply := replies[0]
+			replies = replies[1:]
+			return reply.RoundTrip(r)
+		})
+		transport := newTransport(t, base, unlimitedRetryOptions()...)
+		ctx, report := steadyhttp.WithReport(steadyhttp.Override(t.Context(), steadyhttp.WithResume()))
+		response, err := transport.RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
+		require.NoError(t, err)
+		content, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		assert.Equal(t, fileContent, string(content))
+		assert.Equal(t, 1, steadyhttp.Resumes(response))
+		assert.Equal(t, []string{"Resume=on"}, report.Overridden)
+
+		response, err = transport.RoundTrip(newGet(t))
+		require.NoError(t, err)
+		_, err = io.ReadAll(response.Body)
+		assert.Error(t, err, "other calls are not resumed")
+	})
+}
+
 func TestResume_ReplacedResourceIsAnErrorAHundredTimesOfAHundred(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
