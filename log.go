@@ -88,7 +88,7 @@ func (e Event) breakerDetails() (details []slog.Attr) {
 }
 
 func (e Event) shadow() []slog.Attr {
-	if !e.Shadow {
+	if !e.Shadow || e.Kind != EventAttempt && e.Kind != EventBreaker {
 		return nil
 	}
 	return []slog.Attr{slog.Bool("shadow", true)}

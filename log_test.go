@@ -236,6 +236,7 @@ func TestLog_DocumentHasEveryKeyAndWhereItIs(t *testing.T) {
 			kinds := map[string][]string{
 				"all": {"attempt", "retry", "end", "breaker", "pause", "resume"}, "all but breaker and pause": {"attempt", "retry", "end", "resume"},
 				"breaker and pause": {"breaker", "pause"}, "retry, resume": {"retry", "resume"},
+				"attempt and breaker": {"attempt", "breaker"},
 			}[row[1]]
 			if kinds == nil {
 				kinds = []string{row[1]}
@@ -247,7 +248,7 @@ func TestLog_DocumentHasEveryKeyAndWhereItIs(t *testing.T) {
 	for kind := steadyhttp.EventAttempt; kind <= steadyhttp.EventResume; kind++ {
 		var record bytes.Buffer
 		steadyhttp.LogObserver(slog.New(slog.NewJSONHandler(&record, &slog.HandlerOptions{Level: slog.LevelDebug})))(t.Context(),
-			steadyhttp.Event{Kind: kind, Request: newGet(t), Origin: targetOrigin, Attempt: 1, StatusCode: 503, Err: errReset, Held: time.Second})
+			steadyhttp.Event{Kind: kind, Request: newGet(t), Origin: targetOrigin, Attempt: 1, StatusCode: 503, Err: errReset, Held: time.Second, Reason: "by hand", Shadow: true})
 		var keys map[string]any
 		require.NoError(t, json.Unmarshal(record.Bytes(), &keys))
 		for key := range keys {

@@ -250,7 +250,7 @@ func TestBreaker_ObserverMayUseTheHand(t *testing.T) {
 
 func TestBreaker_HandIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
-	transport := newTransport(t, newConstantBase(200), steadyhttp.WithOriginLimit(1))
+	transport := newTransport(t, status(200), steadyhttp.WithOriginLimit(1))
 	var hands sync.WaitGroup
 	for i := range 8 {
 		hands.Go(func() {
