@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"sync"
@@ -211,5 +212,22 @@ func TestFleetOf200IsBackAfterABrownoutOfAnyLength(t *testing.T) {
 	}
 	if mean < 0.98 {
 		t.Errorf("%.4f of the calls succeed after one, on average", mean)
+	}
+}
+
+// A shadow breaker decides, tells, and changes nothing.
+func TestShadowBreakerIsNone(t *testing.T) {
+	for _, name := range []string{"outage", "brownout", "partial, silent"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := scenarioNamed(t, name)
+			shadow := play(t, defaults(), c, peers.Steady(steadyhttp.WithShadowBreaker()))
+			none := play(t, defaults(), c, peers.Steady(steadyhttp.WithoutBreaker()))
+			for figure, of := range map[string]func(result) float64{"during": during, "after": after, "load": load} {
+				if a, b := of(shadow), of(none); math.Abs(a-b) > 0.03 { // waits and open times are spread by chance
+					t.Errorf("%s is %.4f, without a breaker %.4f", figure, a, b)
+				}
+			}
+		})
 	}
 }
