@@ -3,7 +3,6 @@ package steadyhttp
 import (
 	"context"
 	"math"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -126,7 +125,7 @@ func (c *breakerConfig) probeTime(timedOutAfter time.Duration) time.Duration {
 // A breaker guards one origin.
 //
 // Invariants. mu guards all fields below it, and the methods that need it say "b.mu is held". The lock order is
-// b.mu, then gobreaker's mutex (see machine). Nobody but deliver calls the Observer, and it holds no lock.
+// b.mu, then gobreaker's mutex (see machine). Nobody but delivery calls the Observer, and it holds no lock.
 // phase and suspended are written under b.mu and read without it. Each change of state begins a new phase, and an
 // outcome counts only in the phase in which its attempt was admitted.
 type breaker struct {
@@ -135,18 +134,17 @@ type breaker struct {
 	phase     atomic.Uint64 // a generation, and the state in its lowest bits
 	suspended atomic.Bool   // whether retries are, until something succeeds
 
-	mu         sync.Mutex
-	machine    machine
-	recent     window
-	run        run
-	succeeded  time.Duration // when the last success began
-	hung       time.Duration // how long the failure that opened it took to time out; 0: it did not
-	probed     time.Duration // when the latest probe began, since the epoch
-	probeAt    time.Duration // when the next one may go, since the epoch
-	probes     uint32        // under way in this phase
-	delivering bool          // whether some call is telling the Observer
-	pending    []transition  // that it has not been told of
-	last       *change       // which began this phase; nil in the first
+	mu        sync.Mutex
+	machine   machine
+	recent    window
+	run       run
+	succeeded time.Duration // when the last success began
+	hung      time.Duration // how long the failure that opened it took to time out; 0: it did not
+	probed    time.Duration // when the latest probe began, since the epoch
+	probeAt   time.Duration // when the next one may go, since the epoch
+	probes    uint32        // under way in this phase
+	changes   *delivery     // to the Observer; nil for none
+	last      *change       // which began this phase; nil in the first
 }
 
 func newBreakerConfig(policy *policy, epoch time.Time) *breakerConfig {
@@ -455,48 +453,12 @@ func (b *breaker) status(now time.Duration) BreakerStatus {
 	return status
 }
 
-// A transition is a change of state that the Observer is to be told of.
-type transition struct {
-	ctx   context.Context // of the call whose outcome it was
-	event Event
-}
-
-// deliver tells the Observer of the changes, in order, one call at a time, and with no lock held, so that it may
-// call anything. A call that finds another one delivering, perhaps further up its own stack, leaves its
-// change to that one.
+// deliver tells the Observer of the changes.
 func (b *breaker) deliver() {
-	for {
-		next, ok := b.nextPending()
-		if !ok {
-			return
-		}
-		b.deliverOne(next)
-	}
-}
-
-func (b *breaker) nextPending() (next transition, ok bool) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.delivering || len(b.pending) == 0 {
-		return transition{}, false
+	d := b.changes
+	b.mu.Unlock()
+	if d != nil {
+		d.deliver()
 	}
-	next = b.pending[0]
-	b.pending = slices.Delete(b.pending, 0, 1) // which keeps no context
-	b.delivering = true
-	return next, true
-}
-
-// deliverOne loses no later change if the Observer panics or exits at this one.
-func (b *breaker) deliverOne(t transition) {
-	returned := false
-	defer func() {
-		b.mu.Lock()
-		b.delivering = false
-		b.mu.Unlock()
-		if !returned {
-			b.deliver()
-		}
-	}()
-	b.config.observe(t.ctx, t.event)
-	returned = true
 }

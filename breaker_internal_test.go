@@ -61,9 +61,9 @@ func TestBreaker_KeepsNoContextOfACall(t *testing.T) {
 		b.setState(t.Context(), b.machine.trip, "")
 		time.Sleep(2 * b.config.policy.openFor)
 		b.toHalfOpen(t.Context())
-		assert.Len(t, b.pending, 2)
+		assert.Len(t, b.changes.pending, 2)
 		b.deliver()
-		for _, delivered := range b.pending[:cap(b.pending)] {
+		for _, delivered := range b.changes.pending[:cap(b.changes.pending)] {
 			assert.Zero(t, delivered)
 		}
 	})

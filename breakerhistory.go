@@ -32,11 +32,15 @@ func (b *breaker) record(ctx context.Context, from, to BreakerState, reason stri
 		at:        b.now(), from: from, to: to, before: b.last,
 	}
 	b.last.forgetAfter(maxChanges)
-	if b.config.observe != nil {
-		b.pending = append(b.pending, transition{ctx, Event{
-			Kind: EventBreaker, Origin: b.origin.name, From: from, To: to, Reason: reason, Shadow: b.config.shadow,
-		}})
+	if b.config.observe == nil {
+		return
 	}
+	if b.changes == nil {
+		b.changes = &delivery{observe: b.config.observe}
+	}
+	b.changes.add(ctx, Event{
+		Kind: EventBreaker, Origin: b.origin.name, From: from, To: to, Reason: reason, Shadow: b.config.shadow,
+	})
 }
 
 // forgetAfter leaves n changes. b.mu is held.
