@@ -789,7 +789,7 @@ func TestBreaker_DefaultsOpenWhenNothingHasWorkedForFiveSeconds(t *testing.T) {
 		time.Sleep(5*time.Second - 1)
 		sendGets(t, transport, 1000)
 		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
-		time.Sleep(1)
+		time.Sleep(1 * time.Nanosecond)
 		sendGets(t, transport, 1)
 		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 		open := time.Until(onlyBreaker(t, transport).RetryAt)
@@ -871,12 +871,12 @@ func TestBreaker_ConsecutiveTimeoutsLastFromTheirStart(t *testing.T) {
 			var group sync.WaitGroup
 			for range 2 {
 				group.Go(func() { sendGets(t, transport, 1) })
-				time.Sleep(1)
+				time.Sleep(1 * time.Nanosecond)
 			}
 			group.Wait()
 			require.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport), "two of three")
 			group.Go(func() { sendGets(t, transport, 1) })
-			time.Sleep(1)
+			time.Sleep(1 * time.Nanosecond)
 			group.Wait()
 			assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 
@@ -884,7 +884,7 @@ func TestBreaker_ConsecutiveTimeoutsLastFromTheirStart(t *testing.T) {
 				steadyhttp.WithBreakerConsecutiveFailures(0, 0), steadyhttp.WithBreakerConsecutiveTimeouts(3, time.Second))
 			for range 3 {
 				group.Go(func() { sendGets(t, transport, 1) })
-				time.Sleep(1)
+				time.Sleep(1 * time.Nanosecond)
 			}
 			group.Wait()
 			assert.Equal(t, want, breakerState(t, transport), "three of %v at the same time", took)

@@ -57,7 +57,7 @@ func TestBreaker_TrippedSendsProbesOnceTheTimeIsOver(t *testing.T) {
 		assert.Equal(t, "a release", open.Reason)
 		assert.True(t, open.Temporary())
 		assert.ErrorContains(t, err, ": a release")
-		time.Sleep(1)
+		time.Sleep(1 * time.Nanosecond)
 		_, err = transport.RoundTrip(newGet(t))
 		require.NoError(t, err)
 		assert.Equal(t, steadyhttp.BreakerClosed, transport.Breaker(targetOrigin).Status().State)
