@@ -28,8 +28,13 @@ func startProcess(t *testing.T, directory, name string, arguments ...string) *da
 	t.Helper()
 	path, err := exec.LookPath(name)
 	require.NoError(t, err, "%s is not installed; integration/run installs it", name)
+	return startCommand(t, directory, exec.Command(path, arguments...))
+}
+
+func startCommand(t *testing.T, directory string, command *exec.Cmd) *daemon {
+	t.Helper()
 	d := &daemon{
-		command: exec.Command(path, arguments...),
+		command: command,
 		group:   filepath.Join(directory, "process-group"),
 		exited:  make(chan struct{}),
 	}
