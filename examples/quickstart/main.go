@@ -5,16 +5,21 @@
 // anything is different, it exits with 1.
 //
 //	go run ./examples/quickstart
+//
+// With -serve it goes on calling a server that fails and works in turn, until you end it, and serves the page of package
+// steadydebug that shows what the breaker does.
 package main
 
 import (
 	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"os/signal"
 	"strings"
 	"time"
 
@@ -22,7 +27,11 @@ import (
 )
 
 func main() {
-	if err := run(os.Stdout); err != nil {
+	stay := flag.Bool("serve", false, "serve a page that shows the breaker, and stay until interrupted")
+	flag.Parse()
+	interrupted, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(interrupted, os.Stdout, *stay); err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
 		os.Exit(1)
 	}
@@ -31,22 +40,30 @@ func main() {
 // timeLimit keeps a broken quickstart from hanging. It takes about seven seconds.
 const timeLimit = 20 * time.Second
 
-func run(out io.Writer) error {
-	ctx, cancel := context.WithTimeout(context.Background(), timeLimit)
+func run(interrupted context.Context, out io.Writer, stay bool) error {
+	ctx, cancel := context.WithTimeout(interrupted, timeLimit)
 	defer cancel()
+	outage, err := startOutage(stay)
+	if err != nil {
+		return err
+	}
+	defer outage.stop()
 	start := time.Now()
 	fmt.Fprintln(out, "steadyhttp quickstart: a client with the default settings, and a server that fails")
 
 	// The rest is worth seeing even if a scenario failed.
-	err := errors.Join(
+	err = errors.Join(
 		runScenarios(ctx, out),
-		runOutage(ctx, out, len(scenarios)+1),
+		outage.show(ctx, out, len(scenarios)+1),
 		runDownload(ctx, out, len(scenarios)+2),
 	)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "\n✓ everything happened as described, in %s\n", readable(time.Since(start)))
+	if stay {
+		outage.goOn(interrupted, out)
+	}
 	return nil
 }
 

@@ -34,6 +34,8 @@ type outage struct {
 	server  *failingServer
 	address string
 	client  *http.Client
+	page    string // its address, if there is one
+	stop    func()
 	log     *timeline
 
 	mu       sync.Mutex // the observer is called by all callers
@@ -46,29 +48,39 @@ type outage struct {
 // An end is how a call ended.
 type end struct {
 	rejected bool // by the open breaker
+	waited   bool // for a retry that was not sent any more: the response was gone by then
 	stopped  steadyhttp.StopReason
 }
 
 // A change is one of the breaker's state.
 type change struct{ from, to steadyhttp.BreakerState }
 
-func runOutage(ctx context.Context, out io.Writer, number int) error {
-	printTitle(out, number, "GET during an outage: the server responds with 503 until it is repaired")
-	server := &failingServer{}
-	address, stop, err := serve(server)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	o := &outage{server: server, address: address, log: newTimeline(out, server.received), ends: map[end]int{}}
+// startOutage starts the servers that the scene needs, and the page if it is asked for.
+func startOutage(withPage bool) (o *outage, err error) {
+	o = &outage{server: &failingServer{}, ends: map[end]int{}, stop: func() {}}
 	o.client, err = steadyhttp.NewClient(
 		steadyhttp.WithBreakerConsecutiveFailures(failures, lasting),
 		steadyhttp.WithObserver(o.observe),
 	)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	if o.address, o.stop, err = serve(o.server); err != nil {
+		return nil, err
+	}
+	if withPage {
+		err = o.servePage(o.client.Transport.(*steadyhttp.Transport))
+	}
+	return o, err
+}
 
+// show is the scene.
+func (o *outage) show(ctx context.Context, out io.Writer, number int) error {
+	printTitle(out, number, "GET during an outage: the server responds with 503 until it is repaired")
+	if o.page != "" {
+		fmt.Fprintf(out, "   watch it: %s\n\n", o.page)
+	}
+	o.log = newTimeline(out, o.server.received)
 	failure := o.run(ctx)
 	fmt.Fprintln(out)
 	printExplanation(out, failure, o.explanation())
@@ -101,6 +113,7 @@ func (o *outage) observe(_ context.Context, event steadyhttp.Event) {
 	switch event.Kind {
 	case steadyhttp.EventEnd:
 		e := end{rejected: errors.Is(event.Err, steadyhttp.ErrCircuitOpen), stopped: event.Stopped}
+		e.waited = event.Err != nil && !e.rejected
 		o.calls++
 		o.ends[e]++
 		if e.rejected {
@@ -146,12 +159,18 @@ func (o *outage) callUntilRejected(ctx context.Context) error {
 		if errors.Is(err, steadyhttp.ErrCircuitOpen) {
 			return nil
 		}
-		if err != nil {
+		if err != nil && !isSuspended(err) {
 			return err
 		}
 		time.Sleep(interval)
 	}
 	return ctx.Err()
+}
+
+// isSuspended reports whether retries were suspended while the call waited for its own.
+func isSuspended(err error) bool {
+	var failed *steadyhttp.Error
+	return errors.As(err, &failed) && failed.Stopped == steadyhttp.StopRetriesSuspended
 }
 
 // logEnds says how the calls ended, the most frequent first.
@@ -165,7 +184,11 @@ func (o *outage) logEnds() {
 			o.log.add("%s got a CircuitOpenError", count(o.ends[e], "call"))
 			continue
 		}
-		o.log.add("%s got the 503, stopped: %s", count(o.ends[e], "call"), e.stopped)
+		got := "the 503"
+		if e.waited {
+			got = "an Error after the wait"
+		}
+		o.log.add("%s got %s, stopped: %s", count(o.ends[e], "call"), got, e.stopped)
 	}
 }
 
@@ -235,7 +258,7 @@ func (o *outage) check(context.Context) error {
 		return fmt.Errorf("the breaker went %v, but must open first and close last", o.changes)
 	case !slices.Contains(o.changes, change{halfOpen, open}):
 		return fmt.Errorf("the breaker went %v, but must open again when a probe fails", o.changes)
-	case o.ends[end{true, steadyhttp.StopCircuitOpen}] == 0:
+	case o.ends[end{rejected: true, stopped: steadyhttp.StopCircuitOpen}] == 0:
 		return errors.New("the open breaker rejected no call")
 	case o.server.received() >= o.calls*maxAttempts:
 		return fmt.Errorf("the server received %d requests of %d calls", o.server.received(), o.calls)
@@ -271,5 +294,5 @@ func (o *outage) whyNotRetried() string {
 		}
 		reasons = append(reasons, cmp.Or(notRetried[e.stopped], "of "+e.stopped.String()))
 	}
-	return strings.Join(reasons, ", or because ")
+	return strings.Join(slices.Compact(reasons), ", or because ")
 }
