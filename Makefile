@@ -14,7 +14,7 @@ test: ## runs every claim
 check: ## runs what CI checks without servers or root, in some minutes; bash .ci/run NAME runs one check
 	bash .ci/run quick
 
-check-all: ## runs all that CI checks, in some twenty minutes; installs nginx, haproxy and Chromium if they are missing
+check-all: ## runs all that CI checks, in some twenty minutes; installs nginx, haproxy, Prometheus and Chromium if they are missing
 	bash .ci/run
 
 bench: ## measures what a call costs through each library, six times in turn, by benchstat; takes some five minutes. BENCH=RoundTrip is less
@@ -31,7 +31,7 @@ fleet: ## shows what a fleet of clients does to a server in trouble; takes minut
 fleet-plot: ## draws the pictures of docs/fleet.md
 	cd bench && go run ./fleet -plot ../docs $(ARGS)
 
-integration: ## calls real servers, over bad networks, by the SDKs that people use; installs nginx, haproxy and Chromium if missing
+integration: ## calls real servers, over bad networks, by the SDKs that people use; installs nginx, haproxy, Prometheus and Chromium if missing
 	bash integration/run
 
 screenshot: ## takes the picture of the debug page in docs/observability.md; needs chromium

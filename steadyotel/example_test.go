@@ -152,5 +152,5 @@ func ExampleMetricObserver() {
 	// steadyhttp_client_attempts_total{http_request_method="GET",http_response_status_code="503",steadyhttp_class="transient",steadyhttp_origin="inventory"} 3
 	// steadyhttp_client_call_retries_sum{http_request_method="GET",steadyhttp_class="success",steadyhttp_origin="inventory"} 3
 	// steadyhttp_client_call_retries_count{http_request_method="GET",steadyhttp_class="success",steadyhttp_origin="inventory"} 3
-	// steadyhttp_client_calls_total{http_request_method="GET",http_response_status_code="200",steadyhttp_class="success",steadyhttp_origin="inventory",steadyhttp_stopped="success"} 3
+	// steadyhttp_client_calls_total{http_request_method="GET",http_response_status_code="200",steadyhttp_class="success",steadyhttp_kind="successful_with_retry",steadyhttp_origin="inventory",steadyhttp_stopped="success"} 3
 }

@@ -18,9 +18,12 @@ const (
 	originKey  = attribute.Key("steadyhttp.origin")
 	classKey   = attribute.Key("steadyhttp.class")
 	stoppedKey = attribute.Key("steadyhttp.stopped")
+	kindKey    = attribute.Key("steadyhttp.kind")
 	stateKey   = attribute.Key("steadyhttp.breaker.state")
 	fromKey    = attribute.Key("steadyhttp.breaker.from")
 	toKey      = attribute.Key("steadyhttp.breaker.to")
+	reasonKey  = attribute.Key("steadyhttp.breaker.reason")
+	shadowKey  = attribute.Key("steadyhttp.breaker.shadow")
 
 	pauseFromKey = attribute.Key("steadyhttp.pause.from")
 	pauseToKey   = attribute.Key("steadyhttp.pause.to")
@@ -32,7 +35,7 @@ const scope = "github.com/steadyhttp/steadyhttp/steadyotel"
 // meter "github.com/steadyhttp/steadyhttp/steadyotel".
 //
 // The names of the metrics begin with "steadyhttp."; docs/observability.md lists them. There is one series for
-// each combination of origin, class, method, status and reason, so give a client that calls very many hosts a
+// each combination of origin, class, method, status, kind and reason, so give a client that calls very many hosts a
 // [steadyhttp.WithOriginKey]. Recording takes some microseconds of each call. One observer may serve
 // several Transports, and is safe for concurrent use. It is an error if the provider is nil or cannot make
 // an instrument.
@@ -50,12 +53,16 @@ func MetricObserver(provider metric.MeterProvider) (steadyhttp.Observer, error) 
 // metrics are the instruments. The durations of attempts are otelhttp's http.client.request.duration.
 type metrics struct {
 	attempts    metric.Int64Counter
+	resends     metric.Int64Counter
 	calls       metric.Int64Counter
 	retries     metric.Int64Histogram
 	wait        metric.Float64Histogram
 	exhaustions metric.Int64Counter
+	resumes     metric.Int64Counter
+	breaks      metric.Int64Counter
 	transitions metric.Int64Counter
 	state       metric.Int64Gauge
+	shadowed    metric.Int64Counter
 	held        metric.Float64Histogram
 	pauses      metric.Int64Counter
 }
@@ -66,7 +73,7 @@ var waits = []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}
 func newMetrics(meter metric.Meter) (*metrics, error) {
 	var (
 		m    metrics
-		errs [9]error
+		errs [13]error
 	)
 	m.attempts, errs[0] = meter.Int64Counter("steadyhttp.client.attempts",
 		metric.WithUnit("{attempt}"), metric.WithDescription("Requests sent, retries included."))
@@ -89,20 +96,27 @@ func newMetrics(meter metric.Meter) (*metrics, error) {
 		metric.WithExplicitBucketBoundaries(waits...))
 	m.pauses, errs[8] = meter.Int64Counter("steadyhttp.pause.transitions",
 		metric.WithUnit("{transition}"), metric.WithDescription("Changes of a pause's state."))
+	m.resends, errs[9] = meter.Int64Counter("steadyhttp.client.resends",
+		metric.WithUnit("{request}"), metric.WithDescription("Requests that the base transport sent again by itself, below an attempt."))
+	m.resumes, errs[10] = meter.Int64Counter("steadyhttp.client.resumes",
+		metric.WithUnit("{body}"), metric.WithDescription("Bodies of responses that broke, and the rest of which was asked for."))
+	m.breaks, errs[11] = meter.Int64Counter("steadyhttp.client.resume.failures",
+		metric.WithUnit("{body}"), metric.WithDescription("Bodies of responses that broke and were not resumed, by the reason."))
+	m.shadowed, errs[12] = meter.Int64Counter("steadyhttp.breaker.shadow.rejections",
+		metric.WithUnit("{attempt}"), metric.WithDescription("Attempts that a shadow breaker would have rejected."))
 	return &m, errors.Join(errs[:]...)
 }
 
 func (m *metrics) observe(ctx context.Context, e steadyhttp.Event) {
 	switch e.Kind {
 	case steadyhttp.EventAttempt:
-		m.attempts.Add(ctx, 1, with(outcome(e)...))
-		if e.Held > 0 {
-			m.held.Record(ctx, e.Held.Seconds(), with(call(e)...))
-		}
+		m.attempted(ctx, e)
 	case steadyhttp.EventRetry:
 		m.wait.Record(ctx, e.Wait.Seconds(), with(call(e)...))
 	case steadyhttp.EventEnd:
 		m.ended(ctx, e)
+	case steadyhttp.EventResume:
+		m.broke(ctx, e)
 	case steadyhttp.EventBreaker:
 		m.changed(ctx, e)
 	case steadyhttp.EventPause:
@@ -110,24 +124,76 @@ func (m *metrics) observe(ctx context.Context, e steadyhttp.Event) {
 	}
 }
 
+func (m *metrics) attempted(ctx context.Context, e steadyhttp.Event) {
+	m.attempts.Add(ctx, 1, with(outcome(e)...))
+	if e.Resends > 0 {
+		m.resends.Add(ctx, int64(e.Resends), with(originKey.String(e.Origin), methodAttribute(e)))
+	}
+	if e.Held > 0 {
+		m.held.Record(ctx, e.Held.Seconds(), with(call(e)...))
+	}
+	if e.Shadow {
+		m.shadowed.Add(ctx, 1, with(originKey.String(e.Origin)))
+	}
+}
+
 // ended counts a call and its retries. One that a breaker rejected made no attempt, and no retry.
 func (m *metrics) ended(ctx context.Context, e steadyhttp.Event) {
-	m.calls.Add(ctx, 1, with(append(outcome(e), stoppedKey.String(e.Stopped.String()))...))
+	m.calls.Add(ctx, 1, with(append(outcome(e), stoppedKey.String(e.Stopped.String()), kindKey.String(kindOf(e)))...))
 	m.retries.Record(ctx, int64(max(0, e.Attempt-1)), with(call(e)...))
 	if e.Stopped == steadyhttp.StopBudgetExhausted {
 		m.exhaustions.Add(ctx, 1, with(originKey.String(e.Origin)))
 	}
 }
 
-func (m *metrics) changed(ctx context.Context, e steadyhttp.Event) {
+// kindOf tells the retries that helped from those that did not. The names are those of resilience4j's
+// resilience4j_retry_calls.
+func kindOf(e steadyhttp.Event) string {
+	succeeded, retried := e.Class == steadyhttp.Success, e.Attempt > 1
+	switch {
+	case succeeded && retried:
+		return "successful_with_retry"
+	case succeeded:
+		return "successful_without_retry"
+	case retried:
+		return "failed_with_retry"
+	default:
+		return "failed_without_retry"
+	}
+}
+
+// broke counts a body that broke after its call had ended.
+func (m *metrics) broke(ctx context.Context, e steadyhttp.Event) {
 	origin := originKey.String(e.Origin)
-	m.transitions.Add(ctx, 1, with(origin, fromKey.String(e.From.String()), toKey.String(e.To.String())))
+	if e.Stopped == 0 {
+		m.resumes.Add(ctx, 1, with(origin))
+		return
+	}
+	m.breaks.Add(ctx, 1, with(origin, stoppedKey.String(e.Stopped.String())))
+}
+
+func (m *metrics) changed(ctx context.Context, e steadyhttp.Event) {
+	origin, shadow := originKey.String(e.Origin), shadowKey.Bool(e.Shadow)
+	m.transitions.Add(ctx, 1, with(origin, shadow,
+		fromKey.String(e.From.String()), toKey.String(e.To.String()), reasonKey.String(reasonOf(e))))
 	for state := steadyhttp.BreakerClosed; state <= steadyhttp.BreakerOpen; state++ {
 		is := int64(0)
 		if state == e.To {
 			is = 1
 		}
-		m.state.Record(ctx, is, with(origin, stateKey.String(state.String())))
+		m.state.Record(ctx, is, with(origin, shadow, stateKey.String(state.String())))
+	}
+}
+
+// reasonOf puts all reasons that are given by hand into one: they may be of any number.
+func reasonOf(e steadyhttp.Event) string {
+	switch {
+	case e.Reason == "failures":
+		return "failures"
+	case e.Reason == "" && e.To != steadyhttp.BreakerOpen:
+		return "probe"
+	default:
+		return "by_hand"
 	}
 }
 
@@ -137,10 +203,11 @@ func with(attributes ...attribute.KeyValue) metric.MeasurementOption {
 
 // call returns the attributes that every event of a call has.
 func call(e steadyhttp.Event) []attribute.KeyValue {
-	return []attribute.KeyValue{
-		originKey.String(e.Origin), classKey.String(e.Class.String()),
-		semconv.HTTPRequestMethodKey.String(methodOf(e.Request)),
-	}
+	return []attribute.KeyValue{originKey.String(e.Origin), classKey.String(e.Class.String()), methodAttribute(e)}
+}
+
+func methodAttribute(e steadyhttp.Event) attribute.KeyValue {
+	return semconv.HTTPRequestMethodKey.String(methodOf(e.Request))
 }
 
 // outcome adds the status, if there is a response.

@@ -3,6 +3,7 @@ package steadyotel_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"regexp"
@@ -25,6 +26,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/steadyhttp/steadyhttp"
+	"github.com/steadyhttp/steadyhttp/steadyhttptest"
 	steadyotel "github.com/steadyhttp/steadyhttp/steadyotel"
 )
 
@@ -139,7 +141,11 @@ const (
 	get    = "http.request.method=GET "
 	origin = "steadyhttp.origin=https://api.example.com:443 "
 	class  = "steadyhttp.class="
-	code   = "http.response.status_code="
+	kind   = "steadyhttp.kind="
+
+	notShadow = "steadyhttp.breaker.shadow=false "
+
+	code = "http.response.status_code="
 )
 
 func TestMetrics_CountWhatTheTransportDoes(t *testing.T) {
@@ -152,39 +158,39 @@ func TestMetrics_CountWhatTheTransportDoes(t *testing.T) {
 		"success": {[]int{200}, nil, []string{
 			"client.attempts " + get + code + "200 " + class + "success " + origin + "= 1",
 			"client.call.retries " + get + class + "success " + origin + "= 1 sum 0",
-			"client.calls " + get + code + "200 " + class + "success " + origin + "steadyhttp.stopped=success = 1",
+			"client.calls " + get + code + "200 " + class + "success " + kind + "successful_without_retry " + origin + "steadyhttp.stopped=success = 1",
 		}},
 		"client fault": {[]int{404}, nil, []string{
 			"client.attempts " + get + code + "404 " + class + "client_fault " + origin + "= 1",
 			"client.call.retries " + get + class + "client_fault " + origin + "= 1 sum 0",
-			"client.calls " + get + code + "404 " + class + "client_fault " + origin + "steadyhttp.stopped=not_retryable = 1",
+			"client.calls " + get + code + "404 " + class + "client_fault " + kind + "failed_without_retry " + origin + "steadyhttp.stopped=not_retryable = 1",
 		}},
 		"retried": {[]int{503, 0, 200}, nil, []string{
 			"client.attempts " + get + code + "200 " + class + "success " + origin + "= 1",
 			"client.attempts " + get + code + "503 " + class + "transient " + origin + "= 1",
 			"client.attempts " + get + class + "transient " + origin + "= 1",
 			"client.call.retries " + get + class + "success " + origin + "= 1 sum 2",
-			"client.calls " + get + code + "200 " + class + "success " + origin + "steadyhttp.stopped=success = 1",
+			"client.calls " + get + code + "200 " + class + "success " + kind + "successful_with_retry " + origin + "steadyhttp.stopped=success = 1",
 			"client.retry.wait " + get + class + "transient " + origin + "= 2 sum 4",
 		}},
 		"budget exhausted": {[]int{503}, []steadyhttp.Option{steadyhttp.WithRetryBudget(0, 1), steadyhttp.WithoutBreaker()}, []string{
 			"client.attempts " + get + code + "503 " + class + "transient " + origin + "= 2",
 			"client.budget.exhaustions " + origin + "= 1",
 			"client.call.retries " + get + class + "transient " + origin + "= 1 sum 1",
-			"client.calls " + get + code + "503 " + class + "transient " + origin + "steadyhttp.stopped=budget_exhausted = 1",
+			"client.calls " + get + code + "503 " + class + "transient " + kind + "failed_with_retry " + origin + "steadyhttp.stopped=budget_exhausted = 1",
 			"client.retry.wait " + get + class + "transient " + origin + "= 1 sum 2",
 		}},
 		"breaker opens and closes": {[]int{503, 200}, []steadyhttp.Option{steadyhttp.WithBreakerConsecutiveFailures(1, 0)}, []string{
-			"breaker.state steadyhttp.breaker.state=closed " + origin + "= 1",
-			"breaker.state steadyhttp.breaker.state=half_open " + origin + "= 0",
-			"breaker.state steadyhttp.breaker.state=open " + origin + "= 0",
-			"breaker.transitions steadyhttp.breaker.from=closed steadyhttp.breaker.to=open " + origin + "= 1",
-			"breaker.transitions steadyhttp.breaker.from=half_open steadyhttp.breaker.to=closed " + origin + "= 1",
-			"breaker.transitions steadyhttp.breaker.from=open steadyhttp.breaker.to=half_open " + origin + "= 1",
+			"breaker.state " + notShadow + "steadyhttp.breaker.state=closed " + origin + "= 1",
+			"breaker.state " + notShadow + "steadyhttp.breaker.state=half_open " + origin + "= 0",
+			"breaker.state " + notShadow + "steadyhttp.breaker.state=open " + origin + "= 0",
+			"breaker.transitions steadyhttp.breaker.from=closed steadyhttp.breaker.reason=failures " + notShadow + "steadyhttp.breaker.to=open " + origin + "= 1",
+			"breaker.transitions steadyhttp.breaker.from=half_open steadyhttp.breaker.reason=probe " + notShadow + "steadyhttp.breaker.to=closed " + origin + "= 1",
+			"breaker.transitions steadyhttp.breaker.from=open steadyhttp.breaker.reason=probe " + notShadow + "steadyhttp.breaker.to=half_open " + origin + "= 1",
 			"client.attempts " + get + code + "200 " + class + "success " + origin + "= 1",
 			"client.attempts " + get + code + "503 " + class + "transient " + origin + "= 1",
 			"client.call.retries " + get + class + "success " + origin + "= 1 sum 1",
-			"client.calls " + get + code + "200 " + class + "success " + origin + "steadyhttp.stopped=success = 1",
+			"client.calls " + get + code + "200 " + class + "success " + kind + "successful_with_retry " + origin + "steadyhttp.stopped=success = 1",
 			"client.retry.wait " + get + class + "transient " + origin + "= 1 sum 2",
 		}},
 	} {
@@ -206,9 +212,9 @@ func TestMetrics_ShowAnOpenBreakerAndTheCallsItRejects(t *testing.T) {
 		call(t, transport, http.MethodGet)
 		call(t, transport, http.MethodGet)
 		lines := collect(t, reader)
-		assert.Contains(t, lines, "breaker.state steadyhttp.breaker.state=open "+origin+"= 1")
-		assert.Contains(t, lines, "breaker.state steadyhttp.breaker.state=closed "+origin+"= 0")
-		assert.Contains(t, lines, "client.calls "+get+class+"unprocessed "+origin+"steadyhttp.stopped=circuit_open = 1")
+		assert.Contains(t, lines, "breaker.state "+notShadow+"steadyhttp.breaker.state=open "+origin+"= 1")
+		assert.Contains(t, lines, "breaker.state "+notShadow+"steadyhttp.breaker.state=closed "+origin+"= 0")
+		assert.Contains(t, lines, "client.calls "+get+class+"unprocessed "+kind+"failed_without_retry "+origin+"steadyhttp.stopped=circuit_open = 1")
 		assert.Contains(t, lines, "client.call.retries "+get+class+"unprocessed "+origin+"= 1 sum 0", "not -1")
 	})
 }
@@ -222,7 +228,7 @@ func TestMetrics_ErrorThatAClassifierCallsASuccessIsOneCall(t *testing.T) {
 		call(t, transport, http.MethodGet)
 		lines := collect(t, reader)
 		assert.Contains(t, lines, "client.call.retries "+get+class+"success "+origin+"= 1 sum 0")
-		assert.Contains(t, lines, "client.calls "+get+class+"success "+origin+"steadyhttp.stopped=not_retryable = 1")
+		assert.Contains(t, lines, "client.calls "+get+class+"success "+kind+"successful_without_retry "+origin+"steadyhttp.stopped=not_retryable = 1")
 	})
 }
 
@@ -286,6 +292,169 @@ func TestMetrics_CountPausesAndWhatTheyHoldBack(t *testing.T) {
 	})
 }
 
+// recordEverything makes each metric have a series. It takes a minute of a bubble's time.
+func recordEverything(t *testing.T, provider metric.MeterProvider) {
+	t.Helper()
+	failing := newTransport(t, provider, []int{503}, steadyhttp.WithRetryBudget(0, 1), steadyhttp.WithBreakerConsecutiveFailures(2, 0))
+	for range 3 {
+		call(t, failing, http.MethodGet)
+		time.Sleep(10 * time.Second)
+	}
+	shadowed := newTransport(t, provider, []int{503}, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(1, 0), steadyhttp.WithShadowBreaker())
+	for range 2 {
+		call(t, shadowed, http.MethodGet)
+	}
+	pauseOnce(t, provider)
+	download(t, provider, cutFile, otherFile)
+	observe, err := steadyotel.MetricObserver(provider)
+	require.NoError(t, err)
+	observe(t.Context(), resent(1))
+}
+
+// The file breaks; the other one is not the same.
+var (
+	wholeFile = steadyhttptest.NewFile(strings.Repeat("steady ", 100))
+	cutFile   = wholeFile.CutAfter(200)
+	otherFile = steadyhttptest.NewFile("other")
+)
+
+// download reads a body that may be resumed.
+func download(t *testing.T, provider metric.MeterProvider, steps ...steadyhttptest.Step) {
+	t.Helper()
+	observe, err := steadyotel.MetricObserver(provider)
+	require.NoError(t, err)
+	transport, err := steadyhttp.NewTransport(steadyhttptest.NewTransport(steps...), steadyhttp.WithObserver(observe), steadyhttp.WithResume())
+	require.NoError(t, err)
+	response, err := (&http.Client{Transport: transport}).Get("https://api.example.com/file")
+	require.NoError(t, err)
+	_, _ = io.Copy(io.Discard, response.Body)
+	require.NoError(t, response.Body.Close())
+}
+
+// resent is an attempt that net/http sent again by itself. integration/ has it do that.
+func resent(times int) steadyhttp.Event {
+	return steadyhttp.Event{
+		Kind: steadyhttp.EventAttempt, Request: &http.Request{}, Origin: "https://api.example.com:443",
+		Attempt: 1, Class: steadyhttp.Success, StatusCode: 200, Resends: times,
+	}
+}
+
+func TestMetrics_CountWhatTheBaseResends(t *testing.T) {
+	t.Parallel()
+	reader := sdk.NewManualReader()
+	observe, err := steadyotel.MetricObserver(sdk.NewMeterProvider(sdk.WithReader(reader)))
+	require.NoError(t, err)
+	for _, times := range []int{0, 2, 1} {
+		observe(t.Context(), resent(times))
+	}
+	lines := collect(t, reader)
+	assert.Contains(t, lines, "client.resends "+get+origin+"= 3")
+	assert.Contains(t, lines, "client.attempts "+get+code+"200 "+class+"success "+origin+"= 3", "they are no attempts")
+}
+
+func TestMetrics_TellBodiesThatWereResumedFromThoseThatWereNot(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		steps []steadyhttptest.Step
+		want  []string
+	}{
+		"whole":   {[]steadyhttptest.Step{wholeFile}, nil},
+		"resumed": {[]steadyhttptest.Step{cutFile, wholeFile}, []string{"client.resumes " + origin + "= 1"}},
+		"changed": {[]steadyhttptest.Step{cutFile, otherFile}, []string{
+			"client.resume.failures " + origin + "steadyhttp.stopped=changed = 1", "client.resumes " + origin + "= 1",
+		}},
+		"no ranges": {[]steadyhttptest.Step{steadyhttptest.Status(200).Body("steady").CutAfter(2)}, []string{
+			"client.resume.failures " + origin + "steadyhttp.stopped=not_resumable = 1",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				reader := sdk.NewManualReader()
+				download(t, sdk.NewMeterProvider(sdk.WithReader(reader)), c.steps...)
+				var lines []string
+				for _, line := range collect(t, reader) {
+					if strings.HasPrefix(line, "client.resume") {
+						lines = append(lines, line)
+					}
+				}
+				assert.Equal(t, c.want, lines)
+			})
+		})
+	}
+}
+
+func TestMetrics_TellRetriesThatHelpedFromThoseThatDidNot(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		steps []int
+		want  string
+	}{
+		"success":             {[]int{200}, "successful_without_retry"},
+		"success at last":     {[]int{503, 503, 200}, "successful_with_retry"},
+		"client fault":        {[]int{404}, "failed_without_retry"},
+		"client fault, later": {[]int{503, 404}, "failed_with_retry"},
+		"not retried":         {[]int{501}, "failed_without_retry"},
+		"failure":             {[]int{503}, "failed_with_retry"},
+		"no response":         {[]int{0}, "failed_with_retry"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				transport, reader := newMeasured(t, c.steps, steadyhttp.WithMaxAttempts(3))
+				call(t, transport, http.MethodGet)
+				assert.Regexp(t, "client.calls .*"+kind+c.want+" .*= 1", strings.Join(collect(t, reader), "\n"))
+			})
+		})
+	}
+}
+
+// Somebody may give a reason of his own each time.
+func TestMetrics_ReasonsOfBreakersAreFewWhateverIsGiven(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport, reader := newMeasured(t, []int{503, 200}, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(1, 0))
+		call(t, transport, http.MethodGet)
+		time.Sleep(10 * time.Second)
+		call(t, transport, http.MethodGet)
+		breaker := transport.Breaker("https://api.example.com")
+		for i := range 5 {
+			breaker.Trip(time.Minute, fmt.Sprint("ticket ", i))
+		}
+		breaker.Trip(time.Minute, "")
+		breaker.Reset()
+		var reasons []string
+		for _, line := range collect(t, reader) {
+			if changed, found := strings.CutPrefix(line, "breaker.transitions "); found {
+				reasons = append(reasons, strings.NewReplacer(notShadow, "", origin, "", "steadyhttp.breaker.", "").Replace(changed))
+			}
+		}
+		assert.Equal(t, []string{
+			"from=closed reason=by_hand to=open = 1",
+			"from=closed reason=failures to=open = 1",
+			"from=half_open reason=probe to=closed = 1",
+			"from=open reason=by_hand to=closed = 1",
+			"from=open reason=by_hand to=open = 5",
+			"from=open reason=probe to=half_open = 1",
+		}, reasons)
+	})
+}
+
+func TestMetrics_ShadowBreakerIsToldFromOneThatRejects(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport, reader := newMeasured(t, []int{503}, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(1, 0), steadyhttp.WithShadowBreaker())
+		for range 3 {
+			call(t, transport, http.MethodGet)
+		}
+		lines := collect(t, reader)
+		assert.Contains(t, lines, "breaker.shadow.rejections "+origin+"= 2")
+		assert.Contains(t, lines, "breaker.state steadyhttp.breaker.shadow=true steadyhttp.breaker.state=open "+origin+"= 1")
+		assert.Contains(t, lines, "breaker.transitions steadyhttp.breaker.from=closed steadyhttp.breaker.reason=failures steadyhttp.breaker.shadow=true steadyhttp.breaker.to=open "+origin+"= 1")
+		assert.Contains(t, lines, "client.attempts "+get+code+"503 "+class+"transient "+origin+"= 3", "nothing was rejected")
+	})
+}
+
 func TestMetrics_AreDocumentedAsTheyAre(t *testing.T) {
 	t.Parallel()
 	keys := make(map[string]string) // of the attributes, as the document calls them
@@ -299,23 +468,19 @@ func TestMetrics_AreDocumentedAsTheyAre(t *testing.T) {
 		exporter, err := prometheusexporter.New(prometheusexporter.WithRegisterer(registry), prometheusexporter.WithoutScopeInfo(), prometheusexporter.WithoutTargetInfo())
 		require.NoError(t, err)
 		reader := sdk.NewManualReader()
-		provider := sdk.NewMeterProvider(sdk.WithReader(reader), sdk.WithReader(exporter))
-		transport := newTransport(t, provider, []int{503},
-			steadyhttp.WithRetryBudget(0, 1), steadyhttp.WithBreakerConsecutiveFailures(2, 0))
-		for range 3 {
-			call(t, transport, http.MethodGet)
-			time.Sleep(10 * time.Second)
-		}
-		pauseOnce(t, provider)
+		recordEverything(t, sdk.NewMeterProvider(sdk.WithReader(reader), sdk.WithReader(exporter)))
 		measured := make(map[string][]string)
 		for _, m := range metricsOf(t, reader) {
 			kind, points := pointsOf(t, m)
 			var names []string
-			for _, attr := range points[0].ToSlice() {
-				require.Contains(t, keys, string(attr.Key))
-				names = append(names, keys[string(attr.Key)])
+			for _, p := range points {
+				for _, attr := range p.ToSlice() {
+					require.Contains(t, keys, string(attr.Key))
+					names = append(names, keys[string(attr.Key)])
+				}
 			}
 			slices.Sort(names)
+			names = slices.Compact(names)
 			measured[m.Name] = []string{kind, m.Unit, strings.Join(names, ", ")}
 		}
 		written := make(map[string][]string)
