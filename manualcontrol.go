@@ -5,6 +5,8 @@ import (
 	"context"
 	"math"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -16,11 +18,12 @@ import (
 // nothing.
 type Breaker struct {
 	origins *registry
-	key     originKey
+	keys    []originKey // one, or two that are named so
 }
 
 // Breaker returns a hand on the breaker of an origin: "https://api.example.com:443", as [BreakerStatus] and errors name it, or
-// any URL of it, or what [WithOriginKey] returns. A host without a scheme is one of https.
+// any URL of it, or what [WithOriginKey] returns. A host without a scheme is one of https. With WithOriginKey, a name that is
+// more than scheme, host and port is such a key, and one that is no more stands for both the key and the origin.
 //
 // It is nil with [WithoutBreaker], and never else: also of an origin that was never called, or was forgotten. Nothing is
 // remembered of an origin for its sake until the first Isolate or Trip.
@@ -28,20 +31,22 @@ func (t *Transport) Breaker(origin string) *Breaker {
 	if t.origins == nil || t.policy.withoutBreaker {
 		return nil
 	}
-	return &Breaker{t.origins, t.origins.keyOf(origin)}
+	return &Breaker{t.origins, t.origins.keysOf(origin)}
 }
 
 // The reasons that are our own.
 const (
 	reasonFailures = "failures"
 	reasonReset    = "reset"
-	reasonIsolated = "isolated" // where none is given
+	reasonIsolated = "isolated" // where none is given,
+	reasonTripped  = "tripped"  // by hand
 )
 
 // Isolate opens the breaker until [Breaker.Reset]: every call to the origin ends with a [*CircuitOpenError], and no
 // probe is sent.
 //
-// Attempts that are under way are not interrupted; they count no more. The origin is remembered, beyond [WithOriginLimit] if
+// Attempts that are under way are not interrupted; they count no more. Calls that a pause holds back are rejected now; see
+// [WithOriginPause]. So they are by a Trip for longer than they may wait. Without a reason it is "isolated". The origin is remembered, beyond [WithOriginLimit] if
 // it must be. Isolate again to change the reason.
 func (b *Breaker) Isolate(reason string) {
 	b.open(func(own *breaker) {
@@ -52,7 +57,7 @@ func (b *Breaker) Isolate(reason string) {
 
 // Trip opens the breaker for d at least, and for no less than an ordinary open time. Then probes decide as ever.
 //
-// On one that is open already it sets the reason, and never brings the next probe forward. One that is isolated stays as
+// Without a reason it is "tripped". On one that is open already it sets the reason, and never brings the next probe forward. One that is isolated stays as
 // it is.
 func (b *Breaker) Trip(d time.Duration, reason string) {
 	b.open(func(own *breaker) {
@@ -63,7 +68,7 @@ func (b *Breaker) Trip(d time.Duration, reason string) {
 		if own.state() == BreakerOpen {
 			remaining = own.probeAt - own.now()
 		}
-		own.openByHand(reason)
+		own.openByHand(cmp.Or(reason, reasonTripped))
 		own.setOpenTime(max(d, remaining, own.config.policy.openTime(0)))
 	})
 }
@@ -73,14 +78,19 @@ func (b *Breaker) open(change func(*breaker)) {
 	if b == nil {
 		return
 	}
-	o := b.origins.keep(b.key)
-	defer o.release()
-	o.breaker.byHand(change)
+	for _, key := range b.keys {
+		o := b.origins.keep(key)
+		o.breaker.byHand(change)
+		if o.breaker.isHeldOpen(b.origins.policy.maxRetryAfter) {
+			o.pause.letAllGo() // to be rejected: a pause is not waited for in vain
+		}
+		o.release()
+	}
 }
 
 // Reset closes the breaker, with nothing counted, whatever opened it. The retry budget stays as it is.
 func (b *Breaker) Reset() {
-	if o := b.remembered(); o != nil {
+	for _, o := range b.remembered() {
 		o.breaker.byHand((*breaker).reset)
 	}
 }
@@ -91,18 +101,45 @@ func (b *Breaker) Status() BreakerStatus {
 	if b == nil {
 		return BreakerStatus{}
 	}
-	if o := b.remembered(); o != nil {
-		return o.breaker.status(time.Since(b.origins.epoch))
+	known := b.remembered()
+	if len(known) == 0 {
+		return BreakerStatus{Origin: b.keys[0].name(), Shadow: b.origins.breakers.shadow}
 	}
-	return BreakerStatus{Origin: b.key.name(), Shadow: b.origins.breakers.shadow}
+	latest := slices.MaxFunc(known, func(a, b *origin) int { return cmp.Compare(a.breaker.changed(), b.breaker.changed()) })
+	return latest.breaker.status(time.Since(b.origins.epoch))
 }
 
-// remembered is nil if nothing is remembered of the origin.
-func (b *Breaker) remembered() *origin {
+// remembered are those of its origins of which anything is remembered.
+func (b *Breaker) remembered() (known []*origin) {
 	if b == nil {
 		return nil
 	}
-	return b.origins.lookUp(b.key)
+	for _, key := range b.keys {
+		if o := b.origins.lookUp(key); o != nil {
+			known = append(known, o)
+		}
+	}
+	return known
+}
+
+// isHeldOpen reports whether it was opened by hand and is sure to reject a call after the wait.
+func (b *breaker) isHeldOpen(wait time.Duration) bool {
+	if !b.openFor(wait) {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.last.rejection.isByHand()
+}
+
+// changed is when the state last changed; 0 if it never has.
+func (b *breaker) changed() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.last == nil {
+		return 0
+	}
+	return b.last.at
 }
 
 // byHand makes a change that no call caused, with b.mu held.
@@ -128,20 +165,38 @@ func (b *breaker) reset() {
 	b.setState(context.Background(), b.machine.reset, reasonReset)
 }
 
-// keyOf finds the key of the origin that is named so. A name may be a URL or what the user's function returns; one that
-// is remembered as the latter is that.
-func (r *registry) keyOf(name string) originKey {
+// keysOf finds the keys of what is named so. With a function of the user's, the name of an origin may be what it returns,
+// or that of an origin of which it returns nothing.
+func (r *registry) keysOf(name string) []originKey {
+	own, isURL, isBare := parseOrigin(name)
 	custom := originKey{host: name}
-	if r.policy.originKey != nil && r.lookUp(custom) != nil {
-		return custom
+	switch {
+	case r.policy.originKey == nil:
+		return []originKey{own}
+	case isURL && isBare:
+		return []originKey{own, custom}
+	default:
+		return []originKey{custom}
 	}
-	if target, err := url.Parse(name); err == nil && target.Scheme != "" && target.Host != "" {
-		return originKey{target.Scheme, target.Host}.canonical()
+}
+
+// parseOrigin takes what an origin is called by: a URL, or what is left of one without a scheme. It knows the names that
+// are no URLs, too: that of an IPv6 address with a zone, and that of a scheme without a host.
+func parseOrigin(name string) (key originKey, isURL, isBare bool) {
+	scheme, rest, isURL := strings.Cut(name, "://")
+	if !isURL || strings.ContainsAny(scheme, "/?#@") {
+		scheme, rest, isURL = "https", strings.TrimPrefix(name, "//"), false
 	}
-	if r.policy.originKey != nil {
-		return custom
+	host := rest
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		host = rest[:end]
 	}
-	return originKey{"https", name}.canonical()
+	isBare = strings.TrimSuffix(rest, "/") == host
+	if target, err := url.Parse(scheme + "://" + host); err == nil {
+		host = target.Host // without escapes
+	}
+	host = host[strings.LastIndexByte(host, '@')+1:]
+	return originKey{scheme, host}.canonical(), isURL, isBare
 }
 
 // lookUp returns nil if the origin is not remembered.

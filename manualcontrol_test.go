@@ -145,6 +145,111 @@ func TestBreaker_NameIsWhatErrorsSayOrAURL(t *testing.T) {
 	}
 }
 
+// A name that nothing matches would isolate nothing, and say nothing.
+func TestBreaker_NameMayBeAnyOneThatAnOriginHas(t *testing.T) {
+	t.Parallel()
+	for name, target := range map[string]string{
+		"http://[fe80::1%en0]:8080":            "http://[fe80::1%25en0]:8080/a",
+		"http://[fe80::1%25en0]:8080/a":        "http://[fe80::1%25en0]:8080/b",
+		"http://[FE80::1]:80":                  "http://[fe80::1]/a",
+		"[::1]:8443":                           "https://[::1]:8443/",
+		"localhost:8080":                       "https://localhost:8080",
+		"//api.example.com":                    "https://api.example.com/",
+		"api.example.com/things?to=https://b":  "https://api.example.com/",
+		"user:secret@api.example.com":          "https://api.example.com/",
+		"https://user:secret@api.example.com/": "https://api.example.com/",
+		"https://api.example.com/%zz":          "https://api.example.com/",
+		"https://api.example.com:":             "https://api.example.com/",
+		"https://b%C3%BCcher.example":          "https://bücher.example/",
+		"unix://":                              "unix:///run/a.sock",
+	} {
+		transport := newTransport(t, newScript(status(200)))
+		transport.Breaker(name).Isolate("a test")
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
+		require.NoError(t, err)
+		_, err = transport.RoundTrip(r)
+		assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen, name)
+		told := onlyBreaker(t, transport).Origin
+		assert.Equal(t, steadyhttp.BreakerOpen, transport.Breaker(told).Status().State, "what is told is a name: %s", told)
+		assert.NotContains(t, told, "secret")
+	}
+	for _, name := range []string{"", "https://", "://", "%", "?", "a b", "http://[::1", "\x00"} {
+		transport := newTransport(t, newScript(status(200)))
+		hand := transport.Breaker(name)
+		hand.Isolate("a test")
+		assert.Equal(t, steadyhttp.BreakerOpen, hand.Status().State, "%q", name)
+		sendGets(t, transport, 1)
+	}
+}
+
+// Also before the first call, when nothing is known of what the function returns.
+func TestBreaker_NameIsAKeyThatLooksLikeAURL(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"https://api.example.com/v1", "https://a.example.com", targetOrigin, "HTTP://A"} {
+		synctest.Test(t, func(t *testing.T) {
+			transport := newTransport(t, newScript(status(200)), steadyhttp.WithOriginKey(func(r *http.Request) string { return r.Header.Get("Key") }))
+			r := newGet(t)
+			r.Header.Set("Key", name)
+			hand := transport.Breaker(name)
+			hand.Trip(time.Second, "a test")
+			_, err := transport.RoundTrip(r)
+			assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen, name)
+			_, err = transport.RoundTrip(newGet(t))
+			assert.Equal(t, name == targetOrigin, err != nil, "the key alone, unless it is the name of the origin: %s", name)
+			time.Sleep(time.Second)
+			_, err = transport.RoundTrip(r)
+			require.NoError(t, err)
+			assert.Equal(t, steadyhttp.BreakerClosed, hand.Status().State)
+		})
+	}
+}
+
+func TestBreaker_HandNeedsNoReason(t *testing.T) {
+	t.Parallel()
+	transport := newTransport(t, newScript(status(200)))
+	hand := transport.Breaker(targetOrigin)
+	hand.Trip(time.Hour, "")
+	assert.Equal(t, "tripped", hand.Status().Reason)
+	hand.Isolate("")
+	assert.Equal(t, "isolated", hand.Status().Reason)
+}
+
+// A pause would let them go one by one, and each only to be rejected.
+func TestBreaker_OpenByHandRejectsWhatAPauseHolds(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(*steadyhttp.Breaker){
+		"isolated": func(b *steadyhttp.Breaker) { b.Isolate("a test") },
+		"tripped":  func(b *steadyhttp.Breaker) { b.Trip(time.Hour, "a test") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				transport := newTransport(t, newScript(status(429, "Retry-After", "30")), steadyhttp.WithOriginPause(100), steadyhttp.WithMaxAttempts(1))
+				for range 3 {
+					sendGets(t, transport, 1)
+					time.Sleep(200 * time.Millisecond)
+				}
+				require.Equal(t, steadyhttp.PausePaused, onlyOrigin(t, transport).Pause)
+				start := time.Now()
+				var calls sync.WaitGroup
+				for range 50 {
+					calls.Go(func() {
+						_, err := transport.RoundTrip(newGet(t))
+						assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
+					})
+				}
+				synctest.Wait()
+				assert.Equal(t, 50, onlyOrigin(t, transport).Waiting)
+				open(transport.Breaker(targetOrigin))
+				calls.Wait()
+				_, err := transport.RoundTrip(newGet(t))
+				assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
+				assert.Zero(t, time.Since(start))
+			})
+		})
+	}
+}
+
 func TestBreaker_NameIsWhatTheOriginKeySays(t *testing.T) {
 	t.Parallel()
 	key := func(r *http.Request) string { return r.Header.Get("Tenant") }

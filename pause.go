@@ -63,7 +63,8 @@ func newOriginPause(origin string, config *pauseConfig) *originPause {
 func (p *originPause) now() time.Duration { return time.Since(p.config.epoch) }
 
 // pausing is the layer that holds attempts back while their origin says "wait". It is outside of the breaker, so
-// that a call that waits takes nobody's place there, and an open breaker rejects it when it is let go.
+// that a call that waits takes nobody's place there, and an open breaker rejects it when it is let go. One that
+// is open by hand, for longer than the call may wait, rejects it at once.
 func pausing(next sender) sender {
 	return func(c *call) {
 		p := c.origin.pause
@@ -71,7 +72,7 @@ func pausing(next sender) sender {
 			next(c)
 			return
 		}
-		if p.present.Load() > 0 && !p.admit(c) {
+		if p.present.Load() > 0 && !c.origin.breaker.isHeldOpen(c.policy.maxRetryAfter) && !p.admit(c) {
 			return
 		}
 		next(c)
@@ -319,6 +320,22 @@ func (p *originPause) release(g *timedGate) {
 	now := p.now()
 	g.release(now)
 	p.update(g, now)
+}
+
+// letAllGo lets all go that wait.
+func (p *originPause) letAllGo() {
+	if p == nil || p.present.Load() == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, g := range p.gates {
+		for _, w := range g.queue {
+			w.letGo(g.phase)
+		}
+		g.queue = nil
+		p.update(g, p.now())
+	}
 }
 
 // forgettable reports whether nothing is lost with the pause.
