@@ -459,3 +459,20 @@ func (b *fourBytes) Read(p []byte) (int, error) {
 }
 
 func (*fourBytes) Close() error { return nil }
+
+// A body that lives counts a second after its header, which is later than a short attempt timeout.
+func TestBreaker_ProbeWhoseBodyLastsLongerThanAnAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		body := newBodyStep(func() io.ReadCloser {
+			return newScriptedBody(bodyPart{wait: 900 * time.Millisecond, content: "a"}, bodyPart{wait: 900 * time.Millisecond, content: "b"})
+		})
+		transport, _ := newOpenBreaker(t, body, steadyhttp.WithAttemptTimeout(100*time.Millisecond), steadyhttp.WithBodyTimeout(time.Minute))
+		time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
+		response, err := transport.RoundTrip(newGet(t))
+		require.NoError(t, err)
+		_, err = io.ReadAll(response.Body)
+		require.NoError(t, err)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
+	})
+}

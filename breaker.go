@@ -72,6 +72,7 @@ type breakerConfig struct {
 const (
 	minSuspend     = 4
 	suspendLasting = 600 * time.Millisecond
+	suspendedFor   = time.Minute // after the last failure: what an origin was like before tells a quiet client nothing
 )
 
 // overload is how many timeouts are enough where the origin became slow first. One slow call decides nothing.
@@ -126,13 +127,13 @@ func (c *breakerConfig) probeTime(timedOutAfter time.Duration) time.Duration {
 //
 // Invariants. mu guards all fields below it, and the methods that need it say "b.mu is held". The lock order is
 // b.mu, then gobreaker's mutex (see machine). Nobody but delivery calls the Observer, and it holds no lock.
-// phase and suspended are written under b.mu and read without it. Each change of state begins a new phase, and an
+// phase and failed are written under b.mu and read without it. Each change of state begins a new phase, and an
 // outcome counts only in the phase in which its attempt was admitted.
 type breaker struct {
-	origin    *origin // whose it is
-	config    *breakerConfig
-	phase     atomic.Uint64 // a generation, and the state in its lowest bits
-	suspended atomic.Bool   // whether retries are, until something succeeds
+	origin *origin // whose it is
+	config *breakerConfig
+	phase  atomic.Uint64 // a generation, and the state in its lowest bits
+	failed atomic.Int64  // when the last failure came, since the epoch, and in its lowest bit whether it suspended retries
 
 	mu        sync.Mutex
 	machine   machine
@@ -143,6 +144,7 @@ type breaker struct {
 	probed    time.Duration // when the latest probe began, since the epoch
 	probeAt   time.Duration // when the next one may go, since the epoch
 	probes    uint32        // under way in this phase
+	stale     uint32        // failures of the run that tell nothing any more of whether retries help
 	changes   *delivery     // to the Observer; nil for none
 	last      *change       // which began this phase; nil in the first
 }
@@ -210,6 +212,7 @@ func (b *breaker) guard(next sender, c *call) {
 // neutral, which decides nothing and frees the probe's place.
 func (b *breaker) sendProbe(next sender, c *call, granted permit) {
 	c.timed, c.attempt.probe = true, true
+	granted.lease = c.policy.probeLease() // [Override] may give the attempt more time than others have
 	defer b.report(c, granted)
 	next(c)
 	c.base.idle.closeOnProof(&c.attempt)
@@ -225,8 +228,9 @@ type admission struct {
 
 // A permit says what an outcome can decide.
 type permit struct {
-	phase uint64 // in which it was given
-	probe bool   // whether the outcome decides the state
+	phase uint64        // in which it was given
+	probe bool          // whether the outcome decides the state,
+	lease time.Duration // unless it comes as late as this
 }
 
 // admit decides whether an attempt may go. A half-open breaker lets one probe through at a time, unless that takes
@@ -264,6 +268,7 @@ func (b *breaker) toHalfOpen(ctx context.Context) {
 // report counts an attempt's outcome, unless the response's body is to tell it.
 func (b *breaker) report(c *call, granted permit) {
 	if c.attempt.deferred {
+		granted.lease = later(granted.lease, c.policy.bodyLease())
 		c.permit = granted
 		return
 	}
@@ -288,7 +293,7 @@ func (b *breaker) count(ctx context.Context, granted permit, a *attempt) (change
 	case granted.phase != b.phase.Load():
 		return false
 	case granted.probe:
-		return b.countProbe(ctx, a)
+		return b.countProbe(ctx, a, granted.lease)
 	case a.health == healthy: // settle has left out what is neutral
 		b.countSuccess(a)
 		return false
@@ -302,9 +307,9 @@ func (b *breaker) count(ctx context.Context, granted permit, a *attempt) (change
 
 // countProbe frees the probe's place, and draws the consequence: a failure opens, a success closes. A probe that
 // took longer than its lease decides nothing. b.mu is held.
-func (b *breaker) countProbe(ctx context.Context, a *attempt) (changed bool) {
+func (b *breaker) countProbe(ctx context.Context, a *attempt, lease time.Duration) (changed bool) {
 	b.probes--
-	if a.health == neutral || a.took() >= b.config.lease {
+	if a.health == neutral || a.took() >= lease {
 		return false
 	}
 	if a.health == failing {
@@ -326,8 +331,8 @@ func (b *breaker) countSuccess(a *attempt) {
 func (b *breaker) noteSuccess(start time.Duration) {
 	b.succeeded = max(b.succeeded, start)
 	if b.run.failures > 0 {
-		b.run = run{}
-		b.suspended.Store(false)
+		b.run, b.stale = run{}, 0
+		b.failed.Store(0)
 	}
 }
 
@@ -338,11 +343,28 @@ func (b *breaker) countFailure(a *attempt) (trips bool) {
 	slot.failures++
 	b.run.add(a, b.succeeded)
 	lasting := a.end - b.run.since
-	if b.config.suspend.reached(b.run.failures, lasting) {
-		b.suspended.Store(true)
+	if b.isStale(a) {
+		b.stale = b.run.failures - 1
 	}
+	b.setFailed(a.end, b.config.suspend.reached(b.run.failures-b.stale, lasting))
 	policy := &b.config.policy
 	return policy.trips(b.run, lasting) || policy.tripsByRate(b.recent.sum(a.end)) || b.overloaded(a, lasting)
+}
+
+const suspendedBit = 1
+
+// setFailed notes when the last failure came, and whether retries are suspended. b.mu is held.
+func (b *breaker) setFailed(at time.Duration, suspended bool) {
+	failed := max(int64(at), b.failed.Load()) &^ suspendedBit
+	if suspended {
+		failed |= suspendedBit
+	}
+	b.failed.Store(failed)
+}
+
+// isStale reports whether an attempt was sent so long after the last failure that it is no part of the same trouble.
+func (b *breaker) isStale(a *attempt) bool {
+	return a.start-time.Duration(b.failed.Load()) > suspendedFor
 }
 
 // overloaded reports whether a timeout shows that the origin has more to do than it can, since it became slow before.
@@ -355,6 +377,7 @@ func (b *breaker) overloaded(a *attempt, lasting time.Duration) bool {
 // trip opens the breaker for this failure. b.mu is held.
 func (b *breaker) trip(ctx context.Context, a *attempt) {
 	b.hung = a.timeoutAfter()
+	b.setFailed(a.end, b.failed.Load()&suspendedBit != 0 && !b.isStale(a)) // so a probe that fails prolongs it
 	b.setState(ctx, b.machine.trip, reasonFailures)
 }
 
@@ -367,13 +390,13 @@ func (b *breaker) setState(ctx context.Context, change func(), reason string) {
 	generation := b.phase.Load()>>stateBits + 1
 	b.phase.Store(generation<<stateBits | uint64(to))
 	b.recent.clear()
-	b.run, b.probes = run{}, 0
+	b.run, b.stale, b.probes = run{}, 0, 0
 	if from != to || to == BreakerOpen { // which it may be once more, for another reason
 		b.record(ctx, from, to, reason)
 	}
 	switch {
 	case to == BreakerClosed:
-		b.suspended.Store(false)
+		b.failed.Store(0)
 	case to == BreakerOpen && from == BreakerHalfOpen:
 		b.setOpenTime(b.config.policy.openTime(b.now() - b.probed))
 	case to == BreakerOpen:
@@ -410,7 +433,13 @@ func (b *breaker) endRun(granted permit, start time.Duration) {
 // suspendsRetries reports whether nothing is to be sent a second time at present.
 func (b *breaker) suspendsRetries() bool { return b.isSuspended() && !b.config.shadow }
 
-func (b *breaker) isSuspended() bool { return b != nil && b.suspended.Load() }
+func (b *breaker) isSuspended() bool {
+	if b == nil {
+		return false
+	}
+	failed := b.failed.Load()
+	return failed&suspendedBit != 0 && b.now()-time.Duration(failed) <= suspendedFor
+}
 
 // openFor reports whether the breaker is sure to reject a call after the wait.
 func (b *breaker) openFor(wait time.Duration) bool {

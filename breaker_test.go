@@ -1365,3 +1365,49 @@ func TestBreaker_EventsCarryTheContextOfTheCallThatCausedThem(t *testing.T) {
 		assert.Equal(t, []string{"open by first", "half_open by second", "closed by second"}, seen)
 	})
 }
+
+// A call that gives its attempts more time than the Transport does is no worse a probe.
+func TestBreaker_ProbeHasTheLeaseOfItsOwnCall(t *testing.T) {
+	t.Parallel()
+	for name, options := range map[string][]steadyhttp.Option{
+		"header": nil,
+		"body":   {steadyhttp.WithBodyTimeout(time.Minute)},
+	} {
+		for _, timeout := range []time.Duration{0, 30 * time.Second} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					transport, _ := newOpenBreaker(t, delay(5*time.Second, status(200)), append(options, steadyhttp.WithAttemptTimeout(time.Second))...)
+					time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
+					ctx := steadyhttp.Override(t.Context(), steadyhttp.WithAttemptTimeout(timeout))
+					response, err := transport.RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
+					require.NoError(t, err)
+					_, _ = io.ReadAll(response.Body)
+					assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
+				})
+			})
+		}
+	}
+}
+
+func TestBreaker_SuspensionIsOverOnceNothingWasTriedForLong(t *testing.T) {
+	t.Parallel()
+	for name, first := range map[string]step{"failure": status(503), "limit": status(429, "Retry-After", "1")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := newScript(status(503))
+				transport := newTransport(t, server)
+				sendGets(t, transport, 1)
+				server.AssertAttempts(t, 4)
+				assert.True(t, onlyOrigin(t, transport).RetriesSuspended)
+				time.Sleep(time.Hour)
+				assert.False(t, onlyOrigin(t, transport).RetriesSuspended)
+				server.Play(first, status(200))
+				code, err := sendGet(t, transport)
+				require.NoError(t, err)
+				assert.Equal(t, 200, code, name)
+			})
+		})
+	}
+}

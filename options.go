@@ -362,7 +362,8 @@ func breakerOption(set func(*breakerPolicy) error) Option {
 //
 // Well before that, retries are suspended: from 4 failures in a row on, or [WithMaxAttempts] if that is more, once
 // nothing has succeeded for 600 ms. Each call still makes its first attempt. One that fails is not retried, and one
-// that waits for its retry ends; the reason is [StopRetriesSuspended]. A success ends the suspension.
+// that waits for its retry ends; the reason is [StopRetriesSuspended]. A success ends the suspension,
+// and so does a minute without an attempt that fails: a call each hour is retried whatever was an hour ago.
 //
 // failures 0 turns this rule off. Each of the rules opens the breaker; [WithBreakerConsecutiveTimeouts] and
 // [WithBreakerFailureRate] are the others. Without a rule for failures or timeouts in a row, retries are never

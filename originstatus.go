@@ -18,7 +18,8 @@ type OriginStatus struct {
 	Changes []BreakerChange
 	// Budget is how many retries the budget can pay for now; -1 with [WithoutRetryBudget].
 	Budget float64
-	// RetriesSuspended is whether nothing is retried at present, because nothing has succeeded for a while.
+	// RetriesSuspended is whether nothing is retried at present, because nothing has succeeded for a while;
+	// with [WithShadowBreaker], whether nothing would be.
 	RetriesSuspended bool
 	// Pause is PauseIdle without [WithOriginPause]. Of the pauses of several keys it is the strictest: paused,
 	// then probing, then releasing.

@@ -113,6 +113,14 @@ func (p *policy) probeLease() time.Duration {
 	return p.attemptTimeout + min(probeGrace, math.MaxInt64-p.attemptTimeout)
 }
 
+// bodyLease is how much longer one may take whose body tells the outcome.
+func (p *policy) bodyLease() time.Duration {
+	if p.bodyTimeout == 0 {
+		return maxProbe
+	}
+	return later(wellAfter, p.bodyTimeout)
+}
+
 // joinErrors is errors.Join, but flat: what is joined already is taken apart.
 func joinErrors(errs ...error) error {
 	var flat []error
