@@ -144,7 +144,6 @@ type breaker struct {
 	probed    time.Duration // when the latest probe began, since the epoch
 	probeAt   time.Duration // when the next one may go, since the epoch
 	probes    uint32        // under way in this phase
-	stale     uint32        // failures of the run that tell nothing any more of whether retries help
 	changes   *delivery     // to the Observer; nil for none
 	last      *change       // which began this phase; nil in the first
 }
@@ -331,7 +330,7 @@ func (b *breaker) countSuccess(a *attempt) {
 func (b *breaker) noteSuccess(start time.Duration) {
 	b.succeeded = max(b.succeeded, start)
 	if b.run.failures > 0 {
-		b.run, b.stale = run{}, 0
+		b.run = run{}
 		b.failed.Store(0)
 	}
 }
@@ -341,12 +340,12 @@ func (b *breaker) countFailure(a *attempt) (trips bool) {
 	slot := b.recent.current(a.end)
 	slot.requests++
 	slot.failures++
+	if b.isStale(a) {
+		b.run = run{}
+	}
 	b.run.add(a, b.succeeded)
 	lasting := a.end - b.run.since
-	if b.isStale(a) {
-		b.stale = b.run.failures - 1
-	}
-	b.setFailed(a.end, b.config.suspend.reached(b.run.failures-b.stale, lasting))
+	b.setFailed(a.end, b.config.suspend.reached(b.run.failures, lasting))
 	policy := &b.config.policy
 	return policy.trips(b.run, lasting) || policy.tripsByRate(b.recent.sum(a.end)) || b.overloaded(a, lasting)
 }
@@ -390,7 +389,7 @@ func (b *breaker) setState(ctx context.Context, change func(), reason string) {
 	generation := b.phase.Load()>>stateBits + 1
 	b.phase.Store(generation<<stateBits | uint64(to))
 	b.recent.clear()
-	b.run, b.stale, b.probes = run{}, 0, 0
+	b.run, b.probes = run{}, 0
 	if from != to || to == BreakerOpen { // which it may be once more, for another reason
 		b.record(ctx, from, to, reason)
 	}

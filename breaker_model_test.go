@@ -204,8 +204,14 @@ func (m *breakerModel) byRate(now time.Duration) bool {
 // failures are those since the last success. They last from when the first began to be silent, unless a call that
 // began later went well.
 func (m *breakerModel) failures() (failures, timeouts int, lasting time.Duration) {
-	var since, wellSince time.Duration
+	var since, wellSince, last time.Duration
 	for _, o := range m.outcomes {
+		if o.health == modelFailing && o.start-last > time.Minute {
+			failures, timeouts = 0, 0 // it is another trouble
+		}
+		if o.health == modelFailing {
+			last = max(last, o.at)
+		}
 		switch {
 		case o.health == modelHealthy:
 			failures, timeouts, wellSince = 0, 0, max(wellSince, o.start)
@@ -657,12 +663,11 @@ func (run *breakerRun) end(call *modelCall, how attemptEnding) {
 	run.settle(call, how)
 }
 
-// endAll ends at the same moment all calls for which the order does not matter: of successes only those that took
-// equally long.
+// endAll ends at the same moment all calls for which the order does not matter: only those that took equally long.
 func (run *breakerRun) endAll(how attemptEnding) {
 	var ended []*modelCall
 	for _, call := range run.pending {
-		alike := how.health != modelHealthy || len(ended) == 0 || call.start == ended[0].start
+		alike := len(ended) == 0 || call.start == ended[0].start
 		if run.judge(call, how).silence == 0 && alike {
 			ended = append(ended, call)
 			call.answer <- how

@@ -797,17 +797,17 @@ func TestBreaker_DefaultsOpenWhenNothingHasWorkedForFiveSeconds(t *testing.T) {
 
 		transport = newTransport(t, server, once)
 		sendGets(t, transport, 1)
-		time.Sleep(time.Minute) // a quiet client
+		time.Sleep(time.Minute) // a quiet client; what was longer ago is another trouble
 		sendGets(t, transport, 4)
 		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
 		sendGets(t, transport, 1)
 		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 
 		transport = newTransport(t, newScript(delay(2*time.Second, fail(os.ErrDeadlineExceeded))), once)
-		sendGets(t, transport, 3)
+		sendGets(t, transport, 5)
 		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
 		sendGets(t, transport, 1)
-		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport), "silence counts for more")
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
 	})
 }
 
@@ -839,25 +839,33 @@ func TestBreaker_StaysClosedWhileAnythingWorks(t *testing.T) {
 // One call makes up to four attempts, so it alone must not shut others out.
 func TestBreaker_TwoCallsToABadPathShutNoOtherOut(t *testing.T) {
 	t.Parallel()
-	for _, between := range []time.Duration{0, time.Second, 10 * time.Second, time.Hour} {
-		synctest.Test(t, func(t *testing.T) {
-			transport := newTransport(t, stepFunc(func(r *http.Request) (*http.Response, error) {
-				if r.URL.Path == "/report" {
-					return status(500).RoundTrip(r)
-				}
-				return status(200).RoundTrip(r)
-			}))
-			for range 2 {
-				r := newGet(t)
-				r.URL.Path = "/report"
-				_, err := transport.RoundTrip(r)
-				require.NoError(t, err)
-				time.Sleep(between)
-			}
-			code, err := sendGet(t, transport)
-			require.NoError(t, err, "after two calls, %v apart", between)
-			assert.Equal(t, 200, code)
-		})
+	for name, bad := range map[string]step{
+		"500": status(500), "slow 500": delay(3*time.Second, status(500)), "reset": fail(errReset),
+		"silence of 0.1 s": delay(100*time.Millisecond, fail(timeoutError{})), "of 1 s": delay(time.Second, fail(timeoutError{})),
+		"of 30 s": delay(30*time.Second, fail(timeoutError{})),
+	} {
+		for _, between := range []time.Duration{0, time.Second, 10 * time.Second, 59 * time.Second, 2 * time.Minute, time.Hour} {
+			t.Run(fmt.Sprint(name, ", calls ", between, " apart"), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					transport := newTransport(t, stepFunc(func(r *http.Request) (*http.Response, error) {
+						if r.URL.Path == "/report" {
+							return bad.RoundTrip(r)
+						}
+						return status(200).RoundTrip(r)
+					}))
+					for range 2 {
+						r := newGet(t)
+						r.URL.Path = "/report"
+						time.Sleep(between)
+						callAndClose(transport, r)
+					}
+					code, err := sendGet(t, transport)
+					require.NoError(t, err)
+					assert.Equal(t, 200, code)
+				})
+			})
+		}
 	}
 }
 

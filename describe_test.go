@@ -25,7 +25,7 @@ func TestDescribe_NamesEverySettingAndItsDefault(t *testing.T) {
 	assert.Equal(t, "MaxAttempts=4(default) Backoff=300ms,10s(default) MaxRetryAfter=1m0s(default) Hints=none(default) Timeout=none(default) "+
 		"AttemptTimeout=none(default) BodyTimeout=none(default) Resume=off(default) RetryBudget=0.2,5,growing(default) RetryNonIdempotent=off(default) "+
 		"IdempotencyKeys=off(default) AttemptHeader=none(default) ReplayBuffer=0(default) Classifier=none(default) Observer=none(default) "+
-		"Breaker=on(default) BreakerConsecutiveFailures=6,5s(default) BreakerConsecutiveTimeouts=4,5s(default) BreakerFailureRate=off(default) "+
+		"Breaker=on(default) BreakerConsecutiveFailures=6,5s(default) BreakerConsecutiveTimeouts=6,5s(default) BreakerFailureRate=off(default) "+
 		"BreakerWindow=5s(default) BreakerOpenFor=700ms(default) OriginPause=off(default) OriginKey=none(default) OriginLimit=1024(default) "+
 		"Base=pooled,header=30s(default)", fmt.Sprint(client.Transport))
 }

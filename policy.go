@@ -46,7 +46,7 @@ func defaultPolicy() *policy {
 		originLimit:   1024,
 		budget:        budgetPolicy{ratio: 0.2, burst: 5},
 		breaker: breakerPolicy{
-			failures: threshold{6, 5 * time.Second}, timeouts: threshold{4, 5 * time.Second},
+			failures: threshold{6, 5 * time.Second}, timeouts: threshold{6, 5 * time.Second},
 			window: 5 * time.Second, openFor: 700 * time.Millisecond,
 		},
 	}
