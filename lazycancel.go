@@ -18,14 +18,6 @@ type lazyContext struct {
 	forget   func() bool // of the parent; nil where it need not
 }
 
-// Value has an attempt's context say that the attempt is traced.
-func (c *lazyContext) Value(key any) any {
-	if key == (tracedKey{}) {
-		return c
-	}
-	return c.Context.Value(key)
-}
-
 // Done registers with the parent, which takes an allocation or two.
 func (c *lazyContext) Done() <-chan struct{} {
 	c.mu.Lock()
