@@ -185,7 +185,9 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // putBack gives a call that has ended to the next one. Nothing of it is left but its timer.
 func (t *Transport) putBack(c *call) {
-	*c = call{timer: c.timer}
+	timer := c.timer
+	*c = call{}
+	c.timer = timer
 	t.calls.Put(c)
 }
 

@@ -132,8 +132,8 @@ func (c *call) refuse(err error) {
 
 // try makes one attempt.
 func (c *call) try() {
-	before := c.attempt
-	c.attempt = attempt{number: before.number + 1, request: before.request, unsent: true}
+	before := c.attempt.result()
+	c.attempt = attempt{number: before.number + 1, request: c.attempt.request, unsent: true}
 	if c.upcoming != nil {
 		c.attempt.request, c.upcoming = c.upcoming, nil
 		c.attempt.request.Header = c.policy.headerOf(&c.attempt)
@@ -192,7 +192,7 @@ func (c *call) earn() {
 // undoRejected takes back an attempt that was rejected, by the breaker or by a pause. The outcome of the attempt before it still
 // stands, since the server may have acted on that one. A caller who has given up gets that error, and not
 // one about a breaker.
-func (c *call) undoRejected(before attempt) {
+func (c *call) undoRejected(before result) {
 	a := &c.attempt
 	a.number, a.status = before.number, before.status
 	if why := callerErr(c.request); why != nil {
