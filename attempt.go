@@ -45,6 +45,16 @@ type attempt struct {
 	started    time.Time     // the start by the wall clock; only if the call is timed
 }
 
+// A result is what is left of an attempt while the next one is made.
+type result struct {
+	number int
+	err    error
+	class  Class
+	status int
+}
+
+func (a *attempt) result() result { return result{a.number, a.err, a.class, a.status} }
+
 // A sender carries a call's attempt to its outcome.
 type sender func(*call)
 

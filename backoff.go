@@ -58,8 +58,14 @@ func (p *backoffPolicy) exponential() Backoff {
 		backoff.WithMultiplier(multiplier),
 		backoff.WithRandomizationFactor(jitter),
 		backoff.WithMaxElapsedTime(0),
+		backoff.WithClockProvider(noClock{}),
 	)
 }
+
+// noClock spares reading the clock for a maximum of elapsed time, which there is none of.
+type noClock struct{}
+
+func (noClock) Now() time.Time { return time.Time{} }
 
 // next returns the next wait, not shorter than the server asked for, or false for no more.
 func (p *backoffPolicy) next(waits Backoff, retryAfter time.Duration) (time.Duration, bool) {

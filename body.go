@@ -23,19 +23,17 @@ func replayable(request *http.Request) bool {
 
 var errNoBody = errors.New("steadyhttp: Request.GetBody returned no body")
 
-// cloneForRetry returns the request for the next attempt. It is a shallow copy, on which trailers that are set
-// while the body is read still arrive: Clone would cut them off.
-func cloneForRetry(ctx context.Context, request *http.Request) (*http.Request, error) {
-	next := request.WithContext(ctx)
+// replayBody gives next, a copy of the request, a body of its own.
+func replayBody(next, request *http.Request) error {
 	if !hasBody(request) {
-		return next, nil
+		return nil
 	}
 	body, err := request.GetBody()
 	if err == nil && isNil(body) {
 		err = errNoBody
 	}
 	next.Body = body
-	return next, err
+	return err
 }
 
 // withReplayBuffer makes a body replayable that ends within limit bytes. A longer one is streamed on

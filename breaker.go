@@ -155,8 +155,9 @@ func newBreakerConfig(policy *policy, epoch time.Time) *breakerConfig {
 	}
 }
 
-func newBreaker(origin *origin, config *breakerConfig) *breaker {
-	return &breaker{origin: origin, config: config, recent: newWindow(config.policy.window)}
+// makeBreaker returns it by value, since it is part of its origin.
+func makeBreaker(origin *origin, config *breakerConfig) breaker {
+	return breaker{origin: origin, config: config, recent: newWindow(config.policy.window)}
 }
 
 const stateBits = 2

@@ -12,7 +12,8 @@ import (
 )
 
 func newTestBreaker(policy *policy) *breaker {
-	return newBreaker(&origin{name: "a"}, newBreakerConfig(policy, time.Now()))
+	b := makeBreaker(&origin{name: "a"}, newBreakerConfig(policy, time.Now()))
+	return &b
 }
 
 func TestBreaker_IsForgottenAMinuteAfterItCouldHaveProbed(t *testing.T) {

@@ -47,8 +47,9 @@ type budget struct {
 	letIn    float64 // the share of the retries that waited as a limit had told them, and were let in; the last ones count most
 }
 
-func newBudget(policy *budgetPolicy, now time.Duration) *budget {
-	return &budget{policy: policy, tokens: policy.burst, refilled: now, recent: newWindow(burstWindow), letIn: 1}
+// makeBudget returns it by value, since most are part of their origin.
+func makeBudget(policy *budgetPolicy, now time.Duration) budget {
+	return budget{policy: policy, tokens: policy.burst, refilled: now, recent: newWindow(burstWindow), letIn: 1}
 }
 
 // earn counts a success.

@@ -9,7 +9,7 @@ import (
 
 func TestBudget_IsNotFilledTwiceByALateCall(t *testing.T) {
 	t.Parallel()
-	b := newBudget(&budgetPolicy{burst: 1}, 0)
+	b := makeBudget(&budgetPolicy{burst: 1}, 0)
 	assert.True(t, b.spend(0))
 	assert.False(t, b.spend(9*time.Second))
 	assert.False(t, b.spend(time.Second))
@@ -19,7 +19,7 @@ func TestBudget_IsNotFilledTwiceByALateCall(t *testing.T) {
 
 func TestBudget_GivesATokenBack(t *testing.T) {
 	t.Parallel()
-	b := newBudget(&budgetPolicy{burst: 2}, 0)
+	b := makeBudget(&budgetPolicy{burst: 2}, 0)
 	assert.True(t, b.spend(0))
 	assert.True(t, b.spend(0))
 	b.refund()
@@ -40,8 +40,10 @@ func TestBudget_RewardsNothingWhereTheUserSaysWhatASuccessIsWorth(t *testing.T) 
 	t.Parallel()
 	var unlimited *budget
 	assert.False(t, unlimited.rewards())
-	assert.True(t, newBudget(&budgetPolicy{burst: 2}, 0).rewards())
-	assert.False(t, newBudget(&budgetPolicy{burst: 2, fixed: true}, 0).rewards())
+	free := makeBudget(&budgetPolicy{burst: 2}, 0)
+	assert.True(t, free.rewards())
+	fixed := makeBudget(&budgetPolicy{burst: 2, fixed: true}, 0)
+	assert.False(t, fixed.rewards())
 }
 
 func TestBudget_TokensStayWithinTheirBounds(t *testing.T) {

@@ -58,11 +58,14 @@ func causeOf(request *http.Request, callerErr error) error {
 
 // sleep waits, but not longer than the caller does. Both may be over at once, so the caller must be
 // asked again after it.
-func sleep(request *http.Request, wait time.Duration) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
+func (c *call) sleep(request *http.Request, wait time.Duration) {
+	if wait <= 0 {
+		return
+	}
+	over := c.timer.start(wait)
+	defer c.timer.stop()
 	select {
-	case <-timer.C:
+	case <-over:
 	case <-request.Context().Done():
 	case <-cancelOf(request):
 	}

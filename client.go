@@ -179,9 +179,16 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	c.transport, c.caller, c.request, c.origin, c.policy, c.options = t, request, request, origin, policy, options
 	t.send(c)
 	response, err := c.attempt.response, c.attempt.err
-	*c = call{}
-	t.calls.Put(c)
+	t.putBack(c)
 	return response, err
+}
+
+// putBack gives a call that has ended to the next one. Nothing of it is left but its timer.
+func (t *Transport) putBack(c *call) {
+	timer := c.timer
+	*c = call{}
+	c.timer = timer
+	t.calls.Put(c)
 }
 
 // checkRequest refuses what no transport can send, what no origin can be found for, and all of it if nobody

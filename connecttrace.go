@@ -14,7 +14,7 @@ import (
 // the error of it, and the errors of hooks and dialers may be of any type; the steps are the same.
 type connectTrace struct {
 	base   *baseInfo
-	traced bool // whether the steps are listened to
+	traced bool // whether the steps are listened to; see traceSteps
 
 	mu        sync.Mutex
 	asked     string // for a connection to this address, maybe a proxy's; empty: not yet
@@ -26,10 +26,9 @@ type connectTrace struct {
 	conn      net.Conn
 }
 
-// traceSteps listens to the steps. That costs a dozen allocations, so it is done where trouble is likely: before an origin
-// has responded, after an error, and where requests may queue.
+// traceSteps listens to the steps, where trouble is likely: before an origin has responded, after an error, and where
+// requests may queue. Elsewhere it is not done, since net/http then costs a dozen allocations more.
 func (c *connectTrace) traceSteps(hooks *httptrace.ClientTrace) {
-	c.traced = true
 	hooks.DNSStart = func(httptrace.DNSStartInfo) { c.beginDial() }
 	hooks.DNSDone = func(done httptrace.DNSDoneInfo) { c.noteAccident(done.Err) }
 	hooks.ConnectStart = func(string, string) { c.beginDial() }

@@ -40,10 +40,37 @@ func (o callOptions) in(ctx context.Context) context.Context {
 	return context.WithValue(ctx, callOptionsKey{}, &o)
 }
 
-// withAttempt returns the context for the request of an attempt: the number is found by [AttemptFromContext].
-func (o callOptions) withAttempt(ctx context.Context, attempt int) context.Context {
+// forAttempt returns what the context of an attempt's request says: the number is found by [AttemptFromContext].
+func (o callOptions) forAttempt(attempt int) callOptions {
 	o.attempt, o.class, o.stopped, o.retryAfter, o.resumed = attempt, Unclassified, 0, 0, nil
-	return o.in(ctx)
+	return o
+}
+
+// requestOf returns a shallow copy of the request, with a context that says what the options do.
+func (o callOptions) requestOf(request *http.Request) *http.Request {
+	return new(annotatedRequest).set(request, o)
+}
+
+// An annotatedRequest is a shallow copy of a request, and its context, in one allocation.
+type annotatedRequest struct {
+	context.Context // the original's
+	options         callOptions
+	request         http.Request
+}
+
+func (r *annotatedRequest) Value(key any) any {
+	if key == (callOptionsKey{}) {
+		return &r.options
+	}
+	return r.Context.Value(key)
+}
+
+// set makes the copy by WithContext, so that trailers which are set while the body is read still arrive: Clone would
+// cut them off.
+func (r *annotatedRequest) set(original *http.Request, options callOptions) *http.Request {
+	r.Context, r.options = original.Context(), options
+	r.request = *original.WithContext(r)
+	return &r.request
 }
 
 // Idempotent marks a call as one that may safely be sent more than once, whatever its method.

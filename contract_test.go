@@ -170,6 +170,22 @@ func TestContract_SuccessAllocatesNothing(t *testing.T) { // not parallel: Alloc
 	}
 }
 
+// The request and its context, their copies for the base and for the response, and the backoff: the timer of the wait is
+// not among them, nor a goroutine.
+func TestContract_RetryAllocatesAtMostFourTimes(t *testing.T) {
+	attempts, response := 0, new(http.Response)
+	base := baseFunc{func(*http.Request) (*http.Response, error) {
+		*response = http.Response{StatusCode: []int{503, 200}[attempts%2], Body: http.NoBody}
+		attempts++
+		return response, nil
+	}}
+	transport := newTransport(t, base, steadyhttp.WithBackoff(time.Millisecond, time.Millisecond), steadyhttp.WithRetryBudget(1, 5))
+	r := newRequest(t, t.Context(), http.MethodGet, "")
+	allocations := testing.AllocsPerRun(100, func() { _, _ = transport.RoundTrip(r) })
+	assert.Equal(t, 2*101, attempts)
+	assert.LessOrEqual(t, allocations, 4.0)
+}
+
 func TestContract_SuccessUnderADeadlineAllocatesNothing(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()

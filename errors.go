@@ -140,6 +140,9 @@ func (e *Error) Unwrap() error { return e.Err }
 func (e *Error) Timeout() bool { return isTimeout(e.Err) }
 
 func isTimeout(err error) bool {
+	if err == nil { // what is looked for would be allocated
+		return false
+	}
 	var timeout interface{ Timeout() bool }
 	return errors.As(err, &timeout) && timeout.Timeout()
 }

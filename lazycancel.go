@@ -2,6 +2,7 @@ package steadyhttp
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -14,16 +15,8 @@ type lazyContext struct {
 	mu       sync.Mutex
 	done     chan struct{} // nil until somebody waits
 	err      error         // nil until it ends
-	children map[*func()]struct{}
-	forget   func() bool // of the parent; nil where it need not
-}
-
-// Value has an attempt's context say that the attempt is traced.
-func (c *lazyContext) Value(key any) any {
-	if key == (tracedKey{}) {
-		return c
-	}
-	return c.Context.Value(key)
+	children []*func()     // hardly ever more than one: net/http's own context
+	forget   func() bool   // of the parent; nil where it need not
 }
 
 // Done registers with the parent, which takes an allocation or two.
@@ -61,16 +54,16 @@ func (c *lazyContext) AfterFunc(f func()) (stop func() bool) {
 		go f()
 		return func() bool { return false }
 	}
-	if c.children == nil {
-		c.children = make(map[*func()]struct{}, 1)
-	}
-	c.children[&f] = struct{}{}
+	c.children = append(c.children, &f)
 	return func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		_, waits := c.children[&f]
-		delete(c.children, &f)
-		return waits
+		i := slices.Index(c.children, &f)
+		if i < 0 {
+			return false
+		}
+		c.children = slices.Delete(c.children, i, i+1)
+		return true
 	}
 }
 
@@ -88,7 +81,7 @@ func (c *lazyContext) cancel(err error) {
 	children := c.children
 	c.children = nil
 	c.mu.Unlock()
-	for f := range children {
+	for _, f := range children {
 		(*f)()
 	}
 }

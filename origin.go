@@ -169,7 +169,10 @@ type registry struct {
 
 func newRegistry(policy *policy, epoch time.Time) *registry {
 	r := &registry{policy: policy, epoch: epoch, breakers: newBreakerConfig(policy, epoch), pauses: newPauseConfig(policy, epoch), origins: make(map[originKey]*origin)}
-	r.overflow = r.newBudget()
+	if !policy.withoutBudget {
+		budget := r.makeBudget()
+		r.overflow = &budget
+	}
 	return r
 }
 
@@ -287,9 +290,17 @@ func (r *registry) sweep() int {
 	return -1
 }
 
+// A wholeOrigin is an origin with what it has, in one allocation: past the limit each call may be to a newcomer.
+type wholeOrigin struct {
+	origin
+	itsBreaker breaker
+	itsBudget  budget
+}
+
 func (r *registry) newOrigin(key, asWritten originKey) *origin {
 	name := key.name()
-	o := &origin{key: key.sliceOf(name), name: name, budget: r.newBudget()}
+	whole := &wholeOrigin{origin: origin{key: key.sliceOf(name), name: name}}
+	o := &whole.origin
 	switch asWritten {
 	case key:
 		o.asWritten = &o.key
@@ -298,7 +309,12 @@ func (r *registry) newOrigin(key, asWritten originKey) *origin {
 		o.asWritten = asWritten.clone()
 	}
 	if !r.policy.withoutBreaker {
-		o.breaker = newBreaker(o, r.breakers)
+		whole.itsBreaker = makeBreaker(o, r.breakers)
+		o.breaker = &whole.itsBreaker
+	}
+	if !r.policy.withoutBudget {
+		whole.itsBudget = r.makeBudget()
+		o.budget = &whole.itsBudget
 	}
 	if r.policy.pause.on {
 		o.pause = newOriginPause(o.name, r.pauses)
@@ -306,11 +322,8 @@ func (r *registry) newOrigin(key, asWritten originKey) *origin {
 	return o
 }
 
-func (r *registry) newBudget() *budget {
-	if r.policy.withoutBudget {
-		return nil
-	}
-	return newBudget(&r.policy.budget, time.Since(r.epoch))
+func (r *registry) makeBudget() budget {
+	return makeBudget(&r.policy.budget, time.Since(r.epoch))
 }
 
 // known are the origins that are remembered.

@@ -177,7 +177,7 @@ func (c *call) mark(base http.RoundTripper) (offered net.Conn, pooled bool) {
 	t.reconnector.marker = t.request.Header
 	response, _ := base.RoundTrip(t.request) // never any, over net/http
 	closeBody(response)
-	t.ctx.release(nil)
+	t.release(nil)
 	return t.reconnector.last()
 }
 

@@ -193,8 +193,7 @@ func withoutGetBody(request *http.Request) *http.Request {
 // resendAfter says after which wait a request is sent again within its attempt, and whether it is at all: at once
 // after a GOAWAY that did not count it in, and as net/http does it after a refused stream (RoundTripOpt).
 func resendAfter(err error, sends int) (wait time.Duration, ok bool) {
-	var ended *resendError
-	refused := errors.As(err, &ended) && ended.refused
+	refused := isRefusedStream(err)
 	switch {
 	case !refused && !isUnsentOverHTTP2(err):
 		return 0, false
@@ -203,6 +202,14 @@ func resendAfter(err error, sends int) (wait time.Duration, ok bool) {
 	default:
 		return time.Second << (sends - 2), sends < maxSends && (refused || !isGoAway(err))
 	}
+}
+
+func isRefusedStream(err error) bool {
+	if err == nil {
+		return false
+	}
+	var ended *resendError
+	return errors.As(err, &ended) && ended.refused
 }
 
 // isUnsentOverHTTP2 reports whether net/http did not resend for want of GetBody what the server surely has not

@@ -167,26 +167,10 @@ func (b *resumableBody) Close() error {
 	return current.Close()
 }
 
-// An annotatedRequest is the caller's request with a note for those above the Transport.
-type annotatedRequest struct {
-	context.Context
-	note    callOptions
-	request http.Request
-}
-
-func (r *annotatedRequest) Value(key any) any {
-	if key == (callOptionsKey{}) {
-		return &r.note
-	}
-	return r.Context.Value(key)
-}
-
 // annotate keeps where the call's attempts were reported, and returns the request that the response shows.
 func (b *resumableBody) annotate(c *call, note callOptions) *http.Request {
 	b.reported = c.reported
-	b.shown.Context, b.shown.note = c.caller.Context(), note
-	b.shown.request = *c.caller.WithContext(&b.shown)
-	return &b.shown.request
+	return b.shown.set(c.caller, note)
 }
 
 // Resumes returns how often the response's body was resumed so far; see [WithResume].

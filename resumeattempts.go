@@ -30,8 +30,7 @@ func (b *resumableBody) resume() error {
 	case err != nil:
 		err = b.failure(c, reason, err)
 	}
-	*c = call{}
-	b.transport.calls.Put(c)
+	b.transport.putBack(c)
 	return err
 }
 
@@ -89,7 +88,7 @@ func (b *resumableBody) reopen(c *call) (StopReason, error) {
 	}
 	skip, err := b.whole.resume(response, b.got)
 	if err != nil {
-		discard(c.request, response.Body)
+		c.discard(response.Body)
 		return b.judge(c, reason, err)
 	}
 	if !b.goOn(response.Body, skip) {

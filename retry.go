@@ -21,6 +21,7 @@ type call struct {
 	options *callOptions // what the context says; never written to
 	timed   bool         // whether anyone wants to know how long a success takes
 	attempt attempt
+	timer   waitTimer
 
 	next       sender        // the rest of the chain, for one attempt
 	backoff    Backoff       // nil before the first retry
@@ -100,8 +101,8 @@ func (c *call) prepare() error {
 		return err
 	}
 	if c.options.attempt != 0 { // an outer call's: this call is made within it
-		c.caller = c.caller.WithContext(c.options.withAttempt(c.caller.Context(), 0))
-		c.request = c.request.WithContext(c.options.withAttempt(c.request.Context(), 0))
+		own := c.options.forAttempt(0)
+		c.caller, c.request = own.requestOf(c.caller), own.requestOf(c.request)
 	}
 	c.timed = c.isWatched()
 	if c.policy.idempotencyKeys {
@@ -131,8 +132,8 @@ func (c *call) refuse(err error) {
 
 // try makes one attempt.
 func (c *call) try() {
-	before := c.attempt
-	c.attempt = attempt{number: before.number + 1, request: before.request, unsent: true}
+	before := c.attempt.result()
+	c.attempt = attempt{number: before.number + 1, request: c.attempt.request, unsent: true}
 	if c.upcoming != nil {
 		c.attempt.request, c.upcoming = c.upcoming, nil
 		c.attempt.request.Header = c.policy.headerOf(&c.attempt)
@@ -191,7 +192,7 @@ func (c *call) earn() {
 // undoRejected takes back an attempt that was rejected, by the breaker or by a pause. The outcome of the attempt before it still
 // stands, since the server may have acted on that one. A caller who has given up gets that error, and not
 // one about a breaker.
-func (c *call) undoRejected(before attempt) {
+func (c *call) undoRejected(before result) {
 	a := &c.attempt
 	a.number, a.status = before.number, before.status
 	if why := callerErr(c.request); why != nil {
@@ -300,12 +301,11 @@ func (c *call) leavesTime(wait time.Duration) bool {
 
 // nextRequest makes the next attempt's request, while the response is still there to be returned.
 func (c *call) nextRequest() StopReason {
-	ctx := c.options.withAttempt(c.request.Context(), c.attempt.number+1)
-	request, err := cloneForRetry(ctx, c.request)
-	if err != nil {
+	next := c.options.forAttempt(c.attempt.number + 1).requestOf(c.request)
+	if err := replayBody(next, c.request); err != nil {
 		return StopBodyNotReplayable
 	}
-	c.upcoming = request // which is closed whatever comes
+	c.upcoming = next // which is closed whatever comes
 	switch {
 	case !c.origin.pause.reserve(c):
 		return StopPaused
@@ -351,9 +351,9 @@ func (c *call) drainAndWait() {
 	start := time.Now()
 	if response := c.attempt.response; response != nil {
 		c.attempt.response = nil
-		discard(c.request, response.Body)
+		c.discard(response.Body)
 	}
-	sleep(c.request, c.wait-time.Since(start))
+	c.sleep(c.request, c.wait-time.Since(start))
 	for i, index := range c.reported {
 		c.options.reporters[i].setWait(index, time.Since(start))
 	}
@@ -395,7 +395,7 @@ func (c *call) annotateResponse(reason StopReason) {
 		a.response.Request = c.resumable.annotate(c, note)
 		return
 	}
-	a.response.Request = c.caller.WithContext(note.in(c.caller.Context()))
+	a.response.Request = note.requestOf(c.caller)
 }
 
 // interrupted says why the call has ended during its wait, or 0.

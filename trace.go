@@ -59,12 +59,12 @@ func sendTraced(base http.RoundTripper, c *call) (*http.Response, traceFlags, er
 		if !ok || !replayable(c.attempt.request) {
 			return response, t.flags(), err
 		}
-		sleep(c.attempt.request, wait)
+		c.sleep(c.attempt.request, wait)
 		if callerErr(c.attempt.request) != nil { // that of the attempt's context
 			return response, t.flags() | unsent, err
 		}
-		again, cannot := cloneForRetry(c.attempt.request.Context(), c.attempt.request)
-		if cannot != nil {
+		again := c.attempt.request.WithContext(c.attempt.request.Context())
+		if cannot := replayBody(again, c.attempt.request); cannot != nil {
 			return response, t.flags(), err
 		}
 		c.attempt.request = again
@@ -75,7 +75,7 @@ func (t *tracer) send(base http.RoundTripper, c *call) (*http.Response, error) {
 	held := false // by a response, whose body is still to be read
 	defer func() {
 		if !held {
-			t.ctx.release(nil)
+			t.release(nil)
 		}
 	}()
 	response, err := t.guard.settle(roundTrip(base, t.request))
@@ -87,8 +87,8 @@ func (t *tracer) send(base http.RoundTripper, c *call) (*http.Response, error) {
 	}
 	t.err = err
 	held = response != nil
-	if needsContext(response) && t.ctx.isKnown() {
-		holdContext(response, t.ctx.release)
+	if needsContext(response) && t.isKnown() {
+		holdContext(response, t.release)
 	}
 	return response, err
 }
@@ -103,10 +103,13 @@ func (t *tracer) resendAfter(err error, a *attempt) (wait time.Duration, ok bool
 	return resendAfter(err, a.sends)
 }
 
-// A tracer notes what no error type tells. Its hooks may run after RoundTrip has returned.
+// A tracer notes what no error type tells. It is the context of the request that is sent in the attempt's place, and
+// has its hooks ready for a base that asks for them. They may run after RoundTrip has returned.
 type tracer struct {
-	request *http.Request // to send in the attempt's place
-	ctx     *lazyContext
+	lazyContext
+	hooks   traceHooks
+	request *http.Request // to send in the attempt's place: sent, or a marker
+	sent    http.Request
 	guard   resendGuard
 	body    tracedBody
 	err     error // what came of it
@@ -115,10 +118,18 @@ type tracer struct {
 	reconnector reconnector
 }
 
+// Value finds the hooks of httptrace, and says to a [lateTrace] that the attempt is traced.
+func (t *tracer) Value(key any) any {
+	if key == (tracedKey{}) {
+		return t
+	}
+	return t.hooks.context(t, key == clientTraceKey).Value(key)
+}
+
 func newTracer(c *call) *tracer {
-	t := &tracer{ctx: &lazyContext{Context: c.attempt.request.Context()}}
-	t.connect.base = c.base
-	t.guard = resendGuard{ctx: t.ctx, http2: c.origin.has(http2Spoken), repeatable: true, limit: maxSends - c.attempt.sends}
+	t := &tracer{lazyContext: lazyContext{Context: c.attempt.request.Context()}}
+	t.connect.base, t.connect.traced = c.base, !c.origin.has(answered) || c.base.limitsConnections()
+	t.guard = resendGuard{ctx: &t.lazyContext, http2: c.origin.has(http2Spoken), repeatable: true, limit: maxSends - c.attempt.sends}
 	if c.attempt.late {
 		t.guard.limit--
 	}
@@ -128,14 +139,11 @@ func newTracer(c *call) *tracer {
 		request, t.guard.repeatable = withoutGetBody(request), hasBody(request)
 	}
 	t.reconnector = reconnector{
-		ctx: t.ctx, suspects: c.origin.suspicion.Load(), want: c.attempt.reconnect, spare: c.attempt.spare,
+		ctx: &t.lazyContext, suspects: c.origin.suspicion.Load(), want: c.attempt.reconnect, spare: c.attempt.spare,
 		replayable: replayable(c.attempt.request), repeatable: c.idempotent(),
 	}
-	hooks := t.hooks()
-	if !c.origin.has(answered) || c.base.limitsConnections() {
-		t.connect.traceSteps(hooks)
-	}
-	t.request = request.WithContext(httptrace.WithClientTrace(t.ctx, hooks))
+	t.sent = *request.WithContext(t)
+	t.request = &t.sent
 	t.request.Close = request.Close || c.attempt.reconnect == ownConnection
 	if !isReliable(request) {
 		t.body = tracedBody{onceBody: onceBody{ReadCloser: request.Body}, length: request.ContentLength}
@@ -144,23 +152,19 @@ func newTracer(c *call) *tracer {
 	return t
 }
 
-func (t *tracer) hooks() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		GetConn: func(address string) {
-			t.connect.getConn(address)
-			t.reconnector.getConn()
-			t.guard.getConn(address)
-		},
-		GotConn: func(got httptrace.GotConnInfo) {
-			if t.reconnector.gotConn(got, t.guard.isHTTP2(got.Conn)) {
-				t.guard.forget()
-				return
-			}
-			t.connect.gotConn(got.Conn)
-			t.guard.gotConn(got, !got.Reused || t.reconnector.isSpare(got.Conn))
-		},
-		WroteHeaders: t.guard.wroteHeaders,
+func (t *tracer) getConn(address string) {
+	t.connect.getConn(address)
+	t.reconnector.getConn()
+	t.guard.getConn(address)
+}
+
+func (t *tracer) gotConn(got httptrace.GotConnInfo) {
+	if t.reconnector.gotConn(got, t.guard.isHTTP2(got.Conn)) {
+		t.guard.forget()
+		return
 	}
+	t.connect.gotConn(got.Conn)
+	t.guard.gotConn(got, !got.Reused || t.reconnector.isSpare(got.Conn))
 }
 
 // sends is how often the request was sent. A base that calls no hooks sends it once.
@@ -175,7 +179,7 @@ func (t *tracer) flags() traceFlags {
 	if t.err == nil {
 		return 0
 	}
-	flags := t.connect.flags(t.request, t.err, t.ctx.Context.Err() != nil)
+	flags := t.connect.flags(t.request, t.err, t.Context.Err() != nil)
 	if t.body.failed.Load() {
 		flags |= bodyFailed
 	}

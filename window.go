@@ -23,9 +23,8 @@ func newWindow(span time.Duration) window {
 // current returns the slot of now, and forgets those that have left the window. A clock that steps
 // back counts into the newest slot.
 func (w *window) current(now time.Duration) *tally {
-	number := int64(now / w.width)
-	if number > w.newest {
-		w.advance(number)
+	if end := time.Duration(w.newest+1) * w.width; now >= end { // most outcomes need no division
+		w.advance(int64(now / w.width))
 	}
 	return &w.counts[w.newest%slots]
 }
