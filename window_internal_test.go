@@ -31,3 +31,11 @@ func TestBreaker_WindowCatchesUpAtOnce(t *testing.T) {
 	w.current(1<<62).requests++
 	assert.Less(t, time.Since(start), time.Second)
 }
+
+func TestWindow_ClockThatStepsBackCountsIntoTheNewestSlot(t *testing.T) {
+	t.Parallel()
+	w := newWindow(10 * time.Second)
+	w.current(5500*time.Millisecond).requests++
+	w.current(4500*time.Millisecond).requests++
+	assert.Equal(t, tally{requests: 2}, *w.current(5500 * time.Millisecond))
+}
