@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -236,7 +238,7 @@ func swapResponses(t *testing.T, c *client) {
 		mu.Lock()
 		defer mu.Unlock()
 		if last == nil {
-			last = response
+			last = twice(response)
 			return response, nil
 		}
 		response, last = last, response
@@ -247,6 +249,21 @@ func swapResponses(t *testing.T, c *client) {
 			_ = last.Body.Close()
 		}
 	})
+}
+
+// twice returns another response with the same body, which two callers may read at the same time.
+func twice(response *http.Response) *http.Response {
+	content, err := io.ReadAll(response.Body)
+	_ = response.Body.Close()
+	body := func() io.ReadCloser {
+		if err != nil {
+			return io.NopCloser(io.MultiReader(bytes.NewReader(content), iotest.ErrReader(err)))
+		}
+		return io.NopCloser(bytes.NewReader(content))
+	}
+	other := *response
+	response.Body, other.Body = body(), body()
+	return &other
 }
 
 func truncateResponses(next http.RoundTripper, request *http.Request) (*http.Response, error) {
