@@ -183,7 +183,11 @@ func TestContract_RetryAllocatesAtMostFourTimes(t *testing.T) {
 	r := newRequest(t, t.Context(), http.MethodGet, "")
 	allocations := testing.AllocsPerRun(100, func() { _, _ = transport.RoundTrip(r) })
 	assert.Equal(t, 2*101, attempts)
-	assert.LessOrEqual(t, allocations, 4.0)
+	most := 4.0
+	if underRace {
+		most = 6 // sync.Pool drops some of what it is given
+	}
+	assert.LessOrEqual(t, allocations, most)
 }
 
 func TestContract_SuccessUnderADeadlineAllocatesNothing(t *testing.T) {
