@@ -1045,7 +1045,7 @@ func TestBreaker_SuspensionDuringAWaitEndsTheCallAfterIt(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				server := newScript(first, status(503))
-				transport := newTransport(t, server, steadyhttp.WithBackoff(10*time.Second, 20*time.Second), steadyhttp.WithRetryBudget(0, 1),
+				transport := newTransport(t, server, steadyhttp.WithBackoff(4*time.Second, 8*time.Second), steadyhttp.WithRetryBudget(0, 1), // the trickle brings no token so soon
 					steadyhttp.WithBreakerConsecutiveFailures(1000, 0))
 				time.AfterFunc(time.Second, func() { sendGets(t, transport, 3) })
 				source := newTrackedBody("payload")
