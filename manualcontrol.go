@@ -23,7 +23,8 @@ type Breaker struct {
 
 // Breaker returns a hand on the breaker of an origin: "https://api.example.com:443", as [BreakerStatus] and errors name it, or
 // any URL of it, or what [WithOriginKey] returns. A host without a scheme is one of https. With WithOriginKey, a name that is
-// more than scheme, host and port is such a key, and one that is no more stands for both the key and the origin.
+// more than scheme, host and port is such a key, and one that is no more stands for both the key and the origin,
+// or, where only one of them is remembered, for that one.
 //
 // It is nil with [WithoutBreaker], and never else: also of an origin that was never called, or was forgotten. Nothing is
 // remembered of an origin for its sake until the first Isolate or Trip.
@@ -46,8 +47,8 @@ const (
 // probe is sent.
 //
 // Attempts that are under way are not interrupted; they count no more. Calls that a pause holds back are rejected now; see
-// [WithOriginPause]. So they are by a Trip for longer than they may wait. Without a reason it is "isolated". The origin is remembered, beyond [WithOriginLimit] if
-// it must be. Isolate again to change the reason.
+// [WithOriginPause]. So they are by a Trip for longer than they may wait. Without a reason it is "isolated". The origin
+// is remembered, beyond [WithOriginLimit] if it must be. Isolate again to change the reason.
 func (b *Breaker) Isolate(reason string) {
 	b.open(func(own *breaker) {
 		own.openByHand(cmp.Or(reason, reasonIsolated))
@@ -57,8 +58,8 @@ func (b *Breaker) Isolate(reason string) {
 
 // Trip opens the breaker for d at least, and for no less than an ordinary open time. Then probes decide as ever.
 //
-// Without a reason it is "tripped". On one that is open already it sets the reason, and never brings the next probe forward. One that is isolated stays as
-// it is.
+// Without a reason it is "tripped". On one that is open already it sets the reason, and never brings the next probe
+// forward. One that is isolated stays as it is.
 func (b *Breaker) Trip(d time.Duration, reason string) {
 	b.open(func(own *breaker) {
 		if own.state() == BreakerOpen && own.last.rejection.isIsolated() {
@@ -173,8 +174,12 @@ func (r *registry) keysOf(name string) []originKey {
 	switch {
 	case r.policy.originKey == nil:
 		return []originKey{own}
-	case isURL && isBare:
+	case !isURL || !isBare:
+		return []originKey{custom}
+	case (r.lookUp(own) == nil) == (r.lookUp(custom) == nil): // it may be either
 		return []originKey{own, custom}
+	case r.lookUp(own) != nil:
+		return []originKey{own}
 	default:
 		return []originKey{custom}
 	}
