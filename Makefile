@@ -14,7 +14,7 @@ test: ## runs every claim
 check: ## runs what CI checks without servers or root, in some minutes; bash .ci/run NAME runs one check
 	bash .ci/run quick
 
-check-all: ## runs all that CI checks, in some twenty minutes; installs nginx, haproxy, Prometheus and Chromium if they are missing
+check-all: ## runs all that CI checks, in some 25 minutes; installs nginx, haproxy, Prometheus and Chromium if they are missing
 	bash .ci/run
 
 bench: ## measures what a call costs through each library, six times in turn, by benchstat; takes some five minutes. BENCH=RoundTrip is less

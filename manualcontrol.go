@@ -26,8 +26,8 @@ type Breaker struct {
 // more than scheme, host and port is such a key, and one that is no more stands for both the key and the origin,
 // or, where only one of them is remembered, for that one.
 //
-// It is nil with [WithoutBreaker], and never else: also of an origin that was never called, or was forgotten. Nothing is
-// remembered of an origin for its sake until the first Isolate or Trip.
+// It is nil with [WithoutBreaker], and of a zero Transport. There is one for every origin, also for one that was never
+// called, or was forgotten: nothing is remembered of it until the first Isolate or Trip.
 func (t *Transport) Breaker(origin string) *Breaker {
 	if t.origins == nil || t.policy.withoutBreaker {
 		return nil
@@ -171,14 +171,17 @@ func (b *breaker) reset() {
 func (r *registry) keysOf(name string) []originKey {
 	own, isURL, isBare := parseOrigin(name)
 	custom := originKey{host: name}
-	switch {
-	case r.policy.originKey == nil:
+	if r.policy.originKey == nil {
 		return []originKey{own}
-	case !isURL || !isBare:
+	}
+	if !isURL || !isBare {
 		return []originKey{custom}
-	case (r.lookUp(own) == nil) == (r.lookUp(custom) == nil): // it may be either
+	}
+	known := r.lookUp(own) != nil
+	switch knownByKey := r.lookUp(custom) != nil; {
+	case known == knownByKey: // it may be either
 		return []originKey{own, custom}
-	case r.lookUp(own) != nil:
+	case known:
 		return []originKey{own}
 	default:
 		return []originKey{custom}

@@ -264,6 +264,18 @@ func TestBreaker_NameIsWhatTheOriginKeySays(t *testing.T) {
 	}
 }
 
+func TestBreaker_NameIsOfTheOneThatIsRemembered(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{targetOrigin, ""} { // a user's key that looks like an origin, and the origin itself
+		transport := newTransport(t, newScript(status(200)), steadyhttp.WithOriginKey(func(*http.Request) string { return key }))
+		sendGets(t, transport, 1)
+		transport.Breaker(targetOrigin).Isolate("a test")
+		assert.Len(t, transport.Origins(), 1, "key %q", key)
+		_, err := transport.RoundTrip(newGet(t))
+		assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen, "key %q", key)
+	}
+}
+
 func TestBreaker_IsThereForEveryOriginButWithoutBreakers(t *testing.T) {
 	t.Parallel()
 	transport := newTransport(t, newScript(status(200)))
