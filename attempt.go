@@ -17,6 +17,7 @@ type attempt struct {
 	unsent  bool          // whether the request's body is still ours to close; sending hands it on
 
 	probe     bool      // of a breaker
+	phase     uint64    // the breaker's, in which the probe was let through
 	reconnect reconnect // which connection it may go over
 	spare     net.Conn  // one of HTTP/2 that was dialed for it before it was sent; nil: none
 	silence   bool      // whether it was to keep off the pool since attempts had timed out there,

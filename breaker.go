@@ -211,7 +211,7 @@ func (b *breaker) guard(next sender, c *call) {
 // sendProbe reports on every way out. After a panic and runtime.Goexit there is no outcome: the zero health is
 // neutral, which decides nothing and frees the probe's place.
 func (b *breaker) sendProbe(next sender, c *call, granted permit) {
-	c.timed, c.attempt.probe = true, true
+	c.timed, c.attempt.probe, c.attempt.phase = true, true, granted.phase
 	granted.lease = c.policy.probeLease() // [Override] may give the attempt more time than others have
 	defer b.report(c, granted)
 	next(c)

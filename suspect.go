@@ -67,7 +67,7 @@ var (
 func (c *call) chooseConnection() {
 	a, o := &c.attempt, c.origin
 	switch {
-	case o.takeSilence(a.start, a.probe):
+	case o.takeSilence(a):
 		a.reconnect, a.silence = newConnection, true
 	case o.has(http2Spoken) && c.base.isNetHTTP() && o.takeErrors(a.start): // others would see more than one request an attempt
 		a.reconnect = newConnection
@@ -135,7 +135,7 @@ func (o *origin) suspectHurry(a *attempt) {
 
 // takeSilence reports whether an attempt is to keep off the pool, since nothing has succeeded since another one
 // that timed out began.
-func (o *origin) takeSilence(now time.Duration, probe bool) bool {
+func (o *origin) takeSilence(a *attempt) bool {
 	s := o.suspicion.Load()
 	if s == nil {
 		return false
@@ -147,7 +147,7 @@ func (o *origin) takeSilence(now time.Duration, probe bool) bool {
 	case o.succeededSince(time.Duration(since)):
 		s.silence.CompareAndSwap(since, 0)
 		return false
-	case probe && !s.mayProbe(now, o.breaker.phase.Load()), !probe && !o.mayLeave(now, leaveSilent):
+	case a.probe && !s.mayProbe(a.start, a.phase), !a.probe && !o.mayLeave(a.start, leaveSilent):
 		return false
 	default:
 		return s.silence.CompareAndSwap(since, 0)
@@ -214,7 +214,8 @@ func (o *origin) mayLeave(now time.Duration, p leavePolicy) bool {
 	return true
 }
 
-// mayProbe reports whether the probe may leave a connection: the first one after each open time.
+// mayProbe reports whether a probe may leave a connection: the first one of each half-open phase, in which it was let
+// through. Another call may have opened the breaker since.
 func (s *suspicion) mayProbe(now time.Duration, phase uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
