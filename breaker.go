@@ -76,7 +76,7 @@ const (
 )
 
 // overload is how many timeouts are enough where the origin became slow first. One slow call decides nothing.
-var overload = threshold{2, suspendLasting}
+var overload = threshold{count: 2, lasting: suspendLasting}
 
 // off reports whether no rule is left that could open a breaker.
 func (p *breakerPolicy) off() bool {
@@ -88,7 +88,13 @@ func (p *breakerPolicy) suspension(maxAttempts int) threshold {
 	if p.failures.count == 0 && p.timeouts.count == 0 {
 		return threshold{}
 	}
-	return threshold{uint32(min(max(minSuspend, maxAttempts), math.MaxInt32)), suspendLasting}
+	return threshold{count: uint32(min(max(minSuspend, maxAttempts), math.MaxInt32)), lasting: suspendLasting}
+}
+
+// spareCalls raises the thresholds that no option has set, where one call may make many attempts.
+func (p *breakerPolicy) spareCalls(maxAttempts int) {
+	suspension := p.suspension(maxAttempts)
+	p.failures, p.timeouts = p.failures.spareCalls(suspension), p.timeouts.spareCalls(suspension)
 }
 
 // trips reports whether so many failures in a row, over so long a time, open the breaker.

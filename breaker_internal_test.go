@@ -99,8 +99,8 @@ func TestBreaker_TripsAtExactlyTheRun(t *testing.T) {
 		policy breakerPolicy
 		run    func(uint32) run
 	}{
-		"failures": {breakerPolicy{failures: threshold{3, time.Second}}, func(n uint32) run { return run{failures: n} }},
-		"timeouts": {breakerPolicy{timeouts: threshold{3, time.Second}}, func(n uint32) run { return run{failures: 100, timeouts: n} }},
+		"failures": {breakerPolicy{failures: threshold{count: 3, lasting: time.Second}}, func(n uint32) run { return run{failures: n} }},
+		"timeouts": {breakerPolicy{timeouts: threshold{count: 3, lasting: time.Second}}, func(n uint32) run { return run{failures: 100, timeouts: n} }},
 	} {
 		assert.True(t, c.policy.trips(c.run(3), time.Second), name)
 		assert.False(t, c.policy.trips(c.run(2), time.Hour), name)
@@ -113,7 +113,7 @@ func TestBreaker_RetriesAreSuspendedAfterAsManyFailuresAsACallMayHave(t *testing
 	t.Parallel()
 	for attempts, want := range map[int]uint32{1: 4, 4: 4, 5: 5, 1000: 1000, math.MaxInt: math.MaxInt32} {
 		policy := defaultPolicy()
-		assert.Equal(t, threshold{want, 600 * time.Millisecond}, policy.breaker.suspension(attempts))
+		assert.Equal(t, threshold{count: want, lasting: 600 * time.Millisecond}, policy.breaker.suspension(attempts))
 		policy.breaker.failures.count = 0
 		assert.Equal(t, want, policy.breaker.suspension(attempts).count)
 		policy.breaker.timeouts.count = 0

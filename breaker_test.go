@@ -1038,6 +1038,34 @@ func TestBreaker_RetriesAreNotSuspendedByABlipNorByOneCall(t *testing.T) {
 	})
 }
 
+func TestBreaker_IsNotOpenedByOneCallOfManyAttempts(t *testing.T) {
+	t.Parallel()
+	for name, failure := range map[string]step{"failures": status(503), "timeouts": hang} {
+		for _, attempts := range []int{4, 5, 6, 10, 16} {
+			t.Run(fmt.Sprint(name, " of ", attempts, " attempts"), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					server := newScript(failure)
+					transport := newTransport(t, server, steadyhttp.WithMaxAttempts(attempts), withConstantBackoff(2*time.Second),
+						steadyhttp.WithAttemptTimeout(2*time.Second), steadyhttp.WithRetryBudget(0, 1000))
+					sendGets(t, transport, 2)
+					server.AssertAttempts(t, attempts+1)
+					server.Play(status(200))
+					code, err := sendGet(t, transport)
+					require.NoError(t, err)
+					assert.Equal(t, 200, code)
+
+					server.Play(failure)
+					for breakerState(t, transport) == steadyhttp.BreakerClosed {
+						require.Less(t, len(server.Attempts()), 3*attempts+7)
+						sendGets(t, transport, 1)
+					}
+				})
+			})
+		}
+	}
+}
+
 func TestBreaker_SuspensionDuringAWaitEndsTheCallAfterIt(t *testing.T) {
 	t.Parallel()
 	for name, first := range map[string]step{"an error": fail(errReset), "a response": status(503)} {

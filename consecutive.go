@@ -27,8 +27,9 @@ func (r *run) add(a *attempt, succeeded time.Duration) {
 
 // A threshold is how many failures in a row, over how long a time, are sustained failure.
 type threshold struct {
-	count   uint32 // 0: there is no threshold
-	lasting time.Duration
+	count     uint32 // 0: there is no threshold
+	lasting   time.Duration
+	byDefault bool // set by no option
 }
 
 // String is the threshold as the options have it.
@@ -37,6 +38,15 @@ func (t threshold) String() string {
 		return "off"
 	}
 	return fmt.Sprint(t.count, ",", t.lasting)
+}
+
+// spareCalls returns a threshold that the attempts of one call do not reach, nor those of one that follows: on its own
+// a path that always fails must not shut others out. What an option has set stays as it is.
+func (t threshold) spareCalls(suspension threshold) threshold {
+	if t.byDefault {
+		t.count = max(t.count, suspension.count+2)
+	}
+	return t
 }
 
 func (t threshold) reached(count uint32, lasting time.Duration) bool {

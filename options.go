@@ -356,10 +356,10 @@ func breakerOption(set func(*breakerPolicy) error) Option {
 // WithBreakerConsecutiveFailures opens a breaker when so many attempts in a row have failed, and nothing that was
 // sent for so long has succeeded.
 //
-// The default is 6, lasting 5 s: a breaker opens when nothing works, not when much fails. One success ends the run,
-// and so does a minute without an attempt that fails.
-// The time counts from the first failure; if that one timed out, from the start of its attempt, but not from
-// before the last success was sent.
+// The default is 6, lasting 5 s, or two more than [WithMaxAttempts] if that is more than 4: a breaker opens when
+// nothing works, not when much fails, and not for one call alone. One success ends the run, and so does a minute
+// without an attempt that fails. The time counts from the first failure; if that one timed out, from the start of its
+// attempt, but not from before the last success was sent.
 //
 // Well before that, retries are suspended: from 4 failures in a row on, or [WithMaxAttempts] if that is more, once
 // nothing has succeeded for 600 ms. Each call still makes its first attempt. One that fails is not retried, and one
@@ -371,7 +371,7 @@ func breakerOption(set func(*breakerPolicy) error) Option {
 // suspended. lasting may be 0. Neither may be negative.
 func WithBreakerConsecutiveFailures(failures int, lasting time.Duration) Option {
 	return breakerOption(func(b *breakerPolicy) error {
-		b.failures = threshold{uint32(failures), lasting}
+		b.failures = threshold{count: uint32(failures), lasting: lasting}
 		return checkThreshold("WithBreakerConsecutiveFailures", failures, "failures", lasting)
 	})
 }
@@ -379,17 +379,17 @@ func WithBreakerConsecutiveFailures(failures int, lasting time.Duration) Option 
 // WithBreakerConsecutiveTimeouts opens a breaker when so many attempts since the last success have timed out, and
 // nothing that was sent for so long has succeeded.
 //
-// The default is 6, lasting 5 s: two calls to a path that hangs must not shut others out. Other failures between do not
-// end the run. Two that have lasted 600 ms are enough where an origin became slow before it fell silent, which is what
-// an overloaded server does: the last success took three times as long as is usual there, and a quarter as long as the
-// attempt that timed out.
+// The default is 6, lasting 5 s, or two more than [WithMaxAttempts] if that is more than 4: two calls to a path that
+// hangs must not shut others out. Other failures between do not end the run. Two that have lasted 600 ms are enough
+// where an origin became slow before it fell silent, which is what an overloaded server does: the last success took
+// three times as long as is usual there, and a quarter as long as the attempt that timed out.
 //
 // A long poll that its caller's deadline ends after a second or more is a timeout, too: have a [Classifier] call it
 // [Canceled], or give it an origin of its own by [WithOriginKey]. timeouts 0 turns this rule off; see
 // [WithBreakerConsecutiveFailures] for the others. lasting may be 0. Neither may be negative.
 func WithBreakerConsecutiveTimeouts(timeouts int, lasting time.Duration) Option {
 	return breakerOption(func(b *breakerPolicy) error {
-		b.timeouts = threshold{uint32(timeouts), lasting}
+		b.timeouts = threshold{count: uint32(timeouts), lasting: lasting}
 		return checkThreshold("WithBreakerConsecutiveTimeouts", timeouts, "timeouts", lasting)
 	})
 }

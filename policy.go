@@ -46,7 +46,7 @@ func defaultPolicy() *policy {
 		originLimit:   1024,
 		budget:        budgetPolicy{ratio: 0.2, burst: 5},
 		breaker: breakerPolicy{
-			failures: threshold{6, 5 * time.Second}, timeouts: threshold{6, 5 * time.Second},
+			failures: threshold{6, 5 * time.Second, true}, timeouts: threshold{6, 5 * time.Second, true},
 			window: 5 * time.Second, openFor: 700 * time.Millisecond,
 		},
 	}
@@ -64,6 +64,7 @@ func newPolicy(options []Option) (*policy, error) {
 		errs = append(errs, o.apply(p))
 	}
 	p.observe = combine(p.observers)
+	p.breaker.spareCalls(p.maxAttempts)
 	return p, joinErrors(append(errs, p.checkBreaker(), p.checkPause(), p.checkWhole("WithTimeout", p.timeout))...)
 }
 
