@@ -2,6 +2,7 @@ package steadyhttp_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -217,6 +218,52 @@ func TestReconnect_OneCallIsEnoughToGetPastDeadIdleConnections(t *testing.T) {
 		got.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Transient, steadyhttp.Success)
 	})
 }
+
+// Where nothing can be written any more, TLS cannot say goodbye.
+func TestReconnect_DeadConnectionThatTakesNothingIsClosedAtOnce(t *testing.T) {
+	t.Parallel()
+	testCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		n := newPipeNetwork(t, "HTTP/1.1", (&callServer{}).handle)
+		base := n.base(t)
+		var full atomic.Bool
+		base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := n.dial(ctx, network, address)
+			if err != nil || full.Load() {
+				return conn, err
+			}
+			stuck, _ := net.Pipe()
+			return &fullConn{conn, stuck, &full}, nil
+		}
+		transport := newTransport(t, base, twoSeconds)
+		n.warm(t, transport, 6)
+		full.Store(true)
+		start := time.Now()
+		got := sendWire(t, transport, newWireRequest(t, http.MethodGet, "https://example.com/", ""))
+		got.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Transient, steadyhttp.Success)
+		assert.Less(t, time.Since(start), 5*time.Second, "which is how long tls.Conn.Close waits for one")
+	})
+}
+
+// A fullConn takes nothing to be written once it is full.
+type fullConn struct {
+	net.Conn
+	stuck net.Conn // which nobody reads
+	full  *atomic.Bool
+}
+
+func (c *fullConn) Write(p []byte) (int, error) {
+	if c.full.Load() {
+		return c.stuck.Write(p)
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *fullConn) SetWriteDeadline(t time.Time) error {
+	return errors.Join(c.Conn.SetWriteDeadline(t), c.stuck.SetWriteDeadline(t))
+}
+
+func (c *fullConn) Close() error { return errors.Join(c.stuck.Close(), c.Conn.Close()) }
 
 func TestReconnect_SeveralConnectionsOfHTTP2AreLeft(t *testing.T) {
 	t.Parallel()

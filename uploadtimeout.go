@@ -139,12 +139,16 @@ func upgrade(base http.RoundTripper, request *http.Request) (*http.Response, err
 	return response, err
 }
 
-// release looks for the connection below TLS, of which a proxy may add a layer.
 func release(conn net.Conn) {
+	if bounded, ok := belowTLS(conn).(*writeTimeoutConn); ok {
+		bounded.release()
+	}
+}
+
+// belowTLS returns the connection below TLS, of which a proxy may add a layer.
+func belowTLS(conn net.Conn) net.Conn {
 	for secure, ok := conn.(*tls.Conn); ok; secure, ok = conn.(*tls.Conn) {
 		conn = secure.NetConn()
 	}
-	if bounded, ok := conn.(*writeTimeoutConn); ok {
-		bounded.release()
-	}
+	return conn
 }
