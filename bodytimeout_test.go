@@ -319,16 +319,16 @@ func TestBodyTimeout_EndsAReadOfACompressedBody(t *testing.T) {
 
 func TestBodyTimeout_SlowButSteadyServerIsNoStall(t *testing.T) {
 	t.Parallel()
-	runEachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
+	runEachTLSProtocol(t, func(t *testing.T, protocol string) {
 		const limit = time.Second
-		server := newWireServer(t, startProtocols(spoken), func(w http.ResponseWriter, r *http.Request) {
+		n := newPipeNetwork(t, protocol, func(w http.ResponseWriter, _ *http.Request) {
 			for range 15 {
-				<-time.After(limit / 10)
+				time.Sleep(limit - time.Millisecond)
 				_, _ = io.WriteString(w, ".")
 				_ = http.NewResponseController(w).Flush()
 			}
 		})
-		transport := newWireTransport(t, &http.Transport{Protocols: spoken}, steadyhttp.WithBodyTimeout(limit))
-		sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, "")).assertResponse(t, 200, strings.Repeat(".", 15))
+		transport := newTransport(t, n.base(t), steadyhttp.WithBodyTimeout(limit))
+		sendWire(t, transport, newWireRequest(t, http.MethodGet, "https://example.com/", "")).assertResponse(t, 200, strings.Repeat(".", 15))
 	})
 }

@@ -114,7 +114,7 @@ func uploadTwice(t *testing.T, transport *steadyhttp.Transport, url string, cont
 func TestAttemptTimeout_BodyIsReadableOnceItHasPassed(t *testing.T) {
 	t.Parallel()
 	runEachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
-		const limit, size = 100 * time.Millisecond, 1 << 20
+		const limit, size = 500 * time.Millisecond, 1 << 20
 		passed := make(chan struct{})
 		server := newWireServer(t, startProtocols(spoken), func(w http.ResponseWriter, r *http.Request) {
 			_ = http.NewResponseController(w).Flush()
@@ -138,7 +138,7 @@ func TestAttemptTimeout_BodyIsReadableOnceItHasPassed(t *testing.T) {
 
 func TestAttemptTimeout_UpgradedConnectionWorksOnceItHasPassed(t *testing.T) {
 	t.Parallel()
-	const limit = 100 * time.Millisecond
+	const limit = 500 * time.Millisecond
 	for name, options := range map[string][]steadyhttp.Option{"without": unlimitedRetryOptions(), "with": attemptTimeoutOptions(limit)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
