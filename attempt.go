@@ -94,14 +94,19 @@ func sending(base http.RoundTripper, epoch time.Time) sender {
 		if a.measured {
 			a.end = time.Since(epoch)
 		}
-		c.base.learn(c)
+		switch {
+		case a.err != nil:
+			c.base.learnFrom(c)
+		case c.base.late != nil:
+			c.base.late.learn(a)
+		}
 	}
 }
 
 // send traces the attempt if it must be, at once or once that shows.
 func (c *call) send() {
 	a := &c.attempt
-	if c.base.late.mayTraceLate(c) || !needsTrace(c) {
+	if !needsTrace(c) || c.base.late.mayTraceLate(c) {
 		a.response, a.err = roundTrip(c.base.RoundTripper, a.request)
 		a.sends = 1
 		if a.err != errNeedsTrace {
@@ -176,7 +181,7 @@ func classifying(next sender) sender {
 			a.readRetryAfter(c.policy.hints) // of what only the user's Classifier takes for no Success
 		}
 		a.health = a.judge()
-		a.deferred = c.defersOutcome()
+		a.deferred = c.policy.followsBodies() && c.defersOutcome()
 	}
 }
 

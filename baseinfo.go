@@ -38,13 +38,10 @@ func (b *baseInfo) within(attemptTimeout time.Duration) *baseInfo {
 	return b.twin()
 }
 
-// learn takes from an attempt what it shows of the base.
-func (b *baseInfo) learn(c *call) {
+// learnFrom takes from an attempt that failed what it shows of its connection.
+func (b *baseInfo) learnFrom(c *call) {
 	a := &c.attempt
-	if a.response != nil && b.late != nil && a.response.TLS != nil {
-		b.late.note(a.request.URL.Host, a.response.ProtoMajor == 2)
-	}
-	if a.err != nil && factsOf(a.err).has(unreadableFact) && b.wasAlone(c.origin, a.start, a.end) {
+	if factsOf(a.err).has(unreadableFact) && b.wasAlone(c.origin, a.start, a.end) {
 		a.traced |= unreadable
 	}
 }

@@ -13,7 +13,7 @@ import (
 // drained and not read.
 func (c *call) defersOutcome() bool {
 	a := &c.attempt
-	return c.policy.followsBodies() && a.health == healthy && a.class != NotReady && hasContent(a.request, a.response)
+	return a.health == healthy && a.class != NotReady && hasContent(a.request, a.response)
 }
 
 func (p *policy) followsBodies() bool { return p.bodyTimeout > 0 || p.resume }
@@ -94,7 +94,7 @@ func (o *bodyOutcome) close(complete bool) {
 	case complete || o.now()-o.header >= wellAfter:
 		o.countSuccess()
 	case o.isOpen():
-		o.origin.breaker.endRun(o.permit, o.start)
+		o.origin.breaker.noteResponse(o.permit, o.start)
 	}
 }
 
@@ -164,5 +164,6 @@ func (o *bodyOutcome) report(a attempt) {
 		}
 		a.start = o.start
 	}
-	o.origin.breaker.settle(o.request.Context(), o.permit, &a)
+	a.request = o.request
+	o.origin.breaker.settle(o.permit, &a)
 }

@@ -102,6 +102,9 @@ func (p *breakerPolicy) trips(r run, lasting time.Duration) bool {
 	return p.failures.reached(r.failures, lasting) || p.timeouts.reached(r.timeouts, lasting)
 }
 
+// A tally is what a breaker counted in its window.
+type tally struct{ requests, failures uint32 }
+
 // tripsByRate decides from what is counted in the window.
 func (p *breakerPolicy) tripsByRate(counted tally) bool {
 	return p.rate > 0 && counted.requests >= p.minRequests &&
@@ -133,25 +136,28 @@ func (c *breakerConfig) probeTime(timedOutAfter time.Duration) time.Duration {
 //
 // Invariants. mu guards all fields below it, and the methods that need it say "b.mu is held". The lock order is
 // b.mu, then gobreaker's mutex (see machine). Nobody but delivery calls the Observer, and it holds no lock.
-// phase and failed are written under b.mu and read without it. Each change of state begins a new phase, and an
+// phase and failed are written under b.mu and read without it. A success takes no lock: it adds to successes, and moves
+// succeeded on; only where failed says that failures came before it does it need b.mu, to end their run. Each change of state begins a new phase, and an
 // outcome counts only in the phase in which its attempt was admitted.
 type breaker struct {
 	origin *origin // whose it is
 	config *breakerConfig
 	phase  atomic.Uint64 // a generation, and the state in its lowest bits
-	failed atomic.Int64  // when the last failure came, since the epoch, and in its lowest bit whether it suspended retries
+	failed atomic.Int64  // when the last failure came, since the epoch, and in its lowest bit whether it suspended retries; 0: the run is none
 
-	mu        sync.Mutex
-	machine   machine
-	recent    window
-	run       run
-	succeeded time.Duration // when the last success began
-	hung      time.Duration // how long the failure that opened it took to time out; 0: it did not
-	probed    time.Duration // when the latest probe began, since the epoch
-	probeAt   time.Duration // when the next one may go, since the epoch
-	probes    uint32        // under way in this phase
-	changes   *delivery     // to the Observer; nil for none
-	last      *change       // which began this phase; nil in the first
+	succeeded atomic.Int64 // when the last success began
+	successes window       // in this phase
+
+	mu       sync.Mutex
+	machine  machine
+	failures window // in this phase
+	run      run
+	hung     time.Duration // how long the failure that opened it took to time out; 0: it did not
+	probed   time.Duration // when the latest probe began, since the epoch
+	probeAt  time.Duration // when the next one may go, since the epoch
+	probes   uint32        // under way in this phase
+	changes  *delivery     // to the Observer; nil for none
+	last     *change       // which began this phase; nil in the first
 }
 
 func newBreakerConfig(policy *policy, epoch time.Time) *breakerConfig {
@@ -162,8 +168,9 @@ func newBreakerConfig(policy *policy, epoch time.Time) *breakerConfig {
 }
 
 // makeBreaker returns it by value, since it is part of its origin.
-func makeBreaker(origin *origin, config *breakerConfig) breaker {
-	return breaker{origin: origin, config: config, recent: newWindow(config.policy.window)}
+func makeBreaker(origin *origin, config *breakerConfig, now time.Duration) breaker {
+	span := config.policy.window
+	return breaker{origin: origin, config: config, successes: newWindow(span, now), failures: newWindow(span, now)}
 }
 
 const stateBits = 2
@@ -278,90 +285,128 @@ func (b *breaker) report(c *call, granted permit) {
 		c.permit = granted
 		return
 	}
-	b.settle(c.attempt.request.Context(), granted, &c.attempt)
+	b.settle(granted, &c.attempt)
 }
 
 // settle counts an outcome, and delivers what follows from it.
-func (b *breaker) settle(ctx context.Context, granted permit, a *attempt) {
+func (b *breaker) settle(granted permit, a *attempt) {
 	if b == nil || a.health == neutral && !granted.probe {
 		return
 	}
-	if b.count(ctx, granted, a) {
+	if a.health == healthy && !granted.probe {
+		b.countSuccess(granted.phase, a)
+		return
+	}
+	if b.count(granted, a) {
 		b.deliver()
 	}
 }
 
-// count reports whether the state changed. An outcome from an earlier phase decides nothing.
-func (b *breaker) count(ctx context.Context, granted permit, a *attempt) (changed bool) {
+// countSuccess counts a success that ends no probe.
+func (b *breaker) countSuccess(phase uint64, a *attempt) {
+	if phase != b.phase.Load() {
+		return
+	}
+	if b.successes.due(a.end) {
+		b.beginSlot(a.end)
+	}
+	b.successes.add()
+	b.noteSuccess(phase, a.start)
+}
+
+func (b *breaker) beginSlot(now time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.successes.advance(now)
+}
+
+// noteSuccess ends a run of failures, by a success that began then.
+func (b *breaker) noteSuccess(phase uint64, start time.Duration) {
+	raise(&b.succeeded, int64(start))
+	if b.failed.Load() != 0 {
+		b.endRun(phase)
+	}
+}
+
+// raise makes it at least the value.
+func raise(to *atomic.Int64, value int64) {
+	for {
+		if old := to.Load(); old >= value || to.CompareAndSwap(old, value) {
+			return
+		}
+	}
+}
+
+func (b *breaker) endRun(phase uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if phase == b.phase.Load() {
+		b.run = run{}
+		b.failed.Store(0)
+	}
+}
+
+// count counts an outcome that is no success, or a probe's, and reports whether the state changed. An outcome from an
+// earlier phase decides nothing.
+func (b *breaker) count(granted permit, a *attempt) (changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case granted.phase != b.phase.Load():
 		return false
 	case granted.probe:
-		return b.countProbe(ctx, a, granted.lease)
-	case a.health == healthy: // settle has left out what is neutral
-		b.countSuccess(a)
-		return false
-	case !b.countFailure(a):
+		return b.countProbe(a, granted.lease)
+	case !b.countFailure(a): // settle has left out what is neutral
 		return false
 	default:
-		b.trip(ctx, a)
+		b.trip(a)
 		return true
 	}
 }
 
 // countProbe frees the probe's place, and draws the consequence: a failure opens, a success closes. A probe that
 // took longer than its lease decides nothing. b.mu is held.
-func (b *breaker) countProbe(ctx context.Context, a *attempt, lease time.Duration) (changed bool) {
+func (b *breaker) countProbe(a *attempt, lease time.Duration) (changed bool) {
 	b.probes--
 	if a.health == neutral || a.took() >= lease {
 		return false
 	}
 	if a.health == failing {
-		b.trip(ctx, a)
+		b.trip(a)
 	} else {
-		b.succeeded = max(b.succeeded, a.start)
-		b.setState(ctx, b.machine.close, "")
+		raise(&b.succeeded, int64(a.start))
+		b.setState(a.request.Context(), b.machine.close, "")
 	}
 	return true
 }
 
-// countSuccess counts a success. b.mu is held.
-func (b *breaker) countSuccess(a *attempt) {
-	b.recent.current(a.end).requests++
-	b.noteSuccess(a.start)
-}
-
-// noteSuccess ends a run of failures, by a success that began then. b.mu is held.
-func (b *breaker) noteSuccess(start time.Duration) {
-	b.succeeded = max(b.succeeded, start)
-	if b.run.failures > 0 {
-		b.run = run{}
-		b.failed.Store(0)
-	}
-}
-
 // countFailure reports whether it is one too many. b.mu is held.
 func (b *breaker) countFailure(a *attempt) (trips bool) {
-	slot := b.recent.current(a.end)
-	slot.requests++
-	slot.failures++
+	b.failures.count(a.end)
 	if b.isStale(a) {
 		b.run = run{}
 	}
-	b.run.add(a, b.succeeded)
+	b.run.add(a, time.Duration(b.succeeded.Load()))
 	lasting := a.end - b.run.since
 	b.setFailed(a.end, b.config.suspend.reached(b.run.failures, lasting))
 	policy := &b.config.policy
-	return policy.trips(b.run, lasting) || policy.tripsByRate(b.recent.sum(a.end)) || b.overloaded(a, lasting)
+	return policy.trips(b.run, lasting) || policy.tripsByRate(b.recent(a.end)) || b.overloaded(a, lasting)
 }
 
-const suspendedBit = 1
+// recent is what was counted in the window. b.mu is held.
+func (b *breaker) recent(now time.Duration) tally {
+	failures := b.failures.sum(now)
+	return tally{requests: b.successes.sum(now) + failures, failures: failures}
+}
+
+const (
+	suspendedBit = 1
+	firstFailed  = 2 // the least that failed is after a failure
+)
 
 // setFailed notes when the last failure came, and whether retries are suspended. b.mu is held.
 func (b *breaker) setFailed(at time.Duration, suspended bool) {
-	failed := max(int64(at), b.failed.Load()) &^ suspendedBit
+	failed := max(int64(at), b.failed.Load(), firstFailed) &^ suspendedBit
 	if suspended {
 		failed |= suspendedBit
 	}
@@ -381,10 +426,10 @@ func (b *breaker) overloaded(a *attempt, lasting time.Duration) bool {
 }
 
 // trip opens the breaker for this failure. b.mu is held.
-func (b *breaker) trip(ctx context.Context, a *attempt) {
+func (b *breaker) trip(a *attempt) {
 	b.hung = a.timeoutAfter()
 	b.setFailed(a.end, b.failed.Load()&suspendedBit != 0 && !b.isStale(a)) // so a probe that fails prolongs it
-	b.setState(ctx, b.machine.trip, reasonFailures)
+	b.setState(a.request.Context(), b.machine.trip, reasonFailures)
 }
 
 // setState changes the machine, and begins a new phase, in which nothing has happened yet. ctx is that of the
@@ -395,7 +440,8 @@ func (b *breaker) setState(ctx context.Context, change func(), reason string) {
 	to := b.machine.state
 	generation := b.phase.Load()>>stateBits + 1
 	b.phase.Store(generation<<stateBits | uint64(to))
-	b.recent.clear()
+	b.successes.clear()
+	b.failures.clear()
 	b.run, b.probes = run{}, 0
 	if from != to || to == BreakerOpen { // which it may be once more, for another reason
 		b.record(ctx, from, to, reason)
@@ -419,20 +465,14 @@ func (b *breaker) setOpenTime(openTime time.Duration) {
 
 // succeededSince reports whether an attempt that began since then has succeeded.
 func (b *breaker) succeededSince(start time.Duration) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.succeeded > 0 && b.succeeded >= start
+	last := time.Duration(b.succeeded.Load())
+	return last > 0 && last >= start
 }
 
-// endRun ends a run of failures, and counts nothing: by a response of which its caller wanted no more.
-func (b *breaker) endRun(granted permit, start time.Duration) {
-	if b == nil || granted.probe {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if granted.phase == b.phase.Load() {
-		b.noteSuccess(start)
+// noteResponse ends a run of failures, and counts nothing: by a response of which its caller wanted no more.
+func (b *breaker) noteResponse(granted permit, start time.Duration) {
+	if b != nil && !granted.probe && granted.phase == b.phase.Load() {
+		b.noteSuccess(granted.phase, start)
 	}
 }
 
@@ -471,7 +511,7 @@ func (b *breaker) forgettable(now time.Duration) bool {
 	defer b.mu.Unlock()
 	switch b.state() {
 	case BreakerClosed:
-		return b.recent.sum(now).failures == 0
+		return b.failures.sum(now) == 0
 	default:
 		return now-b.probeAt > forgetAfter
 	}
@@ -480,9 +520,12 @@ func (b *breaker) forgettable(now time.Duration) bool {
 func (b *breaker) status(now time.Duration) BreakerStatus {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	counted := b.recent.sum(now)
-	status := BreakerStatus{Origin: b.origin.name, State: b.state(), Requests: counted.requests, Failures: counted.failures, Shadow: b.config.shadow}
-	if status.State == BreakerOpen {
+	status := BreakerStatus{Origin: b.origin.name, State: b.state(), Shadow: b.config.shadow}
+	switch status.State {
+	case BreakerClosed:
+		counted := b.recent(now)
+		status.Requests, status.Failures = counted.requests, counted.failures
+	case BreakerOpen:
 		status.RetryAt, status.Reason = b.last.rejection.RetryAt, b.last.rejection.Reason
 	}
 	return status

@@ -12,7 +12,7 @@ import (
 )
 
 func newTestBreaker(policy *policy) *breaker {
-	b := makeBreaker(&origin{name: "a"}, newBreakerConfig(policy, time.Now()))
+	b := makeBreaker(&origin{name: "a"}, newBreakerConfig(policy, time.Now()), 0)
 	return &b
 }
 
@@ -48,7 +48,7 @@ func TestBreaker_AsksGobreakerOnlyWhenTheStateMayChange(t *testing.T) {
 	policy := defaultPolicy()
 	b := newTestBreaker(policy)
 	for _, found := range []health{healthy, failing, healthy} {
-		assert.False(t, b.count(t.Context(), permit{}, &attempt{health: found}))
+		assert.False(t, b.count(permit{}, &attempt{health: found}))
 	}
 	assert.Nil(t, b.machine.gobreaker)
 }

@@ -36,20 +36,21 @@ func (p budgetPolicy) refill(tokens float64, earned uint64, elapsed time.Duratio
 }
 
 // A budget bounds the retries against one origin. It starts full, and does the sums only when a retry
-// asks for them: a success is a mere count.
+// asks for them: a success is a mere count. mu guards all but the policy and the count.
 type budget struct {
+	policy    *budgetPolicy
+	successes window
+
 	mu       sync.Mutex
-	policy   *budgetPolicy
 	tokens   float64
-	earned   uint64        // successes since the last refill
-	refilled time.Duration // since the epoch
-	recent   window
-	letIn    float64 // the share of the retries that waited as a limit had told them, and were let in; the last ones count most
+	credited uint64        // successes that the last refill knew of,
+	refilled time.Duration // and when it was, since the epoch
+	letIn    float64       // the share of the retries that waited as a limit had told them, and were let in; the last ones count most
 }
 
 // makeBudget returns it by value, since most are part of their origin.
 func makeBudget(policy *budgetPolicy, now time.Duration) budget {
-	return budget{policy: policy, tokens: policy.burst, refilled: now, recent: newWindow(burstWindow), letIn: 1}
+	return budget{policy: policy, tokens: policy.burst, refilled: now, successes: newWindow(burstWindow, now), letIn: 1}
 }
 
 // earn counts a success.
@@ -57,10 +58,12 @@ func (b *budget) earn(now time.Duration) {
 	if b == nil {
 		return
 	}
-	b.mu.Lock()
-	b.earned++
-	b.recent.current(now).requests++
-	b.mu.Unlock()
+	if b.successes.due(now) {
+		b.mu.Lock()
+		b.successes.advance(now)
+		b.mu.Unlock()
+	}
+	b.successes.add()
 }
 
 // rewards reports whether a retry that succeeded as quickly as usual gives back what it cost: not if the user has said
@@ -120,7 +123,7 @@ func (b *budget) full(now time.Duration) bool {
 }
 
 func (b *budget) refill(now time.Duration) {
-	successes := b.recent.sum(now).requests
-	b.tokens = b.policy.refill(b.tokens, b.earned, now-b.refilled, successes)
-	b.earned, b.refilled = 0, max(b.refilled, now)
+	recent, all := b.successes.sum(now), b.successes.total()
+	b.tokens = b.policy.refill(b.tokens, all-b.credited, now-b.refilled, recent)
+	b.credited, b.refilled = all, max(b.refilled, now)
 }

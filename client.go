@@ -164,18 +164,22 @@ func newTransport(base http.RoundTripper, policy *policy) *Transport {
 // steadyhttp's, is an [*Error], unless it is [Permanent]. A call that an open breaker rejected fails with a
 // [*CircuitOpenError].
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
-	if err := t.checkRequest(request); err != nil {
-		return nil, err
+	if request == nil || request.URL == nil || t.policy == nil {
+		return nil, t.refuse(request)
 	}
 	options := callOptionsOf(request.Context())
-	policy, err := t.policy.override(options)
-	if err != nil {
-		closeRequest(request)
-		return nil, err
+	policy := t.policy
+	if len(options.overrides) > 0 {
+		own, err := policy.override(options)
+		if err != nil {
+			closeRequest(request)
+			return nil, err
+		}
+		policy = own
 	}
-	origin := t.origins.acquire(request)
-	defer origin.release()
 	c := t.calls.Get().(*call)
+	origin := t.origins.acquire(request, c.last)
+	defer origin.release()
 	c.transport, c.caller, c.request, c.origin, c.policy, c.options = t, request, request, origin, policy, options
 	t.send(c)
 	response, err := c.attempt.response, c.attempt.err
@@ -183,29 +187,24 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// putBack gives a call that has ended to the next one. Nothing of it is left but its timer.
+// putBack gives a call that has ended to the next one. Nothing of it is left but its timer, and where it went.
 func (t *Transport) putBack(c *call) {
-	timer := c.timer
+	timer, last := c.timer, c.origin
 	*c = call{}
-	c.timer = timer
+	c.timer, c.last = timer, last
 	t.calls.Put(c)
 }
 
-// checkRequest refuses what no transport can send, what no origin can be found for, and all of it if nobody
-// made t.
-func (t *Transport) checkRequest(request *http.Request) error {
-	switch {
-	case request == nil:
+// refuse says why a request is not sent: no transport can send it, or no origin can be found for it, or nobody made t.
+func (t *Transport) refuse(request *http.Request) error {
+	if request == nil {
 		return errors.New("steadyhttp: nil Request")
-	case request.URL == nil:
-		closeRequest(request)
-		return errors.New("steadyhttp: nil Request.URL")
-	case t.policy == nil:
-		closeRequest(request)
-		return errors.New("steadyhttp: zero Transport: make one with NewTransport")
-	default:
-		return nil
 	}
+	closeRequest(request)
+	if request.URL == nil {
+		return errors.New("steadyhttp: nil Request.URL")
+	}
+	return errors.New("steadyhttp: zero Transport: make one with NewTransport")
 }
 
 // CloseIdleConnections closes the base transport's idle connections, where it can.

@@ -117,14 +117,14 @@ type outcome struct {
 }
 
 func newGate(waiters int, now time.Duration) *gate {
-	return &gate{waiters: waiters, since: now, calls: newWindow(rateWindow), pace: maxPace}
+	return &gate{waiters: waiters, since: now, calls: newWindow(rateWindow, now), pace: maxPace}
 }
 
 // enter lets the waiter go, refuses it, or puts it into the queue.
 func (g *gate) enter(w *waiter, now time.Duration) {
 	g.advance(w.cause, now)
 	if w.attempt == 1 {
-		g.calls.current(now).requests++
+		g.calls.count(now)
 	}
 	if w.reserved {
 		g.reserved--
@@ -240,7 +240,7 @@ func (g *gate) gap(now time.Duration) time.Duration {
 // rate is how many calls come in a second.
 func (g *gate) rate(now time.Duration) float64 {
 	counted := min(max(now-g.since, time.Second), rateWindow)
-	return float64(g.calls.sum(now).requests) / counted.Seconds()
+	return float64(g.calls.sum(now)) / counted.Seconds()
 }
 
 // report takes in what became of an attempt. Any outcome but "wait" and being let in tells nothing: a probe that

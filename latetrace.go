@@ -35,6 +35,13 @@ func (l *lateTrace) knows(host string) bool {
 	return ok
 }
 
+// learn takes from an attempt that brought a response what the host speaks.
+func (l *lateTrace) learn(a *attempt) {
+	if a.response.TLS != nil {
+		l.note(a.request.URL.Host, a.response.ProtoMajor == 2)
+	}
+}
+
 // note keeps what the host speaks. It copies the map, which happens once for each host.
 func (l *lateTrace) note(host string, http2 bool) {
 	if l.knows(host) == http2 {

@@ -15,8 +15,16 @@ type lazyContext struct {
 	mu       sync.Mutex
 	done     chan struct{} // nil until somebody waits
 	err      error         // nil until it ends
-	children []*func()     // hardly ever more than one: net/http's own context
-	forget   func() bool   // of the parent; nil where it need not
+	children []lazyChild
+	room     [1]lazyChild // of them, since hardly ever are there more: net/http's own context
+	last     int          // number of a child
+	forget   func() bool  // of the parent; nil where it need not
+}
+
+// A lazyChild is a context that was made of a lazyContext.
+type lazyChild struct {
+	number int
+	cancel func()
 }
 
 // Done registers with the parent, which takes an allocation or two.
@@ -54,17 +62,25 @@ func (c *lazyContext) AfterFunc(f func()) (stop func() bool) {
 		go f()
 		return func() bool { return false }
 	}
-	c.children = append(c.children, &f)
-	return func() bool {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		i := slices.Index(c.children, &f)
-		if i < 0 {
-			return false
-		}
-		c.children = slices.Delete(c.children, i, i+1)
-		return true
+	if c.children == nil {
+		c.children = c.room[:0]
 	}
+	c.last++
+	number := c.last
+	c.children = append(c.children, lazyChild{number, f})
+	return func() bool { return c.drop(number) }
+}
+
+// drop reports whether the child was not cancelled or dropped before.
+func (c *lazyContext) drop(number int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.IndexFunc(c.children, func(child lazyChild) bool { return child.number == number })
+	if i < 0 {
+		return false
+	}
+	c.children = slices.Delete(c.children, i, i+1)
+	return true
 }
 
 // cancel ends the context and, before it returns, those that were made of it.
@@ -81,8 +97,8 @@ func (c *lazyContext) cancel(err error) {
 	children := c.children
 	c.children = nil
 	c.mu.Unlock()
-	for _, f := range children {
-		(*f)()
+	for _, child := range children {
+		child.cancel()
 	}
 }
 

@@ -207,18 +207,11 @@ func parseOrigin(name string) (key originKey, isURL, isBare bool) {
 	return originKey{scheme, host}.canonical(), isURL, isBare
 }
 
-// lookUp returns nil if the origin is not remembered.
-func (r *registry) lookUp(key originKey) *origin {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.origins[key]
-}
-
 // keep returns the origin, counted in, and remembers it even if there is no room.
 func (r *registry) keep(key originKey) *origin {
 	asWritten := key
-	if key.scheme == "" {
-		asWritten = originKey{} // the user's key
+	if key.scheme == "" || r.policy.originKey != nil {
+		asWritten = originKey{} // the user's key, or one that the user's function decides of
 	}
 	for {
 		r.mu.Lock()

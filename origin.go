@@ -15,7 +15,7 @@ import (
 // [WithOriginKey] says. It has a breaker and a retry budget.
 type origin struct {
 	key       originKey
-	asWritten *originKey // as in the URL that it was first found by; nil: by another key
+	asWritten *originKey // as in the URL that it was first found by; nil: by another key, or with a function of the user's
 	name      string
 	breaker   *breaker     // nil: none
 	budget    *budget      // nil: unlimited
@@ -38,17 +38,22 @@ const (
 	tlsSpoken                      // or TLS
 )
 
+// isPlain reports whether the last attempt brought a response over HTTP/1 without TLS, and few calls were ever made at the
+// same time.
+func (o *origin) isPlain() bool {
+	return o.flags.Load()&(answered|http2Spoken|tlsSpoken|crowded) == answered
+}
+
 func (o *origin) has(flag uint32) bool { return o.flags.Load()&flag != 0 }
 
-// set writes only what is news, so that calls in parallel do not fight for the cache line.
-func (o *origin) set(flag uint32, value bool) {
-	switch {
-	case o.has(flag) == value:
-	case value:
-		o.flags.Or(flag)
-	default:
-		o.flags.And(^flag)
+// set gives the flags of the mask a value. It writes only what is news, so that calls in parallel do not fight for the
+// cache line.
+func (o *origin) set(mask, value uint32) {
+	if o.flags.Load()&mask == value {
+		return
 	}
+	o.flags.And(^mask | value)
+	o.flags.Or(value)
 }
 
 // isWritten reports whether the URL of a request to the origin is surely written so.
@@ -62,9 +67,9 @@ func (o *origin) acquire() bool {
 		return false
 	}
 	if calls >= maxSends {
-		o.set(crowded, true)
+		o.set(crowded, crowded)
 	}
-	o.set(used, true)
+	o.set(used, used)
 	return true
 }
 
@@ -87,11 +92,18 @@ func (o *origin) forget(now time.Duration) bool {
 
 // setAnswered keeps whether an attempt brought a response, and over what.
 func (o *origin) setAnswered(response *http.Response) {
-	o.set(answered, response != nil)
-	if response != nil {
-		o.set(http2Spoken, response.ProtoMajor == 2)
-		o.set(tlsSpoken, response.TLS != nil)
+	if response == nil {
+		o.set(answered, 0)
+		return
 	}
+	spoken := answered
+	if response.ProtoMajor == 2 {
+		spoken |= http2Spoken
+	}
+	if response.TLS != nil {
+		spoken |= tlsSpoken
+	}
+	o.set(answered|http2Spoken|tlsSpoken, spoken)
 }
 
 // mayResend reports whether net/http may resend more often than an attempt allows: over HTTP/2, which TLS can
@@ -159,7 +171,6 @@ type registry struct {
 	breakers *breakerConfig
 	pauses   *pauseConfig
 	overflow *budget
-	last     atomic.Pointer[origin] // most calls go where the last one went
 
 	mu      sync.RWMutex
 	origins map[originKey]*origin
@@ -170,31 +181,38 @@ type registry struct {
 func newRegistry(policy *policy, epoch time.Time) *registry {
 	r := &registry{policy: policy, epoch: epoch, breakers: newBreakerConfig(policy, epoch), pauses: newPauseConfig(policy, epoch), origins: make(map[originKey]*origin)}
 	if !policy.withoutBudget {
-		budget := r.makeBudget()
+		budget := makeBudget(&policy.budget, 0)
 		r.overflow = &budget
 	}
 	return r
 }
 
-// acquire returns the request's origin, which is not forgotten before the call has left it.
-func (r *registry) acquire(request *http.Request) *origin {
+// acquire returns the request's origin, which is not forgotten before the call has left it. Most calls go where another
+// one went last.
+func (r *registry) acquire(request *http.Request, last *origin) *origin {
 	asWritten := originKey{request.URL.Scheme, request.URL.Host}
-	if o := r.last.Load(); o != nil && o.isWritten(asWritten) && o.acquire() {
-		return o
+	if last != nil && last.isWritten(asWritten) && last.acquire() {
+		return last
 	}
-	key := asWritten.canonical()
+	return r.acquireOther(request, asWritten)
+}
+
+// acquireOther finds most origins without making their keys canonical, since that takes as long as all the rest of a call.
+func (r *registry) acquireOther(request *http.Request, asWritten originKey) *origin {
 	if r.policy.originKey != nil {
-		key, asWritten = r.customKey(request, key), originKey{}
+		return r.acquireBy(r.customKey(request, asWritten.canonical()), originKey{})
 	}
-	for {
-		o := r.find(key, asWritten)
-		if !o.acquire() {
-			continue // forgotten just now
-		}
-		if o.isWritten(asWritten) {
-			r.last.Store(o)
-		}
+	if o := r.lookUp(asWritten); o != nil && o.acquire() {
 		return o
+	}
+	return r.acquireBy(asWritten.canonical(), asWritten)
+}
+
+func (r *registry) acquireBy(key, asWritten originKey) *origin {
+	for {
+		if o := r.find(key, asWritten); o.acquire() { // it may have been forgotten just now
+			return o
+		}
 	}
 }
 
@@ -204,10 +222,10 @@ func (r *registry) acquireAgain(o *origin) *origin {
 	if o.asWritten != nil {
 		asWritten = *o.asWritten
 	}
-	for !o.acquire() {
-		o = r.find(o.key, asWritten)
+	if o.acquire() {
+		return o
 	}
-	return o
+	return r.acquireBy(o.key, asWritten)
 }
 
 // customKey asks the user's function, and lets no body leak should it panic or exit.
@@ -227,18 +245,22 @@ func (r *registry) customKey(request *http.Request, otherwise originKey) originK
 }
 
 func (r *registry) find(key, asWritten originKey) *origin {
-	r.mu.RLock()
-	o := r.origins[key]
-	r.mu.RUnlock()
-	if o != nil {
+	if o := r.lookUp(key); o != nil {
 		return o
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if o = r.origins[key]; o == nil {
-		o = r.place(key, asWritten)
+	if o := r.origins[key]; o != nil {
+		return o
 	}
-	return o
+	return r.place(key, asWritten)
+}
+
+// lookUp returns the origin that is remembered by this key, or nil.
+func (r *registry) lookUp(key originKey) *origin {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.origins[key]
 }
 
 // place makes an origin, and room for it.
@@ -276,7 +298,7 @@ func (r *registry) sweep() int {
 		r.hand = (r.hand + 1) % len(r.ring)
 		o := r.ring[slot]
 		if o.has(used) {
-			o.set(used, false)
+			o.set(used, 0)
 			continue
 		}
 		if o.forget(now) {
@@ -298,7 +320,7 @@ type wholeOrigin struct {
 }
 
 func (r *registry) newOrigin(key, asWritten originKey) *origin {
-	name := key.name()
+	name, now := key.name(), time.Since(r.epoch)
 	whole := &wholeOrigin{origin: origin{key: key.sliceOf(name), name: name}}
 	o := &whole.origin
 	switch asWritten {
@@ -309,21 +331,17 @@ func (r *registry) newOrigin(key, asWritten originKey) *origin {
 		o.asWritten = asWritten.clone()
 	}
 	if !r.policy.withoutBreaker {
-		whole.itsBreaker = makeBreaker(o, r.breakers)
+		whole.itsBreaker = makeBreaker(o, r.breakers, now)
 		o.breaker = &whole.itsBreaker
 	}
 	if !r.policy.withoutBudget {
-		whole.itsBudget = r.makeBudget()
+		whole.itsBudget = makeBudget(&r.policy.budget, now)
 		o.budget = &whole.itsBudget
 	}
 	if r.policy.pause.on {
 		o.pause = newOriginPause(o.name, r.pauses)
 	}
 	return o
-}
-
-func (r *registry) makeBudget() budget {
-	return makeBudget(&r.policy.budget, time.Since(r.epoch))
 }
 
 // known are the origins that are remembered.

@@ -24,7 +24,7 @@ func TestRegistry_KeepsNoURL(t *testing.T) {
 	assert.NoError(t, err)
 	target, err := url.Parse("https://api.example.com/a-long-path")
 	assert.NoError(t, err)
-	o := newRegistry(c, time.Now()).acquire(&http.Request{URL: target})
+	o := newRegistry(c, time.Now()).acquire(&http.Request{URL: target}, nil)
 	for _, kept := range []string{o.key.host, o.asWritten.host} {
 		assert.Equal(t, target.Host, kept)
 		assert.NotSame(t, unsafe.StringData(target.Host), unsafe.StringData(kept))

@@ -29,9 +29,6 @@ func Override(ctx context.Context, options ...Option) context.Context {
 
 // override returns the policy of one call. The breaker, the budget and all else that calls share stay the Transport's.
 func (p *policy) override(options *callOptions) (*policy, error) {
-	if len(options.overrides) == 0 {
-		return p, nil
-	}
 	own := *p
 	var errs []error
 	for i, o := range options.overrides {

@@ -248,9 +248,6 @@ func (p *originPause) reserve(c *call) bool {
 // cancel gives a place back that will not be taken.
 func (p *originPause) cancel(c *call) {
 	g := c.ticket.reserved
-	if g == nil {
-		return
-	}
 	c.ticket.reserved = nil
 	p.mu.Lock()
 	defer p.mu.Unlock()

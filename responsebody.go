@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// followBody stays with the attempt's response until its body has been read, if an option asks for it.
+// followBody stays with the attempt's response until its body has been read, as an option asks.
 func (c *call) followBody() {
 	a := &c.attempt
 	limited := c.policy.bodyTimeout > 0 && hasContent(a.request, a.response)

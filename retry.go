@@ -22,6 +22,7 @@ type call struct {
 	timed   bool         // whether anyone wants to know how long a success takes
 	attempt attempt
 	timer   waitTimer
+	last    *origin // where the call went whose place this one has; nil: this is the first
 
 	next       sender        // the rest of the chain, for one attempt
 	backoff    Backoff       // nil before the first retry
@@ -56,7 +57,8 @@ func (c *call) run() {
 		c.refuse(err)
 		return
 	}
-	c.try()
+	c.attempt.number = 1
+	c.try(result{})
 	c.finish(c.retry())
 }
 
@@ -70,13 +72,25 @@ func (c *call) retry() StopReason {
 		if reason := c.interrupted(); reason != 0 {
 			return reason
 		}
-		c.try()
+		before := c.attempt.result()
+		c.nextAttempt()
+		c.try(before)
 	}
+}
+
+// nextAttempt makes an attempt of the request that was prepared for it.
+func (c *call) nextAttempt() {
+	number := c.attempt.number + 1
+	c.attempt = attempt{number: number, request: c.upcoming, unsent: true}
+	c.upcoming = nil
+	c.attempt.request.Header = c.policy.headerOf(&c.attempt)
 }
 
 // release closes what the call holds when one of the user's functions panics or exits.
 func (c *call) release() {
-	c.origin.pause.cancel(c)
+	if c.ticket.reserved != nil {
+		c.origin.pause.cancel(c)
+	}
 	if c.finished {
 		return
 	}
@@ -100,9 +114,8 @@ func (c *call) prepare() error {
 	if err := checkURL(c.request.URL); err != nil {
 		return err
 	}
-	if c.options.attempt != 0 { // an outer call's: this call is made within it
-		own := c.options.forAttempt(0)
-		c.caller, c.request = own.requestOf(c.caller), own.requestOf(c.request)
+	if c.options.attempt != 0 {
+		c.leaveOuterCall()
 	}
 	c.timed = c.isWatched()
 	if c.policy.idempotencyKeys {
@@ -114,6 +127,12 @@ func (c *call) prepare() error {
 	}
 	c.attempt.request = c.request
 	return err
+}
+
+// leaveOuterCall: this call is made within an attempt of another one, whose number it must not take for its own.
+func (c *call) leaveOuterCall() {
+	own := c.options.forAttempt(0)
+	c.caller, c.request = own.requestOf(c.caller), own.requestOf(c.request)
 }
 
 // isWatched reports whether somebody wants to know how long attempts take.
@@ -130,14 +149,8 @@ func (c *call) refuse(err error) {
 	c.finish(reason)
 }
 
-// try makes one attempt.
-func (c *call) try() {
-	before := c.attempt.result()
-	c.attempt = attempt{number: before.number + 1, request: c.attempt.request, unsent: true}
-	if c.upcoming != nil {
-		c.attempt.request, c.upcoming = c.upcoming, nil
-		c.attempt.request.Header = c.policy.headerOf(&c.attempt)
-	}
+// try makes one attempt, after the one that had this result.
+func (c *call) try(before result) {
 	c.next(c)
 	if c.attempt.rejected != 0 {
 		c.undoRejected(before)
@@ -147,7 +160,9 @@ func (c *call) try() {
 	c.origin.suspect(&c.attempt)
 	if c.attempt.response != nil {
 		c.lastStatus = c.attempt.status
-		c.followBody()
+		if c.policy.followsBodies() {
+			c.followBody()
+		}
 	}
 	if c.timed {
 		c.reportAttempt()
@@ -216,6 +231,14 @@ func (c *call) reportAttempt() {
 		}))
 	}
 	c.observe(Event{Kind: EventAttempt, Duration: a.took(), Resends: a.resends(), Held: a.held, Shadow: a.shadowed})
+}
+
+// reportEnd tells reports and observers that the call ends.
+func (c *call) reportEnd(reason StopReason) {
+	for _, r := range c.options.reporters {
+		r.setStopped(reason)
+	}
+	c.observe(Event{Kind: EventEnd, Stopped: reason})
 }
 
 // observe fills in what all events of a call have.
@@ -361,10 +384,9 @@ func (c *call) drainAndWait() {
 
 // finish ends the call with the last outcome. A response is never dropped for an error.
 func (c *call) finish(reason StopReason) {
-	for _, r := range c.options.reporters {
-		r.setStopped(reason)
+	if c.isWatched() {
+		c.reportEnd(reason)
 	}
-	c.observe(Event{Kind: EventEnd, Stopped: reason})
 	switch {
 	case c.attempt.response != nil:
 		c.annotateResponse(reason)

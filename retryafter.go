@@ -29,9 +29,10 @@ func retryAfter(response *http.Response, received time.Time) (time.Duration, boo
 // readRetryAfter notes once when the response, unless it is a Success, says to come back: by Retry-After, or by
 // a hint. It reports whether a hint says so.
 func (a *attempt) readRetryAfter(hints []Hint) (hinted bool) {
-	if a.asked || a.response == nil || a.class == Success {
-		return false
-	}
+	return a.class != Success && !a.asked && a.response != nil && a.askWhen(hints)
+}
+
+func (a *attempt) askWhen(hints []Hint) (hinted bool) {
 	a.asked = true
 	a.retryAfter, a.saysWhen = retryAfter(a.response, time.Now())
 	hint, ok := firstHint(hints, a.response)

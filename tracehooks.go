@@ -8,9 +8,14 @@ import (
 
 // traceHooks are a tracer's hooks for httptrace. They cost some allocations, more if the steps of connecting are
 // listened to. So they are made when a base transport asks for them: many never do.
+//
+// Our own are values of the tracer itself. Only where others are to be called as well, or package net is, the context of
+// httptrace is needed that composes them.
 type traceHooks struct {
-	mu     sync.Mutex
-	hooked context.Context // that has the hooks; nil until somebody asks for them
+	mu       sync.Mutex
+	made     bool
+	own      httptrace.ClientTrace
+	composed context.Context // nil: our own are all
 }
 
 // clientTraceKey is what a context is asked for the hooks by. Package httptrace keeps it to itself, but asks a context
@@ -31,25 +36,34 @@ func (k *keyCatcher) Value(key any) any {
 	return nil
 }
 
-// context returns where values are found: once the hooks were asked for, where they are, too. Beside the key of
-// httptrace there is one of package net, for which nobody asks who has not asked for the hooks first.
-func (h *traceHooks) context(t *tracer, asked bool) context.Context {
+// value finds the hooks of httptrace, once they are asked for, and the one of package net, for which nobody asks who has not
+// asked for the hooks first.
+func (h *traceHooks) value(t *tracer, key any) any {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if asked && h.hooked == nil {
-		h.hooked = httptrace.WithClientTrace(&t.lazyContext, t.clientTrace())
+	asked := key == clientTraceKey
+	if asked && !h.made {
+		h.make(t)
 	}
-	if h.hooked == nil {
-		return t.Context
+	composed := h.composed
+	h.mu.Unlock()
+	switch {
+	case composed != nil:
+		return composed.Value(key)
+	case asked:
+		return &h.own
+	default:
+		return t.Context.Value(key)
 	}
-	return h.hooked
 }
 
-// clientTrace composes with the hooks of the caller's, in WithClientTrace.
-func (t *tracer) clientTrace() *httptrace.ClientTrace {
-	hooks := &httptrace.ClientTrace{GetConn: t.getConn, GotConn: t.gotConn, WroteHeaders: t.guard.wroteHeaders}
+// make makes them. h.mu is held.
+func (h *traceHooks) make(t *tracer) {
+	h.made = true
+	h.own = httptrace.ClientTrace{GetConn: t.getConn, GotConn: t.gotConn, WroteHeaders: t.guard.wroteHeaders}
 	if t.connect.traced {
-		t.connect.traceSteps(hooks)
+		t.connect.traceSteps(&h.own)
 	}
-	return hooks
+	if t.connect.traced || httptrace.ContextClientTrace(t.Context) != nil {
+		h.composed = httptrace.WithClientTrace(&t.lazyContext, &h.own)
+	}
 }

@@ -25,7 +25,7 @@ func TestTraceHooks_AreMadeOnceForWhoAsks(t *testing.T) {
 	tracer := newTestTracer(t, t.Context())
 	ctx := tracer.request.Context()
 	assert.Nil(t, ctx.Value("another key"))
-	assert.Nil(t, tracer.hooks.hooked)
+	assert.False(t, tracer.hooks.made)
 	trace := httptrace.ContextClientTrace(ctx)
 	require.NotNil(t, trace)
 	assert.Same(t, trace, httptrace.ContextClientTrace(ctx))

@@ -11,11 +11,19 @@ import (
 // checkURL refuses what net/http's HTTP/1 reports with an error that has no type, and what makes its
 // HTTP/2 dial for ever: a control character where unescaped input was put into the URL.
 func checkURL(target *url.URL) error {
-	control := func(r rune) bool { return r < ' ' || r == 0x7f }
-	if strings.ContainsFunc(target.RawQuery, control) || strings.ContainsFunc(target.Opaque, control) {
+	if isUnescaped(target.RawQuery) || isUnescaped(target.Opaque) {
 		return errors.New("steadyhttp: control character in RawQuery or Opaque of Request.URL; escape it with url.QueryEscape")
 	}
 	return nil
+}
+
+func isUnescaped(text string) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] == 0x7f {
+			return true
+		}
+	}
+	return false
 }
 
 // unsendable reports whether net/http refuses to send this request (http.Transport.roundTrip). Its

@@ -1,49 +1,69 @@
 package steadyhttp
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // slots is how finely a window rolls.
 const slots = 10
 
-// A window counts what happened in the last stretch of time, in slots that are reused in turn. It is
-// not safe for concurrent use.
+// A window counts, in all and in the last stretch of time. It marks how far the count was when each slot of the stretch
+// began, so that to count is an addition that takes no lock, but once a slot.
+//
+// Invariants. Whoever has a window has a lock for it: advance, count, sum and clear are called with it. due, add and total
+// need none; what is added without it while a slot begins may fall into that one or the one before.
 type window struct {
-	width  time.Duration // of one slot; the window covers slots of them
+	added atomic.Uint64
+	next  atomic.Int64 // when the next slot begins, since the epoch
+
+	width  time.Duration // of a slot; the window covers slots of them
 	newest int64         // number of the newest slot since the epoch
-	counts [slots]tally
+	marks  [slots]uint32 // what was added before each slot, as far as 32 bits hold it
 }
 
-// A tally counts outcomes.
-type tally struct{ requests, failures uint32 }
-
-func newWindow(span time.Duration) window {
-	return window{width: span / slots}
+// newWindow begins with the slot of now, once something is counted or asked.
+func newWindow(span, now time.Duration) window {
+	width := span / slots
+	return window{width: width, newest: int64(now/width) - 1}
 }
 
-// current returns the slot of now, and forgets those that have left the window. A clock that steps
-// back counts into the newest slot.
-func (w *window) current(now time.Duration) *tally {
-	if end := time.Duration(w.newest+1) * w.width; now >= end { // most outcomes need no division
-		w.advance(int64(now / w.width))
+// due reports whether a slot begins, so that advance is to be called.
+func (w *window) due(now time.Duration) bool { return int64(now) >= w.next.Load() }
+
+func (w *window) add() { w.added.Add(1) }
+
+func (w *window) total() uint64 { return w.added.Load() }
+
+// advance begins the slots up to now. A clock that steps back begins none, so that the newest slot goes on.
+func (w *window) advance(now time.Duration) {
+	if !w.due(now) {
+		return
 	}
-	return &w.counts[w.newest%slots]
-}
-
-func (w *window) advance(number int64) {
+	number, added := int64(now/w.width), uint32(w.total())
 	for fresh := max(w.newest+1, number-slots+1); fresh <= number; fresh++ {
-		w.counts[fresh%slots] = tally{}
+		w.marks[fresh%slots] = added
 	}
 	w.newest = number
+	w.next.Store(int64(later(time.Duration(number)*w.width, w.width)))
 }
 
-func (w *window) sum(now time.Duration) tally {
-	w.current(now)
-	var sum tally
-	for _, slot := range w.counts {
-		sum.requests += slot.requests
-		sum.failures += slot.failures
+// count adds one.
+func (w *window) count(now time.Duration) {
+	w.advance(now)
+	w.add()
+}
+
+// sum is what was added in the stretch up to now.
+func (w *window) sum(now time.Duration) uint32 {
+	w.advance(now)
+	oldest := (w.newest + 1) % slots
+	return uint32(w.total()) - w.marks[oldest]
+}
+
+// clear forgets what was added.
+func (w *window) clear() {
+	for i := range w.marks {
+		w.marks[i] = uint32(w.total())
 	}
-	return sum
 }
-
-func (w *window) clear() { w.counts = [slots]tally{} }

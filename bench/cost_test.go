@@ -235,6 +235,29 @@ func BenchmarkOrigins(b *testing.B) {
 	})
 }
 
+// BenchmarkLookUp is what it takes at least to find what is remembered of an origin, and to write to it: a map by scheme and
+// host. With 10,000 of them neither the map, nor the names, nor the entries stay in the processor's cache.
+func BenchmarkLookUp(b *testing.B) {
+	type key struct{ scheme, host string }
+	for _, origins := range []int{1, 10_000} {
+		b.Run(fmt.Sprintf("origins=%d", origins), func(b *testing.B) {
+			entries, keys := make(map[key]*[512]byte), make([]key, origins)
+			for i := range keys {
+				keys[i] = key{"https", fmt.Sprintf("host%d.example.com", i)}
+				entries[key{"https", strings.Clone(keys[i].host)}] = new([512]byte)
+			}
+			next := 0
+			for b.Loop() {
+				entry := entries[keys[next%origins]]
+				for line := 0; line < len(entry); line += 128 {
+					entry[line]++
+				}
+				next++
+			}
+		})
+	}
+}
+
 // BenchmarkLoopback calls real servers.
 func BenchmarkLoopback(b *testing.B) {
 	for _, protocol := range []string{"HTTP1", "HTTP2"} {
