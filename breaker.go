@@ -137,13 +137,13 @@ func (c *breakerConfig) probeTime(timedOutAfter time.Duration) time.Duration {
 // Invariants. mu guards all fields below it, and the methods that need it say "b.mu is held". The lock order is
 // b.mu, then gobreaker's mutex (see machine). Nobody but delivery calls the Observer, and it holds no lock.
 // phase and failed are written under b.mu and read without it. A success takes no lock: it adds to successes, and moves
-// succeeded on; only where failed says that failures came before it does it need b.mu, to end their run. Each change of state begins a new phase, and an
-// outcome counts only in the phase in which its attempt was admitted.
+// succeeded on; only where failed says that failures came before it does it need b.mu, to end their run. Each change of
+// state begins a new phase, and an outcome counts only in the phase in which its attempt was admitted.
 type breaker struct {
 	origin *origin // whose it is
 	config *breakerConfig
 	phase  atomic.Uint64 // a generation, and the state in its lowest bits
-	failed atomic.Int64  // when the last failure came, since the epoch, and in its lowest bit whether it suspended retries; 0: the run is none
+	failed atomic.Int64  // a lastFailure
 
 	succeeded atomic.Int64 // when the last success began
 	successes window       // in this phase
@@ -399,14 +399,25 @@ func (b *breaker) recent(now time.Duration) tally {
 	return tally{requests: b.successes.sum(now) + failures, failures: failures}
 }
 
+// A lastFailure is when the last failure of a run came, since the epoch, and in its lowest bits that there is one, and
+// whether it suspended retries. 0: there is no run.
+type lastFailure int64
+
 const (
-	suspendedBit = 1
-	firstFailed  = 2 // the least that failed is after a failure
+	suspendedBit = 1 << iota
+	failedBit
+	failureBits = iota
 )
+
+func (f lastFailure) at() time.Duration { return time.Duration(f >> failureBits) }
+
+func (f lastFailure) suspended() bool { return f&suspendedBit != 0 }
+
+func (b *breaker) lastFailure() lastFailure { return lastFailure(b.failed.Load()) }
 
 // setFailed notes when the last failure came, and whether retries are suspended. b.mu is held.
 func (b *breaker) setFailed(at time.Duration, suspended bool) {
-	failed := max(int64(at), b.failed.Load(), firstFailed) &^ suspendedBit
+	failed := int64(max(at, b.lastFailure().at()))<<failureBits | failedBit
 	if suspended {
 		failed |= suspendedBit
 	}
@@ -414,9 +425,7 @@ func (b *breaker) setFailed(at time.Duration, suspended bool) {
 }
 
 // isStale reports whether an attempt was sent so long after the last failure that it is no part of the same trouble.
-func (b *breaker) isStale(a *attempt) bool {
-	return a.start-time.Duration(b.failed.Load()) > suspendedFor
-}
+func (b *breaker) isStale(a *attempt) bool { return a.start-b.lastFailure().at() > suspendedFor }
 
 // overloaded reports whether a timeout shows that the origin has more to do than it can, since it became slow before.
 // b.mu is held.
@@ -428,7 +437,7 @@ func (b *breaker) overloaded(a *attempt, lasting time.Duration) bool {
 // trip opens the breaker for this failure. b.mu is held.
 func (b *breaker) trip(a *attempt) {
 	b.hung = a.timeoutAfter()
-	b.setFailed(a.end, b.failed.Load()&suspendedBit != 0 && !b.isStale(a)) // so a probe that fails prolongs it
+	b.setFailed(a.end, b.lastFailure().suspended() && !b.isStale(a)) // so a probe that fails prolongs it
 	b.setState(a.request.Context(), b.machine.trip, reasonFailures)
 }
 
@@ -483,8 +492,8 @@ func (b *breaker) isSuspended() bool {
 	if b == nil {
 		return false
 	}
-	failed := b.failed.Load()
-	return failed&suspendedBit != 0 && b.now()-time.Duration(failed) <= suspendedFor
+	last := b.lastFailure()
+	return last.suspended() && b.now()-last.at() <= suspendedFor
 }
 
 // openFor reports whether the breaker is sure to reject a call after the wait.

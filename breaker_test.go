@@ -1038,6 +1038,27 @@ func TestBreaker_RetriesAreNotSuspendedByABlipNorByOneCall(t *testing.T) {
 	})
 }
 
+func TestBreaker_RunEndsAMinuteAfterItsLastFailureToTheNanosecond(t *testing.T) {
+	t.Parallel()
+	for _, first := range []time.Duration{0, 1, 2, 3} {
+		for _, after := range []time.Duration{0, 1} {
+			synctest.Test(t, func(t *testing.T) {
+				server := newScript(status(503))
+				transport := newTransport(t, server, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(2, 0))
+				time.Sleep(first)
+				sendGets(t, transport, 1)
+				time.Sleep(time.Minute + after)
+				sendGets(t, transport, 1)
+				want := steadyhttp.BreakerOpen
+				if after > 0 {
+					want = steadyhttp.BreakerClosed
+				}
+				assert.Equal(t, want, breakerState(t, transport), "%d ns after the beginning, and %d ns more than a minute", first, after)
+			})
+		}
+	}
+}
+
 func TestBreaker_IsNotOpenedByOneCallOfManyAttempts(t *testing.T) {
 	t.Parallel()
 	for name, failure := range map[string]step{"failures": status(503), "timeouts": hang} {
