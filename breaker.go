@@ -40,8 +40,8 @@ type BreakerStatus struct {
 	Failures uint32
 	// RetryAt is when the next probe may go; zero unless open, and while the breaker is isolated.
 	RetryAt time.Time
-	// Reason is why the breaker is open: "failures", or what [Breaker.Isolate] or [Breaker.Trip] was given; empty
-	// unless open.
+	// Reason is why the breaker is open: "failures", "fleet" (see [WithFleet]), or what [Breaker.Isolate] or
+	// [Breaker.Trip] was given; empty unless open.
 	Reason string
 	// Shadow is whether the breaker rejects nothing; see [WithShadowBreaker].
 	Shadow bool
@@ -65,6 +65,7 @@ type breakerConfig struct {
 	epoch   time.Time     // what times are counted from
 	observe Observer      // nil for none
 	shadow  bool          // whether nothing is rejected
+	fleet   Fleet         // nil for none
 }
 
 // minSuspend and suspendLasting are when retries are suspended: one call alone must not do it, and a blip is over
@@ -134,6 +135,7 @@ type breaker struct {
 	config *breakerConfig
 	phase  atomic.Uint64 // a generation, and the state in its lowest bits
 	failed atomic.Int64  // when the last failure came, since the epoch, and in its lowest bit whether it suspended retries
+	fleet  *FleetBreaker // nil for none
 
 	mu        sync.Mutex
 	machine   machine
@@ -152,6 +154,7 @@ func newBreakerConfig(policy *policy, epoch time.Time) *breakerConfig {
 	return &breakerConfig{
 		policy: policy.breaker, suspend: policy.breaker.suspension(policy.maxAttempts),
 		lease: policy.probeLease(), epoch: epoch, observe: policy.observe, shadow: policy.shadowBreaker,
+		fleet: policy.fleet,
 	}
 }
 
@@ -192,7 +195,9 @@ func (b *breaker) guard(next sender, c *call) {
 	for {
 		switch a := b.admit(b.now()); {
 		case a.due:
-			b.toHalfOpen(c.attempt.request.Context())
+			if b.mayProbe(c.attempt.request.Context()) {
+				b.toHalfOpen(c.attempt.request.Context())
+			}
 			b.deliver() // before it is asked again: the Observer's time is not the probe's
 		case a.rejection != nil && b.config.shadow:
 			c.attempt.shadowed, c.permit = true, permit{} // which counts in no phase but the first
@@ -283,6 +288,9 @@ func (b *breaker) settle(ctx context.Context, granted permit, a *attempt) {
 	if b.count(ctx, granted, a) {
 		b.deliver()
 	}
+	if b.fleet != nil {
+		b.fleet.tell(granted, a)
+	}
 }
 
 // count reports whether the state changed. An outcome from an earlier phase decides nothing.
@@ -345,6 +353,7 @@ func (b *breaker) countFailure(a *attempt) (trips bool) {
 		b.run = run{}
 	}
 	b.run.add(a, b.succeeded)
+	b.fleet.noteSilence(a)
 	lasting := a.end - b.run.since
 	b.setFailed(a.end, b.config.suspend.reached(b.run.failures, lasting))
 	policy := &b.config.policy
@@ -378,6 +387,7 @@ func (b *breaker) overloaded(a *attempt, lasting time.Duration) bool {
 func (b *breaker) trip(ctx context.Context, a *attempt) {
 	b.hung = a.timeoutAfter()
 	b.setFailed(a.end, b.failed.Load()&suspendedBit != 0 && !b.isStale(a)) // so a probe that fails prolongs it
+	b.fleet.noteSilence(a)
 	b.setState(ctx, b.machine.trip, reasonFailures)
 }
 

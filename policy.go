@@ -34,6 +34,7 @@ type policy struct {
 	breaker        breakerPolicy
 	withoutBreaker bool
 	shadowBreaker  bool
+	fleet          Fleet // nil: none
 	pause          pausePolicy
 }
 
@@ -64,7 +65,7 @@ func newPolicy(options []Option) (*policy, error) {
 		errs = append(errs, o.apply(p))
 	}
 	p.observe = combine(p.observers)
-	return p, joinErrors(append(errs, p.checkBreaker(), p.checkPause(), p.checkWhole("WithTimeout", p.timeout))...)
+	return p, joinErrors(append(errs, p.checkBreaker(), p.checkFleet(), p.checkPause(), p.checkWhole("WithTimeout", p.timeout))...)
 }
 
 // checkPause refuses what would never pause.
