@@ -12,7 +12,7 @@ import (
 // tabulate prints a row for each scenario, size of the fleet and library.
 func (p *plan) tabulate(t *testing.T, out io.Writer) {
 	table := newTable(out, p.markdown, "scenario ", "clients", "library             ",
-		"before  ", "during  ", "after   ", "load ", "peak ", "back in", "p50   ", "p99   ")
+		"before  ", "during  ", "after   ", "load ", "peak ", "back in", "p50   ", "p99   ", "store/s")
 	for _, c := range p.scenarios {
 		for g, r := range playAll(t, p.games(c)) {
 			table.row(append([]string{c.name, fmt.Sprint(g.setting.clients), g.library.Name}, r.figures()...)...)
@@ -25,7 +25,7 @@ func (r result) figures() []string {
 	return []string{
 		percent(r.before()), percent(r.during()), percent(r.after()),
 		fmt.Sprintf("×%.2f", r.loadDuring()), fmt.Sprintf("×%.2f", r.peak()), r.backIn(),
-		milliseconds(r.latency(0.5)), milliseconds(r.latency(0.99)),
+		milliseconds(r.latency(0.5)), milliseconds(r.latency(0.99)), fmt.Sprint(r.commands),
 	}
 }
 
