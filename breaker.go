@@ -195,9 +195,7 @@ func (b *breaker) guard(next sender, c *call) {
 	for {
 		switch a := b.admit(b.now()); {
 		case a.due:
-			if b.mayProbe(c.attempt.request.Context()) {
-				b.toHalfOpen(c.attempt.request.Context())
-			}
+			b.letProbe(c.attempt.request.Context())
 			b.deliver() // before it is asked again: the Observer's time is not the probe's
 		case a.rejection != nil && b.config.shadow:
 			c.attempt.shadowed, c.permit = true, permit{} // which counts in no phase but the first

@@ -11,6 +11,8 @@ import (
 //
 // Its methods are called from many goroutines at once.
 type Fleet interface {
+	// Status is what it knows, for [Transport.Fleet].
+	Status() FleetStatus
 	// Add is called once for each breaker, before its first attempt. It must not block, nor call the breaker.
 	Add(origin string, breaker *FleetBreaker) FleetOrigin
 }
@@ -28,6 +30,34 @@ type FleetOrigin interface {
 	Probed(succeeded bool, took time.Duration)
 	// Remove tells that the origin is forgotten. It must not block, nor call the breaker.
 	Remove()
+}
+
+// FleetStatus is a snapshot of what a [Fleet] knows.
+type FleetStatus struct {
+	// Members is how many processes share, this one included; 0 if it is not known.
+	Members int
+	// Lag is how long the others' word took to come lately: a round trip to a store, for example.
+	Lag time.Duration
+	// Alone is whether the fleet cannot be reached. Then breakers are on their own.
+	Alone bool
+	// Advice is what is in force, sorted by origin. It tells of nothing for an origin with which all is well.
+	Advice []FleetAdvice
+}
+
+// FleetAdvice is a fleet's word on one origin.
+type FleetAdvice struct {
+	Origin string // as in [BreakerStatus]
+	Word   string // the fleet's own; with steadyfleet "alert", "down" or "recovery"
+	Since  time.Time
+}
+
+// Fleet tells what the fleet knows, of the origins of all Transports that share it. Without [WithFleet] it is nil.
+func (t *Transport) Fleet() *FleetStatus {
+	if t.policy == nil || t.policy.fleet == nil {
+		return nil
+	}
+	status := t.policy.fleet.Status()
+	return &status
 }
 
 // A FleetBreaker is what a [Fleet] may do to the breaker of one origin. It is safe for concurrent use, and none of its
@@ -67,12 +97,17 @@ func (f *FleetBreaker) Evidence() FleetEvidence {
 	return e
 }
 
-// Open opens the breaker, if it is closed, as its own rules do. Its reason is "fleet".
-func (f *FleetBreaker) Open() {
+// Open opens the breaker, if it is closed, as its own rules do. Its reason is "fleet". The fleet is asked about the first
+// probe after an open time, or after probeAfter if that is sooner and not 0.
+func (f *FleetBreaker) Open(probeAfter time.Duration) {
 	f.breaker.byHand(func(b *breaker) {
-		if b.state() == BreakerClosed {
-			b.hung = f.silence
-			b.setState(context.Background(), b.machine.trip, reasonFleet)
+		if b.state() != BreakerClosed {
+			return
+		}
+		b.hung = f.silence
+		b.setState(context.Background(), b.machine.trip, reasonFleet)
+		if probeAfter > 0 && later(b.now(), probeAfter) < b.probeAt {
+			b.setOpenTime(probeAfter)
 		}
 	})
 }
@@ -130,18 +165,16 @@ func (f *FleetBreaker) noteSilence(a *attempt) {
 // maxAsk is how long others do not ask the fleet while one call does.
 const maxAsk = time.Second
 
-// mayProbe asks the fleet for a breaker whose open time is over. One call asks at a time.
-func (b *breaker) mayProbe(ctx context.Context) bool {
+// letProbe makes a breaker whose open time is over half-open, if the fleet lets it probe. One call at a time asks.
+func (b *breaker) letProbe(ctx context.Context) {
 	if b.fleet == nil {
-		return true
+		b.toHalfOpen(ctx)
+		return
 	}
-	phase, ok := b.beginAsking()
-	if !ok {
-		return false
+	if phase, ok := b.beginAsking(); ok {
+		granted, retryAfter := b.fleet.origin.MayProbe(ctx)
+		b.endAsking(ctx, phase, granted, retryAfter)
 	}
-	granted, retryAfter := b.fleet.origin.MayProbe(ctx)
-	b.endAsking(phase, granted, retryAfter)
-	return granted
 }
 
 // beginAsking keeps others from asking. It reports false if they do, or if nobody needs to any more.
@@ -156,13 +189,13 @@ func (b *breaker) beginAsking() (phase uint64, ok bool) {
 }
 
 // endAsking lets the probe go, or puts off the next question.
-func (b *breaker) endAsking(phase uint64, granted bool, retryAfter time.Duration) {
+func (b *breaker) endAsking(ctx context.Context, phase uint64, granted bool, retryAfter time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case b.phase.Load() != phase: // what was asked for is past
 	case granted:
-		b.probeAt = b.now()
+		b.setState(ctx, b.machine.halfOpen, "")
 	default:
 		postponed := *b.last // since rejected calls share the one there is
 		b.last = &postponed

@@ -2,6 +2,7 @@ package steadyhttp_test
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"sync"
 	"testing"
@@ -35,6 +36,8 @@ func (f *fakeFleet) Add(origin string, breaker *steadyhttp.FleetBreaker) steadyh
 	f.breakers[origin] = breaker
 	return fakeOrigin{f, origin}
 }
+
+func (f *fakeFleet) Status() steadyhttp.FleetStatus { return steadyhttp.FleetStatus{Members: 7} }
 
 type fakeOrigin struct {
 	*fakeFleet
@@ -105,7 +108,7 @@ func TestFleet_EvidenceIsWhatWasHeardLast(t *testing.T) {
 		_ = call(t, transport)
 		worked.Failing, worked.Silence = true, 2*time.Second
 		assert.Equal(t, worked, breaker.Evidence())
-		breaker.Open()
+		breaker.Open(0)
 		assert.True(t, breaker.Evidence().Failing, "which it is while the breaker is open")
 	})
 }
@@ -123,8 +126,8 @@ func TestFleet_OpensAndClosesABreaker(t *testing.T) {
 		require.NoError(t, call(t, transport))
 		breaker := fleet.breakers[targetOrigin]
 		breaker.Close() // which it is
-		breaker.Open()
-		breaker.Open()
+		breaker.Open(0)
+		breaker.Open(0)
 		err := call(t, transport)
 		var open *steadyhttp.CircuitOpenError
 		require.ErrorAs(t, err, &open)
@@ -171,7 +174,7 @@ func TestFleet_LeavesAloneWhatAHandOpened(t *testing.T) {
 			transport := newTransport(t, newScript(status(200)), steadyhttp.WithFleet(fleet))
 			open(transport.Breaker(targetOrigin))
 			before := transport.Breaker(targetOrigin).Status()
-			fleet.breakers[targetOrigin].Open()
+			fleet.breakers[targetOrigin].Open(0)
 			fleet.breakers[targetOrigin].Close()
 			assert.Equal(t, before, transport.Breaker(targetOrigin).Status())
 		})
@@ -209,6 +212,104 @@ func TestFleet_SaysWhoProbes(t *testing.T) {
 		assert.Equal(t, []bool{false, true}, fleet.probed)
 		server.AssertAttempts(t, 3)
 	})
+}
+
+func TestFleet_AGrantIsNotLostToACallThatComesMeanwhile(t *testing.T) {
+	t.Parallel()
+	fleet := newFakeFleet()
+	grants := 0
+	fleet.answer = func(context.Context) (bool, time.Duration) {
+		grants++
+		return grants == 1, time.Hour
+	}
+	for range 200 { // calls that all come when the open time is over
+		grants = 0
+		server := newScript(status(503), status(200))
+		transport := newTransport(t, server, steadyhttp.WithFleet(fleet), steadyhttp.WithBreakerConsecutiveFailures(1, 0), steadyhttp.WithBreakerOpenFor(time.Millisecond))
+		_ = call(t, transport)
+		time.Sleep(2 * time.Millisecond)
+		var group sync.WaitGroup
+		for range 4 {
+			group.Go(func() { _ = call(t, transport) })
+		}
+		group.Wait()
+		require.Equal(t, steadyhttp.BreakerClosed, transport.Breaker(targetOrigin).Status().State)
+	}
+}
+
+func TestFleet_SaysWhenTheFirstProbeMayGo(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ probeAfter, least, most time.Duration }{
+		{0, 700 * time.Millisecond * 4 / 5, 700 * time.Millisecond * 6 / 5},
+		{-1, 700 * time.Millisecond * 4 / 5, 700 * time.Millisecond * 6 / 5},
+		{200 * time.Millisecond, 200 * time.Millisecond, 200 * time.Millisecond},
+		{math.MaxInt64, 700 * time.Millisecond * 4 / 5, 700 * time.Millisecond * 6 / 5},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			fleet := newFakeFleet()
+			transport := newTransport(t, newScript(status(200)), steadyhttp.WithFleet(fleet))
+			require.NoError(t, call(t, transport))
+			fleet.breakers[targetOrigin].Open(c.probeAfter)
+			after := time.Until(transport.Breaker(targetOrigin).Status().RetryAt)
+			assert.GreaterOrEqual(t, after, c.least, c.probeAfter)
+			assert.LessOrEqual(t, after, c.most, c.probeAfter)
+		})
+	}
+}
+
+func TestFleet_StatusIsItsOwn(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, 7, newTransport(t, newScript(status(200)), steadyhttp.WithFleet(newFakeFleet())).Fleet().Members)
+	assert.Nil(t, newTransport(t, newScript(status(200))).Fleet())
+	assert.Nil(t, new(steadyhttp.Transport).Fleet())
+}
+
+// What a hand does counts for more than what a fleet says, also while the fleet is asked.
+func TestFleet_AHandIsFasterThanItsAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fleet := newFakeFleet()
+		fleet.answer = func(context.Context) (bool, time.Duration) {
+			time.Sleep(50 * time.Millisecond)
+			return true, 0
+		}
+		server := newScript(status(503), status(200))
+		transport := newTransport(t, server, steadyhttp.WithFleet(fleet), steadyhttp.WithBreakerConsecutiveFailures(1, 0))
+		_ = call(t, transport)
+		time.Sleep(time.Second)
+		go func() {
+			time.Sleep(10 * time.Millisecond)
+			transport.Breaker(targetOrigin).Isolate("maintenance")
+		}()
+		require.ErrorContains(t, call(t, transport), "maintenance")
+		fleet.breakers[targetOrigin].Close()
+		assert.Equal(t, "maintenance", transport.Breaker(targetOrigin).Status().Reason)
+		server.AssertAttempts(t, 1)
+	})
+}
+
+func TestFleet_AShadowBreakerRejectsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fleet := newFakeFleet()
+		fleet.answer = func(context.Context) (bool, time.Duration) { return false, time.Minute }
+		server := newScript(status(503), status(200), status(200))
+		transport := newTransport(t, server, steadyhttp.WithFleet(fleet), steadyhttp.WithShadowBreaker())
+		_ = call(t, transport)
+		fleet.breakers[targetOrigin].Open(0)
+		require.NoError(t, call(t, transport))
+		time.Sleep(time.Second)
+		require.NoError(t, call(t, transport))
+		assert.Equal(t, steadyhttp.BreakerOpen, transport.Breaker(targetOrigin).Status().State)
+		server.AssertAttempts(t, 3)
+	})
+}
+
+func TestFleet_IsForNoSingleCall(t *testing.T) {
+	t.Parallel()
+	transport := newTransport(t, newScript(status(200)))
+	_, err := transport.RoundTrip(newGet(t).WithContext(steadyhttp.Override(t.Context(), steadyhttp.WithFleet(newFakeFleet()))))
+	require.ErrorContains(t, err, "steadyhttp: Override: option 1 is WithFleet, which is for a whole Transport and not for one call")
 }
 
 func TestFleet_WhatItSaysTooLateOpensNothing(t *testing.T) {

@@ -35,6 +35,6 @@ func ExampleInMemory() {
 		panic(err)
 	}
 	defer fleet.Close()
-	fmt.Println(fleet.Status().Alone, fleet.Status().Origins)
+	fmt.Println(fleet.Status().Alone, fleet.Status().Advice)
 	// Output: false []
 }

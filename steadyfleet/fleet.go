@@ -7,12 +7,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"maps"
 	mathrand "math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/steadyhttp/steadyhttp"
 )
@@ -32,9 +32,12 @@ type Fleet struct {
 	running sync.WaitGroup
 	wake    chan struct{}
 	alone   atomic.Bool // whether the store did not reply in time when it was last told something
+	closed  atomic.Bool
+	second  time.Duration // of which told is; only work uses the two
+	told    int           // how much was told in it
 
 	mu      sync.Mutex
-	origins map[string][]*watch // by digest: each Transport may have the origin
+	origins map[string][]weak.Pointer[watch] // by digest: each Transport may have the origin. Its breaker keeps the watch
 	members int64
 	lag     time.Duration // of the store's last reply
 }
@@ -45,6 +48,7 @@ const (
 	firstBeat = time.Second
 	memberFor = 30 * time.Second
 	listenGap = time.Second // after listening has failed
+	mostTold  = 20          // reports of a process in a second, of all its origins
 )
 
 // Join lets this process share with the others of a group what it sees. End it by [Fleet.Close].
@@ -63,7 +67,7 @@ func Join(store Store, group string) (*Fleet, error) {
 	ctx, end := context.WithCancel(context.Background())
 	f := &Fleet{
 		store: store, group: group, process: rand.Text(), rank: mathrand.Int64N(maxRank),
-		begin: time.Now(), end: end, wake: make(chan struct{}, 1), origins: map[string][]*watch{},
+		begin: time.Now(), end: end, wake: make(chan struct{}, 1), origins: map[string][]weak.Pointer[watch]{},
 	}
 	f.running.Go(func() { f.work(ctx) })
 	f.running.Go(func() { f.listen(ctx) })
@@ -73,6 +77,7 @@ func Join(store Store, group string) (*Fleet, error) {
 // Close leaves the group. It waits until nothing runs any more, which takes no longer than the store's reply. Breakers go on
 // by their own rules.
 func (f *Fleet) Close() {
+	f.closed.Store(true)
 	f.end()
 	f.running.Wait()
 	f.goAlone()
@@ -84,55 +89,59 @@ func (f *Fleet) Add(origin string, breaker *steadyhttp.FleetBreaker) steadyhttp.
 	w := &watch{fleet: f, name: origin, key: hex.EncodeToString(digest[:12]), breaker: breaker}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.origins[w.key] = append(f.origins[w.key], w)
+	f.origins[w.key] = append(f.origins[w.key], weak.Make(w))
 	return w
 }
 
-func (f *Fleet) remove(w *watch) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.origins[w.key] = slices.DeleteFunc(f.origins[w.key], func(o *watch) bool { return o == w }); len(f.origins[w.key]) == 0 {
-		delete(f.origins, w.key)
+// remove forgets a watch, and those of Transports that nobody uses any more. f.mu is held.
+func (f *Fleet) remove(key string, w *watch) {
+	f.origins[key] = slices.DeleteFunc(f.origins[key], func(o weak.Pointer[watch]) bool { return o.Value() == nil || o.Value() == w })
+	if len(f.origins[key]) == 0 {
+		delete(f.origins, key)
 	}
 }
 
-// Status is a snapshot of what a [Fleet] knows.
-type Status struct {
-	// Members is how many processes are in the group, this one included; 0 if it is not known yet.
-	Members int
-	// Lag is how long the store took to reply lately.
-	Lag time.Duration
-	// Alone is whether the store did not reply within 250 ms when it was last asked. Then breakers are on their own.
-	Alone bool
-	// Origins are those on which the group has a word at present, sorted by name. Calm ones are left out.
-	Origins []OriginStatus
-}
-
-// OriginStatus is the word on one origin.
-type OriginStatus struct {
-	Origin string // "https://api.example.com:443", or what WithOriginKey returned
-	Phase  Phase
-	Since  time.Time // when this process heard of it
-}
-
-// Status returns a snapshot.
-func (f *Fleet) Status() Status {
+// Status is a snapshot. [steadyhttp.Transport.Fleet] returns it, too.
+func (f *Fleet) Status() steadyhttp.FleetStatus {
 	f.mu.Lock()
-	s := Status{Members: int(f.members), Lag: f.lag, Alone: f.alone.Load()}
+	s := steadyhttp.FleetStatus{Members: int(f.members), Lag: f.lag, Alone: f.alone.Load()}
 	f.mu.Unlock()
 	for _, w := range f.watches() {
 		if phase, since := w.advice(); phase != Calm {
-			s.Origins = append(s.Origins, OriginStatus{w.name, phase, since})
+			s.Advice = append(s.Advice, steadyhttp.FleetAdvice{Origin: w.name, Word: phase.String(), Since: since})
 		}
 	}
-	slices.SortFunc(s.Origins, func(a, b OriginStatus) int { return cmp.Compare(a.Origin, b.Origin) })
+	slices.SortFunc(s.Advice, func(a, b steadyhttp.FleetAdvice) int { return cmp.Compare(a.Origin, b.Origin) })
+	s.Advice = slices.CompactFunc(s.Advice, func(a, b steadyhttp.FleetAdvice) bool { return a.Origin == b.Origin && a.Word == b.Word })
 	return s
 }
 
-func (f *Fleet) watches() []*watch {
+func (f *Fleet) watches() (all []*watch) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Concat(slices.Collect(maps.Values(f.origins))...)
+	for key := range f.origins {
+		f.remove(key, nil)
+		all = append(all, f.watching(key)...)
+	}
+	return all
+}
+
+// watching are those of one origin. f.mu is held.
+func (f *Fleet) watching(key string) (all []*watch) {
+	for _, o := range f.origins[key] {
+		if w := o.Value(); w != nil {
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
+// mayTell bounds what one process tells of all its origins: of a thousand that fail at once the store would hear too much.
+func (f *Fleet) mayTell(now time.Duration) bool {
+	if second := now.Truncate(time.Second); second != f.second {
+		f.second, f.told = second, 0
+	}
+	return f.told < mostTold
 }
 
 func (f *Fleet) now() time.Duration { return time.Since(f.begin) }
@@ -189,7 +198,9 @@ func (f *Fleet) beat(ctx context.Context) {
 func (f *Fleet) tell(ctx context.Context, r Report) (w Word, err error) {
 	r.Process, r.Rank = f.process, f.rank
 	err = f.ask(ctx, func(ctx context.Context) (err error) {
-		w, err = f.store.Tell(ctx, f.group, r)
+		if w, err = f.store.Tell(ctx, f.group, r); err == nil {
+			err = w.check()
+		}
 		return err
 	})
 	if err == nil {
@@ -235,7 +246,7 @@ func (f *Fleet) goAlone() {
 func (f *Fleet) listen(ctx context.Context) {
 	for ctx.Err() == nil {
 		_ = f.store.Listen(ctx, f.group, func(w Word) {
-			if !f.alone.Load() {
+			if !f.alone.Load() && w.check() == nil {
 				f.hear(w)
 			}
 		})
@@ -245,7 +256,7 @@ func (f *Fleet) listen(ctx context.Context) {
 
 func (f *Fleet) hear(word Word) {
 	f.mu.Lock()
-	heard := slices.Clone(f.origins[word.Origin])
+	heard := f.watching(word.Origin)
 	f.mu.Unlock()
 	for _, w := range heard {
 		w.hear(word)

@@ -2,9 +2,12 @@ package steadyfleet_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -129,16 +132,17 @@ func TestFleet_OpensTogetherProbesOnceAndClosesTogether(t *testing.T) {
 		probes := s.attempts.Load() - before
 		assert.Greater(t, probes, int64(20), "one probe in about 250 ms")
 		assert.Less(t, probes, int64(45))
-		down := processes[0].fleet.Status().Origins
+		down := processes[0].fleet.Status().Advice
 		require.Len(t, down, 1)
 		assert.Equal(t, origin, down[0].Origin)
-		assert.Equal(t, steadyfleet.Down, down[0].Phase)
+		assert.Equal(t, "down", down[0].Word)
+		assert.Equal(t, down, processes[0].transport.Fleet().Advice)
 
 		s.down.Store(false)
 		time.Sleep(600 * time.Millisecond)
 		assert.Equal(t, 40, in(processes, steadyhttp.BreakerClosed))
 		time.Sleep(5 * time.Second)
-		assert.Empty(t, processes[0].fleet.Status().Origins)
+		assert.Empty(t, processes[0].fleet.Status().Advice)
 	})
 }
 
@@ -242,7 +246,7 @@ func TestFleet_ALieShutsOutNobodyForWhomTheOriginWorks(t *testing.T) {
 		defer p.fleet.Close()
 		require.NoError(t, p.call())
 		watch := p.fleet.Status()
-		assert.Empty(t, watch.Origins)
+		assert.Empty(t, watch.Advice)
 		key := digestOf(t, p)
 		for gen := range int64(50) {
 			store.lie <- steadyfleet.Word{Origin: key, Gen: 1000 + gen, Phase: steadyfleet.Down, Limit: 1 << 16, Voices: 1000, Silence: 1000}
@@ -250,7 +254,7 @@ func TestFleet_ALieShutsOutNobodyForWhomTheOriginWorks(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			require.NoError(t, p.call())
 		}
-		require.Len(t, p.fleet.Status().Origins, 1, "it was believed, for as much as it can do")
+		require.Len(t, p.fleet.Status().Advice, 1, "it was believed, for as much as it can do")
 	})
 }
 
@@ -306,6 +310,155 @@ func (s *spyStore) Listen(ctx context.Context, _ string, _ func(steadyfleet.Word
 	return ctx.Err()
 }
 
+// A store that is wrong, and never lets anybody probe, keeps nobody for good.
+func TestFleet_AStoreThatLetsNobodyProbeKeepsNobodyForGood(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &stubbornStore{}
+		p := newProcess(t, &server{}, store)
+		defer p.fleet.Close()
+		p.way.server.down.Store(true)
+		_ = p.call()
+		time.Sleep(100 * time.Millisecond)
+		require.ErrorIs(t, p.call(), steadyhttp.ErrCircuitOpen)
+		p.way.server.down.Store(false)
+		begin := time.Now()
+		for p.call() != nil {
+			time.Sleep(100 * time.Millisecond)
+		}
+		assert.Greater(t, time.Since(begin), 25*time.Second, "it is believed for a while")
+		assert.Less(t, time.Since(begin), 50*time.Second)
+		for range 100 {
+			require.NoError(t, p.call())
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+}
+
+// A stubbornStore says that nothing works, whatever it is told.
+type stubbornStore struct{ spyStore }
+
+func (s *stubbornStore) Tell(_ context.Context, _ string, r steadyfleet.Report) (steadyfleet.Word, error) {
+	return steadyfleet.Word{Origin: r.Origin, Gen: 7, Phase: steadyfleet.Down, Limit: 1 << 16, Voices: 1, Wait: 3_600_000}, nil
+}
+
+func (s *stubbornStore) Listen(ctx context.Context, _ string, hear func(steadyfleet.Word)) error {
+	for ctx.Err() == nil {
+		hear(steadyfleet.Word{Origin: digest(origin), Gen: 7, Phase: steadyfleet.Down, Limit: 1 << 16, Voices: 1})
+		time.Sleep(100 * time.Millisecond)
+	}
+	return ctx.Err()
+}
+
+func digest(origin string) string {
+	sum := sha256.Sum256([]byte(origin))
+	return hex.EncodeToString(sum[:12])
+}
+
+// Whoever has been served since nothing is said to work does not follow at the first failure of its own.
+func TestFleet_WhoIsServedDoesNotFollowAtItsFirstFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newProcess(t, &server{}, &stubbornStore{})
+		defer p.fleet.Close()
+		time.Sleep(time.Second)
+		require.NoError(t, p.call())
+		for range 20 {
+			p.way.cut.Store(true)
+			_ = p.call()
+			p.way.cut.Store(false)
+			require.NoError(t, p.call())
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+func TestFleet_WordsOutOfReasonAreNone(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*steadyfleet.Word){
+		"phase":      func(w *steadyfleet.Word) { w.Phase = 99 },
+		"generation": func(w *steadyfleet.Word) { w.Gen = math.MaxInt64 },
+		"limit":      func(w *steadyfleet.Word) { w.Limit = -1 },
+		"voices":     func(w *steadyfleet.Word) { w.Voices = math.MaxInt64 },
+		"silence":    func(w *steadyfleet.Word) { w.Silence = math.MaxInt64 },
+		"wait":       func(w *steadyfleet.Word) { w.Wait = math.MinInt64 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				store := &wrongStore{change: change}
+				p := newProcess(t, &server{}, store)
+				defer p.fleet.Close()
+				require.NoError(t, p.call())
+				p.way.cut.Store(true)
+				_ = p.call()
+				time.Sleep(10 * time.Millisecond)
+				assert.True(t, p.fleet.Status().Alone)
+				assert.Empty(t, p.fleet.Status().Advice)
+			})
+		})
+	}
+}
+
+type wrongStore struct {
+	spyStore
+	change func(*steadyfleet.Word)
+}
+
+func (s *wrongStore) Tell(_ context.Context, _ string, r steadyfleet.Report) (steadyfleet.Word, error) {
+	w := steadyfleet.Word{Origin: r.Origin, Gen: 7, Phase: steadyfleet.Down, Limit: 1 << 16}
+	s.change(&w)
+	return w, nil
+}
+
+// Of a thousand origins that fail at once, a process tells no more than the store can bear.
+func TestFleet_ManyOriginsMakeNoProcessLoud(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		spy := &spyStore{}
+		p := newProcess(t, &server{}, spy)
+		defer p.fleet.Close()
+		p.way.cut.Store(true)
+		for range 10 {
+			for i := range 200 {
+				go func() {
+					request, _ := http.NewRequestWithContext(context.Background(), http.MethodGet, fmt.Sprint("https://", i, ".example.com"), nil)
+					_, _ = p.transport.RoundTrip(request)
+				}()
+			}
+			time.Sleep(time.Second)
+		}
+		assert.Greater(t, spy.tells.Load(), int64(100))
+		assert.LessOrEqual(t, spy.tells.Load(), int64(220), "20 a second")
+		time.Sleep(time.Minute)
+	})
+}
+
+// A store that has asked for silence may have forgotten it.
+func TestFleet_SilenceIsNotForEver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &quietStore{}
+		p := newProcess(t, &server{}, store)
+		defer p.fleet.Close()
+		p.way.cut.Store(true)
+		for range 65 {
+			_ = p.call()
+			time.Sleep(time.Second)
+		}
+		assert.GreaterOrEqual(t, store.tells.Load(), int64(2))
+		assert.LessOrEqual(t, store.tells.Load(), int64(4))
+		time.Sleep(time.Minute)
+	})
+}
+
+type quietStore struct{ spyStore }
+
+func (s *quietStore) Tell(_ context.Context, _ string, r steadyfleet.Report) (steadyfleet.Word, error) {
+	s.tells.Add(1)
+	return steadyfleet.Word{Origin: r.Origin, Gen: 1, Limit: 1}, nil // which hardly any process is below
+}
+
 func TestFleet_InHealthThereIsOneBeatInTenSeconds(t *testing.T) {
 	t.Parallel()
 	spy := &spyStore{}
@@ -354,6 +507,53 @@ func TestFleet_CloseEndsAllThatJoinBegan(t *testing.T) {
 		p.fleet.Close()
 		p.way.cut.Store(true)
 		require.Error(t, p.call())
+	})
+}
+
+// A store that replies while the fleet is closed changes nothing any more.
+func TestFleet_HearsNothingOnceItIsClosed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &brokenStore{Store: &stubbornStore{}}
+		p := newProcess(t, &server{}, store)
+		p.way.cut.Store(true)
+		_ = p.call()
+		time.Sleep(500 * time.Millisecond)
+		require.Len(t, p.fleet.Status().Advice, 1)
+		store.slow.Store(true)
+		group := sync.WaitGroup{}
+		for range 3 { // calls that ask for a probe, or would
+			group.Go(func() { _ = p.call() })
+		}
+		group.Go(p.fleet.Close)
+		group.Go(p.fleet.Close)
+		group.Wait()
+		assert.Empty(t, p.fleet.Status().Advice)
+		p.way.cut.Store(false)
+		time.Sleep(2 * time.Second)
+		require.NoError(t, p.call(), "its breaker is on its own")
+		late, err := steadyhttp.NewTransport(p.way, steadyhttp.WithFleet(p.fleet))
+		require.NoError(t, err)
+		p.transport = late
+		require.NoError(t, p.call())
+		p.way.cut.Store(true)
+		_ = p.call()
+		assert.Empty(t, p.fleet.Status().Advice)
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestJoin_TwiceIsTwoMembers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := near()
+		a, b := newProcess(t, &server{}, store), newProcess(t, &server{}, store)
+		time.Sleep(15 * time.Second)
+		assert.Equal(t, 2, a.fleet.Status().Members)
+		a.fleet.Close()
+		time.Sleep(time.Minute)
+		assert.Equal(t, 1, b.fleet.Status().Members)
+		b.fleet.Close()
 	})
 }
 

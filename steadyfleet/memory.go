@@ -9,7 +9,7 @@ import (
 // InMemory returns a store within this process, for tests: of a program that shares, and, in a testing/synctest bubble,
 // of how a whole fleet behaves. Each word takes delay each way.
 func InMemory(delay time.Duration) Store {
-	return &memory{delay: delay, epoch: time.Now(), origins: map[string]*state{}, members: map[string]map[string]time.Time{}, ears: map[string]map[*ear]struct{}{}}
+	return &memory{delay: delay, epoch: time.Now(), origins: map[string]*remembered{}, members: map[string]map[string]time.Time{}, ears: map[string]map[*ear]struct{}{}}
 }
 
 type memory struct {
@@ -17,7 +17,8 @@ type memory struct {
 	epoch time.Time
 
 	mu      sync.Mutex
-	origins map[string]*state
+	origins map[string]*remembered
+	forgot  int64 // when forget last looked
 	members map[string]map[string]time.Time
 	ears    map[string]map[*ear]struct{}
 }
@@ -44,17 +45,39 @@ func (m *memory) Tell(ctx context.Context, group string, r Report) (Word, error)
 func (m *memory) tell(group string, r Report) Word {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.forget()
 	key := group + " " + r.Origin
 	s := m.origins[key]
 	if s == nil {
-		s = newState()
+		s = &remembered{state: newState()}
 		m.origins[key] = s
 	}
+	s.told = m.now()
 	w, publish := s.tell(m.now(), r)
 	if publish {
 		m.publish(group, w)
 	}
 	return w
+}
+
+// A remembered state is forgotten when nobody has told of it for as long as Redis keeps it.
+type remembered struct {
+	*state
+	told int64
+}
+
+// forget looks at all of them, once a second. m.mu is held.
+func (m *memory) forget() {
+	now := m.now()
+	if now-m.forgot < 1000 {
+		return
+	}
+	m.forgot = now
+	for key, s := range m.origins {
+		if now-s.told > forgetFor {
+			delete(m.origins, key)
+		}
+	}
 }
 
 // now is never 0, as a real clock is not.

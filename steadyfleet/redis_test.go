@@ -3,6 +3,7 @@ package steadyfleet_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -81,6 +82,79 @@ func TestRedis_AServerThatIsGoneIsAnErrorInTime(t *testing.T) {
 	require.Error(t, err)
 	_, err = store.Beat(t.Context(), "g", "p")
 	require.Error(t, err)
+}
+
+// What somebody else wrote to the keys is thrown away, and keeps nobody from sharing.
+func TestRedis_HostileDataIsThrownAway(t *testing.T) {
+	t.Parallel()
+	const key = "steadyhttp:1:{g:o}"
+	fields := func(pairs ...any) func(*testing.T, *redis.Client) {
+		return func(t *testing.T, client *redis.Client) {
+			require.NoError(t, client.HSet(t.Context(), key, pairs...).Err())
+		}
+	}
+	set := func(key string) func(*testing.T, *redis.Client) {
+		return func(t *testing.T, client *redis.Client) {
+			require.NoError(t, client.Set(t.Context(), key, strings.Repeat("x", 1<<20), 0).Err())
+		}
+	}
+	huge := strings.Repeat("9", 400)
+	for name, write := range map[string]func(*testing.T, *redis.Client){
+		"a string":            set(key),
+		"a string of failing": set(key + ":failing"),
+		"a string of slow":    set(key + ":slow"),
+		"a string of working": set(key + ":working"),
+		"a list": func(t *testing.T, client *redis.Client) {
+			require.NoError(t, client.LPush(t.Context(), key, "x").Err())
+		},
+		"not a number":   fields("gen", "nan", "phase", "nan", "since", "nan"),
+		"infinite":       fields("gen", "inf", "since", "-inf", "next", "1e999"),
+		"huge":           fields("gen", huge, "since", huge, "quiet", huge),
+		"negative":       fields("gen", -5, "limit", -1, "failures", -1_000_000),
+		"fractions":      fields("gen", "0.5", "limit", "0.1"),
+		"no such phase":  fields("phase", 9),
+		"quiet for ever": fields("quiet", 1<<50, "calm", 1<<50),
+		"silenced":       fields("limit", 1<<40),
+		"words":          fields("gen", "x", "phase", "y", "limit", ""),
+		"unknown fields": fields("later", "version", "phases", "7"),
+		"many members": func(t *testing.T, client *redis.Client) {
+			for i := range 2000 {
+				require.NoError(t, client.ZAdd(t.Context(), key+":working", redis.Z{Score: float64(i * 37 % 65536), Member: strconv.Itoa(i)}).Err())
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, client := newRedis(t)
+			store, err := steadyfleet.New(client)
+			require.NoError(t, err)
+			write(t, client)
+			for range 2 { // after what is there may be an alert's
+				for i := range 4 {
+					w, err := store.Tell(t.Context(), "g", steadyfleet.Report{Origin: "o", Kind: steadyfleet.Failing, Process: strconv.Itoa(i), Rank: int64(i)})
+					require.NoError(t, err)
+					if w.Phase == steadyfleet.Alert {
+						return
+					}
+				}
+				server.SetTime(time.Now().Add(10 * time.Second))
+			}
+			assert.Fail(t, "they do not find together")
+		})
+	}
+}
+
+func TestRedis_AStateThatLetsNobodyProbeIsThrownAway(t *testing.T) {
+	t.Parallel()
+	_, client := newRedis(t)
+	store, err := steadyfleet.New(client)
+	require.NoError(t, err)
+	now := time.Now().UnixMilli()
+	require.NoError(t, client.HSet(t.Context(), "steadyhttp:1:{g:o}", "phase", 2, "gen", now, "since", now, "next", now+1<<40, "limit", 65536).Err())
+	w, err := store.Tell(t.Context(), "g", steadyfleet.Report{Origin: "o", Kind: steadyfleet.AskProbe, Process: "p", Gen: now})
+	require.NoError(t, err)
+	assert.Equal(t, steadyfleet.Calm, w.Phase)
+	assert.Greater(t, w.Gen, now, "so that it is heard")
 }
 
 // A deafEngine never replies.

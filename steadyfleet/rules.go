@@ -65,9 +65,9 @@ func (s *state) tell(now int64, r Report) (w Word, publish bool) {
 	case s.phase == Down && current && r.Kind == AskProbe:
 		if granted = now >= s.next; granted {
 			s.leased, s.next = now, now+probeLease
-			publish = publish || now-s.restated >= restateFor
 		}
 		wait = max(0, s.next-now)
+		publish = publish || now-s.restated >= restateFor // a probe that hangs must not silence the store
 	case s.phase == Down && current && r.Kind == ProbeFailed:
 		s.next = min(s.next, max(now, s.leased+probeEvery))
 	case s.phase == Down && current && r.Kind == ProbeSucceeded:

@@ -8,7 +8,16 @@ local FAILING, SLOW, WORKING = 1, 2, 3
 local kind, process, rank, gen = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 
 local names = {'phase', 'gen', 'since', 'limit', 'failures', 'silence', 'calm', 'raised', 'quiet', 'voices', 'next', 'leased', 'restated', 'round'}
-local found = redis.call('HMGET', KEYS[1], unpack(names))
+local found = redis.pcall('HMGET', KEYS[1], unpack(names))
+
+-- What somebody else wrote here is thrown away: another type,
+local function is_error(reply) return reply == nil or type(reply) == 'table' and reply.err ~= nil end
+local ours = not is_error(found)
+for _, set in ipairs(sets) do ours = ours and not is_error(redis.pcall('ZCARD', set)) end
+if not ours then
+	redis.call('DEL', unpack(KEYS))
+	found = {}
+end
 local s = {}
 for i, name in ipairs(names) do s[name] = tonumber(found[i]) or 0 end
 if s.limit == 0 then s.limit = 65536 end
@@ -23,6 +32,23 @@ local function change(to)
 	s.since, s.round, s.failures = now, now, 0
 	forget_voices()
 	if to == CALM then s.silence = 0 end
+end
+
+-- or a number that is none, or out of all reason.
+local function is_number(n) return n == n and n >= 0 and n <= 4503599627370496 and n == math.floor(n) end
+local function is_sound()
+	for _, name in ipairs(names) do
+		if not is_number(s[name]) then return false end
+	end
+	return s.phase <= RECOVERY and s.limit <= 65536 and s.silence <= 3600000 and s.voices <= 2147483648
+		and s.next <= now + 5000 and s.quiet <= now + 20000
+end
+
+local function start_anew()
+	local gen = is_number(s.gen) and s.gen < 4503599627370496 and s.gen or 0
+	for _, name in ipairs(names) do s[name] = 0 end
+	s.gen, s.limit = gen, 65536
+	change(CALM)
 end
 
 local function expire()
@@ -121,6 +147,7 @@ local function watch()
 	return publish
 end
 
+if not is_sound() then start_anew() end
 local publish, granted, wait = expire(), 0, 0
 local current = gen == s.gen
 local verdict = kind == 'failing' or kind == 'slow' or kind == 'working'
@@ -134,9 +161,9 @@ elseif s.phase == DOWN and current and kind == 'ask_probe' then
 	if now >= s.next then
 		granted = 1
 		s.leased, s.next = now, now + 500
-		publish = publish or now - s.restated >= 200
 	end
 	wait = math.max(0, s.next - now)
+	publish = publish or now - s.restated >= 200
 elseif s.phase == DOWN and current and kind == 'probe_failed' then
 	s.next = math.min(s.next, math.max(now, s.leased + 200))
 elseif s.phase == DOWN and current and kind == 'probe_succeeded' then

@@ -33,32 +33,44 @@ type watch struct {
 	results  []Kind        // of probes, to be told
 	leased   bool          // whether the probe that is under way is the fleet's
 	askAt    time.Duration // when to ask for the next probe
+	ownProbe time.Duration // when to send one whatever the store says; 0: it is not known yet
 }
 
 const (
-	tellEvery   = time.Second            // while all is calm,
-	retellEvery = 200 * time.Millisecond // and in trouble
-	lookEvery   = 50 * time.Millisecond
-	trustFor    = 700 * time.Millisecond // what is heard while an origin is down; it is said anew each quarter of a second
-	forgetGen   = 5 * time.Second        // after which a store may have lost its count, or its clock been set back
-	askAgain    = 250 * time.Millisecond // at the latest, here: the fleet may fall silent meanwhile
-	askGap      = 50 * time.Millisecond  // from one process's question to another's
-	slowFactor  = 3                      // a success is slow from so many times the usual on,
-	slowShare   = 4                      // if that is a part of so many of the longest wait
-	quickShare  = 3
+	tellEvery     = time.Second            // while all is calm,
+	retellEvery   = 200 * time.Millisecond // and in trouble
+	lookEvery     = 50 * time.Millisecond
+	trustFor      = 700 * time.Millisecond // what is heard while an origin is down; it is said anew each quarter of a second
+	forgetGen     = 5 * time.Second        // after which a store may have lost its count, or its clock been set back
+	askAgain      = 250 * time.Millisecond // at the latest, here: the fleet may fall silent meanwhile
+	askGap        = 50 * time.Millisecond  // from one process's question to another's
+	ownProbeAfter = 30 * time.Second       // of waiting for the store's leave
+	firstAskers   = 16                     // processes that ask at their next call: quiet ones make none for a second
+	slowFactor    = 3                      // a success is slow from so many times the usual on,
+	slowShare     = 4                      // if that is a part of so many of the longest wait
+	quickShare    = 3
 )
 
 // Failed is called by steadyhttp.
 func (w *watch) Failed() {
+	evidence := w.breaker.Evidence()
 	w.mu.Lock()
 	w.failures++
-	down := w.isDown()
+	obeys := w.obeys(evidence)
 	w.mu.Unlock()
-	if down {
-		w.breaker.Open()
+	if obeys {
+		w.open()
 		return
 	}
 	w.fleet.rouse()
+}
+
+func (w *watch) open() { w.breaker.Open(probeEvery * time.Millisecond) }
+
+// obeys reports whether the fleet's word that nothing works opens a breaker that has seen a failure. It does not where
+// something has worked since, here: then the others are cut off. w.mu is held.
+func (w *watch) obeys(evidence steadyhttp.FleetEvidence) bool {
+	return w.isDown() && (w.succeeded(evidence) < w.began || w.isSlow(evidence))
 }
 
 // isDown reports whether the fleet's word is, and is fresh, that nothing works. w.mu is held.
@@ -69,9 +81,10 @@ func (w *watch) MayProbe(ctx context.Context) (ok bool, retryAfter time.Duration
 	w.mu.Lock()
 	down, wait, gen := w.isDown(), w.askAt-w.fleet.now(), w.word.Gen
 	w.leased = false
+	patient := down && !w.fleet.alone.Load() && w.isPatient()
 	w.mu.Unlock()
 	switch {
-	case !down || w.fleet.alone.Load():
+	case !patient:
 		return true, 0
 	case wait > 0:
 		return false, min(wait, askAgain)
@@ -83,6 +96,20 @@ func (w *watch) MayProbe(ctx context.Context) (ok bool, retryAfter time.Duration
 	return w.asked(word)
 }
 
+// isPatient reports whether the store is to choose, as it does until it has let this process wait for too long: it may be
+// wrong, and let nobody probe. w.mu is held.
+func (w *watch) isPatient() bool {
+	now := w.fleet.now()
+	if w.ownProbe == 0 {
+		w.ownProbe = now + ownProbeAfter + rand.N(ownProbeAfter/2)
+	}
+	if now < w.ownProbe {
+		return true
+	}
+	w.ownProbe = 0
+	return false
+}
+
 // asked takes in the store's reply. All processes together ask some twenty times a second, however many they are.
 func (w *watch) asked(word Word) (ok bool, retryAfter time.Duration) {
 	w.mu.Lock()
@@ -90,6 +117,7 @@ func (w *watch) asked(word Word) (ok bool, retryAfter time.Duration) {
 	gap := w.turn(0.5)
 	w.leased = word.Granted
 	if word.Granted {
+		w.ownProbe = 0
 		gap = max(gap, 2*probeEvery*time.Millisecond) // others first: it may be this process alone that is sick
 	} else {
 		gap = max(gap, milliseconds(word.Wait))
@@ -125,14 +153,18 @@ func (w *watch) Probed(succeeded bool, took time.Duration) {
 }
 
 // Remove is called by steadyhttp.
-func (w *watch) Remove() { w.fleet.remove(w) }
+func (w *watch) Remove() {
+	w.fleet.mu.Lock()
+	defer w.fleet.mu.Unlock()
+	w.fleet.remove(w.key, w)
+}
 
 // hear takes in a word, unless it is older than what is known.
 func (w *watch) hear(word Word) {
 	now := w.fleet.now()
 	w.mu.Lock()
 	known := word.Gen < w.word.Gen && now-w.heard < forgetGen
-	if known {
+	if known || w.fleet.closed.Load() {
 		w.mu.Unlock()
 		return
 	}
@@ -153,10 +185,13 @@ func (w *watch) hear(word Word) {
 
 // enter begins a phase. w.mu is held.
 func (w *watch) enter(now time.Duration) {
-	w.began, w.worked, w.leased = now, false, false
+	w.began, w.worked, w.leased, w.ownProbe = now, false, false, 0
 	switch w.word.Phase {
 	case Down:
-		w.askAt = now + probeEvery*time.Millisecond + w.turn(0)
+		w.askAt = now + probeEvery*time.Millisecond
+		if rand.Float64() >= firstAskers/float64(max(1, w.word.Voices)) {
+			w.askAt += w.turn(0)
+		}
 	case Recovery:
 		w.failures, w.seen, w.results = 0, 0, nil
 		w.told = now - rand.N(retellEvery)
@@ -194,15 +229,20 @@ func (w *watch) step(ctx context.Context) (again time.Duration, ok bool) {
 	w.learn(evidence)
 	gen, results := w.word.Gen, w.results
 	w.results = nil
-	open := w.isDown() && w.bad
-	report, due, again := w.plan(evidence, now)
+	open := w.bad && w.obeys(evidence)
+	var report Report
+	var due bool
+	if again = now + lookEvery; w.fleet.mayTell(now) {
+		report, due, again = w.plan(evidence, now)
+	}
 	if due {
 		w.told, w.failures = now, 0
+		w.fleet.told++
 	}
 	w.mu.Unlock()
 
 	if open {
-		w.breaker.Open()
+		w.open()
 	}
 	for _, result := range results {
 		_, _ = w.fleet.tell(ctx, Report{Origin: w.key, Kind: result, Gen: gen})
@@ -238,7 +278,7 @@ func (w *watch) isSlow(evidence steadyhttp.FleetEvidence) bool {
 
 // plan says what is to be told now, and when to look again; 0 is when somebody rouses the fleet. w.mu is held.
 func (w *watch) plan(evidence steadyhttp.FleetEvidence, now time.Duration) (r Report, due bool, again time.Duration) {
-	r = Report{Origin: w.key, Gen: w.word.Gen, Failures: w.failures, Silence: evidence.Silence.Milliseconds()}
+	r = Report{Origin: w.key, Gen: w.word.Gen, Failures: w.failures, Silence: min(evidence.Silence.Milliseconds(), maxSilence)}
 	switch w.word.Phase {
 	case Alert:
 		if now-w.began < alertLimit*time.Millisecond {
@@ -250,7 +290,7 @@ func (w *watch) plan(evidence steadyhttp.FleetEvidence, now time.Duration) (r Re
 	default:
 		r.Kind, due, again = w.planCalm(evidence, now)
 	case Down:
-		again = now + lookEvery
+		again = now + retellEvery
 		if !w.isDown() {
 			r.Kind, due, again = w.planCalm(evidence, now)
 		}
@@ -262,10 +302,12 @@ func (w *watch) plan(evidence steadyhttp.FleetEvidence, now time.Duration) (r Re
 		}
 		r.Kind, due, again = w.planCalm(evidence, now)
 	}
-	if w.fleet.rank >= w.word.Limit && w.word.Limit > 0 {
-		due = false
-	}
-	return r, due, again
+	return r, due && !w.isSilenced(now), again
+}
+
+// isSilenced reports whether the store has asked this process to say nothing, of late: it hears others meanwhile. w.mu is held.
+func (w *watch) isSilenced(now time.Duration) bool {
+	return w.word.Limit > 0 && w.fleet.rank >= w.word.Limit && now-w.heard < forgetFor*time.Millisecond
 }
 
 func (w *watch) planCalm(evidence steadyhttp.FleetEvidence, now time.Duration) (kind Kind, due bool, again time.Duration) {

@@ -85,9 +85,24 @@ func ParseWord(text string) (w Word, err error) {
 	if _, err := fmt.Sscan(text, &w.Origin, &w.Gen, &phase, &w.Limit, &w.Voices, &w.Silence, &granted, &w.Wait); err != nil {
 		return Word{}, fmt.Errorf("steadyfleet: %.100q is no word of a store: %w", text, err)
 	}
-	if int(phase) >= len(phaseNames) || w.Gen < 0 || w.Limit < 0 || w.Voices < 0 || w.Silence < 0 || w.Wait < 0 {
-		return Word{}, fmt.Errorf("steadyfleet: %.100q is no word of a store: a number is out of range", text)
-	}
 	w.Phase, w.Granted = Phase(phase), granted == 1
-	return w, nil
+	return w, w.check()
+}
+
+// The most that is believed of a number: a store may hold what somebody else wrote there.
+const (
+	maxGen     = 1 << 52 // which Lua's numbers can count to
+	maxCount   = 1 << 31
+	maxSilence = 3_600_000 // ms
+)
+
+func (w Word) check() error {
+	for _, n := range []struct{ value, most int64 }{
+		{int64(w.Phase), int64(len(phaseNames)) - 1}, {w.Gen, maxGen}, {w.Limit, maxRank}, {w.Voices, maxCount}, {w.Silence, maxSilence}, {w.Wait, maxSilence},
+	} {
+		if n.value < 0 || n.value > n.most {
+			return fmt.Errorf("steadyfleet: %.100q is no word of a store: %d is out of range", w, n.value)
+		}
+	}
+	return nil
 }
