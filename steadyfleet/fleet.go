@@ -144,6 +144,12 @@ func (f *Fleet) mayTell(now time.Duration) bool {
 	return f.told < mostTold
 }
 
+func (f *Fleet) lastLag() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lag
+}
+
 func (f *Fleet) now() time.Duration { return time.Since(f.begin) }
 
 // rouse lets the goroutine look at its origins.

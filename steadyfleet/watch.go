@@ -65,7 +65,14 @@ func (w *watch) Failed() {
 	w.fleet.rouse()
 }
 
-func (w *watch) open() { w.breaker.Open(probeEvery * time.Millisecond) }
+func (w *watch) open() { w.breaker.Open(w.firstProbe()) }
+
+// firstProbe is how long after the word that nothing works the first probe may be asked for, such that the question arrives
+// when the store grants it.
+func (w *watch) firstProbe() time.Duration {
+	const earliest = probeEvery * time.Millisecond
+	return earliest - min(w.fleet.lastLag(), earliest-lookEvery)
+}
 
 // obeys reports whether the fleet's word that nothing works opens a breaker that has seen a failure. It does not where
 // something has worked since, here: then the others are cut off. w.mu is held.
@@ -188,7 +195,7 @@ func (w *watch) enter(now time.Duration) {
 	w.began, w.worked, w.leased, w.ownProbe = now, false, false, 0
 	switch w.word.Phase {
 	case Down:
-		w.askAt = now + probeEvery*time.Millisecond
+		w.askAt = now + w.firstProbe()
 		if rand.Float64() >= firstAskers/float64(max(1, w.word.Voices)) {
 			w.askAt += w.turn(0)
 		}

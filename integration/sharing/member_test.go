@@ -2,11 +2,14 @@ package sharing
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +25,9 @@ const (
 	redisVariable  = "SHARING_REDIS"
 	everyVariable  = "SHARING_EVERY"
 )
+
+// processHeader tells the server who calls, so that it can have it killed.
+const processHeader = "Process"
 
 // TestMain lets this program be a member of the fleet that the test starts.
 func TestMain(m *testing.M) {
@@ -44,7 +50,7 @@ func member(server, address, every string) error {
 	redis.SetLogger(silent{}) // which tells of each dial that fails
 	client := redis.NewClient(&redis.Options{Addr: address, MaxRetries: -1})
 	defer func() { _ = client.Close() }()
-	store, err := steadyfleet.New(client)
+	store, err := steadyfleet.NewWithEngine(shifted{client})
 	if err != nil {
 		return err
 	}
@@ -80,13 +86,51 @@ func member(server, address, every string) error {
 	}
 }
 
+// offsetKey holds by how many seconds the clock of the store is wrong.
+const offsetKey = "clock-offset"
+
+// shifted is an engine over a Redis whose clock the test can set.
+type shifted struct{ client *redis.Client }
+
+func (s shifted) Eval(ctx context.Context, script string, keys, args []string) (string, error) {
+	const clock = "local now = time[1] * 1000"
+	if !strings.Contains(script, clock) {
+		return "", errors.New("the script has no clock that could be shifted")
+	}
+	script = strings.Replace(script, clock, "local now = (time[1] + tonumber(redis.call('GET', '"+offsetKey+"') or '0')) * 1000", 1)
+	values := make([]any, len(args))
+	for i, arg := range args {
+		values[i] = arg
+	}
+	return redis.NewScript(script).Run(ctx, s.client, keys, values...).Text()
+}
+
+func (s shifted) Subscribe(ctx context.Context, channel string, receive func(message string)) error {
+	subscription := s.client.Subscribe(ctx, channel)
+	defer func() { _ = subscription.Close() }()
+	messages := subscription.Channel()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case message := <-messages:
+			receive(message.Payload)
+		}
+	}
+}
+
 // silent is a logger.
 type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
 
 func call(client *http.Client, url string) {
-	response, err := client.Get(url)
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
+	if err != nil {
+		panic(err)
+	}
+	request.Header.Set(processHeader, strconv.Itoa(os.Getpid()))
+	response, err := client.Do(request)
 	if err != nil {
 		return
 	}

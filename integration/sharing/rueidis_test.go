@@ -2,6 +2,7 @@ package sharing
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,4 +89,36 @@ func TestSharing_NeedsNoMoreThanTheACLInTheDocument(t *testing.T) {
 	}, 10*time.Second, 10*time.Millisecond)
 	cancel()
 	<-ended
+}
+
+// TestSharing_HostileDataIsThrownAway by a real Redis, whose Lua is not that of the module's own tests.
+func TestSharing_HostileDataIsThrownAway(t *testing.T) {
+	t.Parallel()
+	d := startRedis(t)
+	client := d.client()
+	defer func() { _ = client.Close() }()
+	store, err := steadyfleet.New(client)
+	require.NoError(t, err)
+	for origin, write := range map[string]func(key string) error{
+		"string":  func(key string) error { return client.Set(t.Context(), key, "x", 0).Err() },
+		"list":    func(key string) error { return client.LPush(t.Context(), key, "x").Err() },
+		"failing": func(key string) error { return client.Set(t.Context(), key+":failing", "x", 0).Err() },
+		"numbers": func(key string) error {
+			return client.HSet(t.Context(), key, "gen", "nan", "since", "inf", "next", "1e999", "limit", "-1", "phase", "7").Err()
+		},
+		"huge":  func(key string) error { return client.HSet(t.Context(), key, "gen", strings.Repeat("9", 400)).Err() },
+		"words": func(key string) error { return client.HSet(t.Context(), key, "gen", "x", "later", "version").Err() },
+		"held": func(key string) error {
+			now := time.Now().UnixMilli()
+			return client.HSet(t.Context(), key, "phase", 2, "gen", now, "since", now, "next", now+1<<40, "limit", 65536).Err()
+		},
+	} {
+		require.NoError(t, write("steadyhttp:1:{g:"+origin+"}"))
+		var w steadyfleet.Word
+		for _, process := range []string{"a", "b", "c"} {
+			w, err = store.Tell(t.Context(), "g", steadyfleet.Report{Origin: origin, Kind: steadyfleet.Failing, Process: process})
+			require.NoError(t, err, origin)
+		}
+		assert.Equal(t, steadyfleet.Alert, w.Phase, origin)
+	}
 }
