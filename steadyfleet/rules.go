@@ -14,7 +14,7 @@ const (
 	roundFor    = 200   // ms of a recovery that are judged as one
 	recoverFor  = 2000  // ms that a recovery is watched
 	abandonFor  = 5000  // ms after which a probe that nobody has asked for is asked for no more
-	maxVoices   = 512   // processes that are listened to; beyond that, half of them are asked to say nothing
+	maxVoices   = 512   // processes that are listened to, in calm a fourth; beyond that, half of them are asked to say nothing
 	forgetFor   = 30000 // ms after which what nobody speaks of is forgotten
 	maxRank     = 1 << 16
 	partialOne  = 20 // a success at one process of so many shows that the failure is partial
@@ -116,7 +116,7 @@ func (s *state) hearFailing(now int64, r Report) (publish bool) {
 		s.forgetVoices()
 	}
 	s.hear(s.failing, r)
-	s.thinOut(maxVoices / 2)
+	s.thinOut(maxVoices / 4) // there is little to say of a partial failure
 	failing := s.estimate(int64(len(s.failing)))
 	if len(s.failing) < raiseAfter || now < s.quiet && failing < 2*s.calm+raiseAfter {
 		return false

@@ -104,7 +104,7 @@ local function hear_failing()
 		forget_voices()
 	end
 	hear(FAILING)
-	thin_out(256)
+	thin_out(128)
 	local failing = estimate(size(FAILING))
 	if size(FAILING) < 3 or (now < s.quiet and failing < 2 * s.calm + 3) then return false end
 	if now >= s.quiet then s.calm = 0 end

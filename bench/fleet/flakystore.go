@@ -67,6 +67,14 @@ func (s *flakyStore) Listen(ctx context.Context, group string, hear func(steadyf
 	return s.stores[0].Listen(ctx, group, hear)
 }
 
+// total is how many commands came in all.
+func (s *flakyStore) total() (total int64) {
+	for i := range s.commands {
+		total += s.commands[i].Load()
+	}
+	return total
+}
+
 // busiest is how many commands came in the worst second.
 func (s *flakyStore) busiest() (worst int64) {
 	for i := range s.commands {
