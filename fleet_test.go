@@ -181,6 +181,26 @@ func TestFleet_LeavesAloneWhatAHandOpened(t *testing.T) {
 	}
 }
 
+// A breaker that a hand opened is still its own while a probe is out.
+func TestFleet_LeavesTheProbeOfAHandAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fleet := newFakeFleet()
+		transport := newTransport(t, newScript(status(200), hang), steadyhttp.WithFleet(fleet))
+		require.NoError(t, call(t, transport))
+		transport.Breaker(targetOrigin).Trip(time.Second, "deploy")
+		time.Sleep(2 * time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { _, _ = transport.RoundTrip(newGet(t).WithContext(ctx)) }()
+		synctest.Wait()
+		require.Equal(t, steadyhttp.BreakerHalfOpen, transport.Breaker(targetOrigin).Status().State)
+		fleet.breakers[targetOrigin].Close()
+		assert.Equal(t, steadyhttp.BreakerHalfOpen, transport.Breaker(targetOrigin).Status().State)
+		cancel()
+		synctest.Wait()
+	})
+}
+
 func TestFleet_SaysWhoProbes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

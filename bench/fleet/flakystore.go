@@ -67,18 +67,11 @@ func (s *flakyStore) Listen(ctx context.Context, group string, hear func(steadyf
 	return s.stores[0].Listen(ctx, group, hear)
 }
 
-// total is how many commands came in all.
-func (s *flakyStore) total() (total int64) {
-	for i := range s.commands {
-		total += s.commands[i].Load()
+// since counts the commands from a second on: in all, and in the worst second. When all join there is a beat of each.
+func (s *flakyStore) since(from time.Duration) (worst, total int64) {
+	for i := int(from / time.Second); i < len(s.commands); i++ {
+		n := s.commands[i].Load()
+		worst, total = max(worst, n), total+n
 	}
-	return total
-}
-
-// busiest is how many commands came in the worst second.
-func (s *flakyStore) busiest() (worst int64) {
-	for i := range s.commands {
-		worst = max(worst, s.commands[i].Load())
-	}
-	return worst
+	return worst, total
 }

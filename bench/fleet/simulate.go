@@ -42,7 +42,7 @@ type result struct {
 	hopeless                   []int           // those of the calls that go to a bad path
 	answered                   []int           // successes again, by the bucket in which they came
 	latencies                  []time.Duration // of the successes begun during the trouble, in order
-	commands, told             int64           // to a store that they share: in the worst second, and in all
+	commands, told             int64           // to a store that they share, from the trouble on: in the worst second, and in all
 	from, to                   int             // the buckets of the trouble
 }
 
@@ -79,7 +79,7 @@ func simulate(s setting, c scenario, library peers.Library) result {
 	}
 	r.drive(s, c.trouble, total, clients)
 	h.close()
-	r.commands, r.told = h.store.busiest(), h.store.total()
+	r.commands, r.told = h.store.since(s.before)
 	slices.Sort(r.latencies)
 	return r
 }
