@@ -333,7 +333,7 @@ func TestTicksAreRoundAndFew(t *testing.T) {
 
 func TestEveryLibraryHasALookOfItsOwn(t *testing.T) {
 	seen := make(map[string]string)
-	for _, l := range virtual() {
+	for _, l := range append(virtual(), withSharing()) {
 		style, ok := styles[l.Name]
 		if !ok {
 			t.Errorf("%s has none", l.Name)
