@@ -40,8 +40,8 @@ type BreakerStatus struct {
 	Failures uint32
 	// RetryAt is when the next probe may go; zero unless open, and while the breaker is isolated.
 	RetryAt time.Time
-	// Reason is why the breaker is open: "failures", or what [Breaker.Isolate] or [Breaker.Trip] was given; empty
-	// unless open.
+	// Reason is why the breaker is open: "failures", "fleet" (see [WithFleet]), or what [Breaker.Isolate] or
+	// [Breaker.Trip] was given; empty unless open.
 	Reason string
 	// Shadow is whether the breaker rejects nothing; see [WithShadowBreaker].
 	Shadow bool
@@ -65,6 +65,7 @@ type breakerConfig struct {
 	epoch   time.Time     // what times are counted from
 	observe Observer      // nil for none
 	shadow  bool          // whether nothing is rejected
+	fleet   Fleet         // nil for none
 }
 
 // minSuspend and suspendLasting are when retries are suspended: one call alone must not do it, and a blip is over
@@ -144,6 +145,7 @@ type breaker struct {
 	config *breakerConfig
 	phase  atomic.Uint64 // a generation, and the state in its lowest bits
 	failed atomic.Int64  // a lastFailure
+	fleet  *FleetBreaker // nil for none
 
 	succeeded atomic.Int64 // when the last success began
 	successes window       // in this phase
@@ -164,6 +166,7 @@ func newBreakerConfig(policy *policy, epoch time.Time) *breakerConfig {
 	return &breakerConfig{
 		policy: policy.breaker, suspend: policy.breaker.suspension(policy.maxAttempts),
 		lease: policy.probeLease(), epoch: epoch, observe: policy.observe, shadow: policy.shadowBreaker,
+		fleet: policy.fleet,
 	}
 }
 
@@ -205,7 +208,7 @@ func (b *breaker) guard(next sender, c *call) {
 	for {
 		switch a := b.admit(b.now()); {
 		case a.due:
-			b.toHalfOpen(c.attempt.request.Context())
+			b.letProbe(c.attempt.request.Context())
 			b.deliver() // before it is asked again: the Observer's time is not the probe's
 		case a.rejection != nil && b.config.shadow:
 			c.attempt.shadowed, c.permit = true, permit{} // which counts in no phase but the first
@@ -293,12 +296,14 @@ func (b *breaker) settle(granted permit, a *attempt) {
 	if b == nil || a.health == neutral && !granted.probe {
 		return
 	}
-	if a.health == healthy && !granted.probe {
+	switch {
+	case a.health == healthy && !granted.probe:
 		b.countSuccess(granted.phase, a)
-		return
-	}
-	if b.count(granted, a) {
+	case b.count(granted, a):
 		b.deliver()
+	}
+	if b.fleet != nil {
+		b.fleet.tell(granted, a)
 	}
 }
 
@@ -387,6 +392,7 @@ func (b *breaker) countFailure(a *attempt) (trips bool) {
 		b.run = run{}
 	}
 	b.run.add(a, time.Duration(b.succeeded.Load()))
+	b.fleet.noteSilence(a)
 	lasting := a.end - b.run.since
 	b.setFailed(a.end, b.config.suspend.reached(b.run.failures, lasting))
 	policy := &b.config.policy
@@ -438,6 +444,7 @@ func (b *breaker) overloaded(a *attempt, lasting time.Duration) bool {
 func (b *breaker) trip(a *attempt) {
 	b.hung = a.timeoutAfter()
 	b.setFailed(a.end, b.lastFailure().suspended() && !b.isStale(a)) // so a probe that fails prolongs it
+	b.fleet.noteSilence(a)
 	b.setState(a.request.Context(), b.machine.trip, reasonFailures)
 }
 

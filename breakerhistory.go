@@ -20,6 +20,7 @@ type change struct {
 	rejection CircuitOpenError
 	at        time.Duration // since the epoch
 	from, to  BreakerState
+	byHand    bool    // whether a hand opened it
 	before    *change // the one before this
 }
 

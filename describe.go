@@ -95,6 +95,7 @@ func (p *policy) describeBreaker() []setting {
 		{name: "BreakerFailureRate", value: p.breaker.describeRate()},
 		{name: "BreakerWindow", value: p.breaker.window.String()},
 		{name: "BreakerOpenFor", value: p.breaker.openFor.String()},
+		{name: "Fleet", value: describeFunction(p.fleet != nil)},
 	}
 }
 

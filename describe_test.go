@@ -26,7 +26,7 @@ func TestDescribe_NamesEverySettingAndItsDefault(t *testing.T) {
 		"AttemptTimeout=none(default) BodyTimeout=none(default) Resume=off(default) RetryBudget=0.2,5,growing(default) RetryNonIdempotent=off(default) "+
 		"IdempotencyKeys=off(default) AttemptHeader=none(default) ReplayBuffer=0(default) Classifier=none(default) Observer=none(default) "+
 		"Breaker=on(default) BreakerConsecutiveFailures=6,5s(default) BreakerConsecutiveTimeouts=6,5s(default) BreakerFailureRate=off(default) "+
-		"BreakerWindow=5s(default) BreakerOpenFor=700ms(default) OriginPause=off(default) OriginKey=none(default) OriginLimit=1024(default) "+
+		"BreakerWindow=5s(default) BreakerOpenFor=700ms(default) Fleet=none(default) OriginPause=off(default) OriginKey=none(default) OriginLimit=1024(default) "+
 		"Base=pooled,header=30s(default)", fmt.Sprint(client.Transport))
 }
 
@@ -57,6 +57,7 @@ var optionChanges = map[string]struct {
 	"WithBreakerWindow":              {steadyhttp.WithBreakerWindow(time.Minute), "BreakerWindow=1m0s"},
 	"WithBreakerOpenFor":             {steadyhttp.WithBreakerOpenFor(2 * time.Second), "BreakerOpenFor=2s"},
 	"WithHints":                      {steadyhttp.WithHints(steadyhttp.HintGitHub, steadyhttp.HintMilliseconds), "Hints=2"},
+	"WithFleet":                      {steadyhttp.WithFleet(newFakeFleet()), "Fleet=set"},
 	"WithOriginPause":                {steadyhttp.WithOriginPause(1000), "OriginPause=1000"},
 	"WithPauseKey":                   {steadyhttp.WithPauseKey(func(*http.Request) string { return "hunter2" }), "OriginPause=1000,keyed"},
 	"WithShadowBreaker":              {steadyhttp.WithShadowBreaker(), "Breaker=shadow"},

@@ -29,12 +29,12 @@ type CircuitOpenError struct {
 	// RetryAt is when the next probe may go. It is zero while a probe is under way, on whose result it
 	// depends, and while the breaker is isolated.
 	RetryAt time.Time
-	// Reason is why the breaker opened: "failures", or what [Breaker.Isolate] or [Breaker.Trip] was given. It is empty
-	// while a probe is under way.
+	// Reason is why the breaker opened: "failures", "fleet" (see [WithFleet]), or what [Breaker.Isolate] or
+	// [Breaker.Trip] was given. It is empty while a probe is under way.
 	Reason string
 }
 
-// Error names the origin, the time of the next probe where it is known, and a reason that was given by hand.
+// Error names the origin, the time of the next probe where it is known, and a reason other than failures.
 func (e *CircuitOpenError) Error() string {
 	text := fmt.Sprintf("steadyhttp: circuit open for %s", printable(e.Origin))
 	switch {
@@ -45,7 +45,7 @@ func (e *CircuitOpenError) Error() string {
 	default:
 		text += " until " + e.RetryAt.Format(errorTime)
 	}
-	if !e.isByHand() {
+	if e.Reason == "" || e.Reason == reasonFailures {
 		return text
 	}
 	return text + ": " + line(e.Reason)
@@ -54,7 +54,9 @@ func (e *CircuitOpenError) Error() string {
 // isIsolated reports whether no probe is sent: while one is under way there is no reason.
 func (e *CircuitOpenError) isIsolated() bool { return e.RetryAt.IsZero() && e.Reason != "" }
 
-func (e *CircuitOpenError) isByHand() bool { return e.Reason != "" && e.Reason != reasonFailures }
+func (e *CircuitOpenError) isByHand() bool {
+	return e.Reason != "" && e.Reason != reasonFailures && e.Reason != reasonFleet
+}
 
 // Is reports true for [ErrCircuitOpen].
 func (e *CircuitOpenError) Is(target error) bool { return target == ErrCircuitOpen }

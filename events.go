@@ -39,7 +39,7 @@ type Event struct {
 	// From and To are the breaker's states; for EventBreaker.
 	From, To BreakerState
 	// Reason is why a breaker opened or was reset: "failures", or what [Breaker.Isolate] or [Breaker.Trip] was given; "reset"
-	// after [Breaker.Reset]; for EventBreaker.
+	// after [Breaker.Reset]; "fleet" where other processes saw the origin fail, or work again; for EventBreaker.
 	Reason string
 	// Shadow is whether a breaker changed its state that rejects nothing, for EventBreaker, or would have rejected the
 	// attempt, for EventAttempt; see [WithShadowBreaker].

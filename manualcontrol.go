@@ -38,6 +38,7 @@ func (t *Transport) Breaker(origin string) *Breaker {
 // The reasons that are our own.
 const (
 	reasonFailures = "failures"
+	reasonFleet    = "fleet"
 	reasonReset    = "reset"
 	reasonIsolated = "isolated" // where none is given,
 	reasonTripped  = "tripped"  // by hand
@@ -159,6 +160,7 @@ func (b *breaker) openByHand(reason string) {
 	}
 	b.hung = 0
 	b.setState(context.Background(), change, reason)
+	b.last.byHand = true
 }
 
 // reset begins a new phase, too: what is under way counts no more. b.mu is held.

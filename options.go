@@ -454,6 +454,23 @@ func WithShadowBreaker() Option {
 	})
 }
 
+// WithFleet lets processes tell each other what they see of an origin, so that a process that makes few calls need not
+// learn alone that nothing works there, or that it works again.
+//
+// By default each process knows its own calls alone. What a fleet says is advice: it opens a breaker, with the reason
+// "fleet", closes one that no hand opened, and says which of the open breakers of all processes sends the next probe, so
+// that one tests for all. The breaker's own rules apply beside it, and a fleet that cannot be reached changes nothing.
+// Nothing of it is on the way of a success. A call that may be the probe waits until the fleet says whether it is.
+//
+// The module steadyfleet has a fleet over Redis or Valkey; docs/fleet-sharing.md says when it is worth its while.
+// Transports may share one fleet. fleet must not be nil, and has no effect with [WithoutBreaker], which is an error.
+func WithFleet(fleet Fleet) Option {
+	return option("WithFleet", func(p *policy) error {
+		p.fleet = fleet
+		return check(!isNil(fleet), "WithFleet", "nil", "want a fleet")
+	})
+}
+
 // WithoutBreaker lets every attempt through, whatever the origin's health.
 //
 // The retry budget still applies. Use it where a proxy or a mesh already has a breaker. Of it and the

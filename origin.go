@@ -303,6 +303,7 @@ func (r *registry) sweep() int {
 		}
 		if o.forget(now) {
 			delete(r.origins, o.key)
+			o.breaker.leaveFleet()
 			return slot
 		}
 		if dirty++; dirty == dirtyLimit {
@@ -341,6 +342,7 @@ func (r *registry) newOrigin(key, asWritten originKey) *origin {
 	if r.policy.pause.on {
 		o.pause = newOriginPause(o.name, r.pauses)
 	}
+	o.breaker.joinFleet() // last: from then on it may be called from elsewhere
 	return o
 }
 

@@ -34,6 +34,7 @@ type policy struct {
 	breaker        breakerPolicy
 	withoutBreaker bool
 	shadowBreaker  bool
+	fleet          Fleet // nil: none
 	pause          pausePolicy
 }
 
@@ -65,7 +66,7 @@ func newPolicy(options []Option) (*policy, error) {
 	}
 	p.observe = combine(p.observers)
 	p.breaker.spareCalls(p.maxAttempts)
-	return p, joinErrors(append(errs, p.checkBreaker(), p.checkPause(), p.checkWhole("WithTimeout", p.timeout))...)
+	return p, joinErrors(append(errs, p.checkBreaker(), p.checkFleet(), p.checkPause(), p.checkWhole("WithTimeout", p.timeout))...)
 }
 
 // checkPause refuses what would never pause.

@@ -2,7 +2,10 @@ module github.com/steadyhttp/steadyhttp/integration
 
 go 1.26.0
 
-replace github.com/steadyhttp/steadyhttp => ../
+replace (
+	github.com/steadyhttp/steadyhttp => ../
+	github.com/steadyhttp/steadyhttp/steadyfleet => ../steadyfleet
+)
 
 replace github.com/steadyhttp/steadyhttp/steadyotel => ../steadyotel
 
@@ -27,9 +30,12 @@ require (
 	github.com/johannesboyne/gofakes3 v1.2.0
 	github.com/openai/openai-go/v3 v3.96.0
 	github.com/prometheus/client_golang v1.24.1
+	github.com/redis/go-redis/v9 v9.17.3
+	github.com/redis/rueidis v1.0.67
 	github.com/rs/zerolog v1.35.1
 	github.com/sony/gobreaker/v2 v2.4.0
 	github.com/steadyhttp/steadyhttp v0.2.0
+	github.com/steadyhttp/steadyhttp/steadyfleet v0.0.0-00010101000000-000000000000
 	github.com/steadyhttp/steadyhttp/steadyotel v0.0.0-00010101000000-000000000000
 	github.com/stretchr/testify v1.12.1
 	github.com/stripe/stripe-go/v85 v85.0.0
@@ -66,6 +72,7 @@ require (
 	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/davecgh/go-spew v1.1.2-0.20180830191138-d8f796af33cc // indirect
+	github.com/dgryski/go-rendezvous v0.0.0-20200823014737-9f7001d12a5f // indirect
 	github.com/emicklei/go-restful/v3 v3.13.0 // indirect
 	github.com/felixge/httpsnoop v1.1.0 // indirect
 	github.com/fxamacker/cbor/v2 v2.9.1 // indirect

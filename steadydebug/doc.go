@@ -6,7 +6,8 @@
 // [Handler] takes any number of transports. The one of a client is client.Transport.(*steadyhttp.Transport). For each it
 // shows the policy in force, and for each origin the state of the breaker, why and since when, the next probe, the last 16
 // changes, the window, whether retries are suspended, the level of the retry budget, calls under way and waiting, and the
-// pause; see [steadyhttp.OriginStatus]. The page refreshes itself, and needs nothing from elsewhere.
+// pause; see [steadyhttp.OriginStatus]. Where processes share what they see it shows how many there are, the lag, and
+// what advice is in force. The page refreshes itself, and needs nothing from elsewhere.
 //
 // Nothing runs and nothing is kept until somebody asks: each request takes one [steadyhttp.Transport.Origins] of each
 // transport. A thousand origins make a page of half a megabyte, with actions of one, in some 100 ms; the page then asks less
@@ -22,6 +23,12 @@
 //		"transports": [{
 //			"index": 0,
 //			"policy": "MaxAttempts=4(default) …",
+//			"fleet": {
+//				"members": 200,
+//				"lag_seconds": 0.002,
+//				"alone": false,
+//				"advice": [{"origin": "https://api.example.com:443", "word": "down", "since": "2026-01-02T15:04:01Z"}]
+//			},
 //			"origins": [{
 //				"origin": "https://api.example.com:443",
 //				"calls": 3,
@@ -44,8 +51,8 @@
 //		}]
 //	}
 //
-// The policy of a nil transport is empty. Without a budget, or without breakers, theirs is null. Times, reasons and "until" of
-// a pause are absent where there is none. More fields may come.
+// The policy of a nil transport is empty. Without a budget, or without breakers, theirs is null. "fleet" is absent without
+// [steadyhttp.WithFleet]. Times, reasons and "until" of a pause are absent where there is none. More fields may come.
 //
 // # Actions
 //

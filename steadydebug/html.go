@@ -78,6 +78,15 @@ func (t table) Rows() (rows []row) {
 	return rows
 }
 
+func (t table) FleetWords() string { return t.Fleet.words() }
+
+func (t table) Advice() (words []string) {
+	for _, a := range t.Fleet.Advice {
+		words = append(words, a.words(t.view.Time))
+	}
+	return words
+}
+
 // Base is the last setting: it tells transports apart.
 func (t table) Base() string {
 	settings := t.settings()

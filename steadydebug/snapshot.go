@@ -15,8 +15,22 @@ type snapshot struct {
 type transport struct {
 	Index  int    `json:"index"`
 	Policy string `json:"policy"` // Transport.String; empty for a nil transport
+	Fleet  *fleet `json:"fleet,omitempty"`
 	// Origins are sorted by name.
 	Origins []origin `json:"origins"`
+}
+
+type fleet struct {
+	Members int      `json:"members"`     // 0: not known
+	Lag     float64  `json:"lag_seconds"` // of the others' word
+	Alone   bool     `json:"alone"`       // it cannot be reached
+	Advice  []advice `json:"advice"`      // in force, sorted by origin
+}
+
+type advice struct {
+	Origin string    `json:"origin"`
+	Word   string    `json:"word"`
+	Since  time.Time `json:"since,omitzero"`
 }
 
 type origin struct {
@@ -66,12 +80,23 @@ func newTransport(index int, t *steadyhttp.Transport) transport {
 	if t == nil {
 		return shown
 	}
-	shown.Policy = t.String()
+	shown.Policy, shown.Fleet = t.String(), newFleet(t.Fleet())
 	hasBreakers := t.Breaker("any") != nil
 	for _, status := range t.Origins() {
 		shown.Origins = append(shown.Origins, newOrigin(status, hasBreakers))
 	}
 	return shown
+}
+
+func newFleet(s *steadyhttp.FleetStatus) *fleet {
+	if s == nil {
+		return nil
+	}
+	f := &fleet{Members: s.Members, Lag: s.Lag.Seconds(), Alone: s.Alone, Advice: make([]advice, 0, len(s.Advice))}
+	for _, a := range s.Advice {
+		f.Advice = append(f.Advice, advice{a.Origin, a.Word, a.Since.UTC()})
+	}
+	return f
 }
 
 func newOrigin(s steadyhttp.OriginStatus, hasBreaker bool) origin {

@@ -23,9 +23,19 @@ func (t transport) writeText(w io.Writer, now time.Time) {
 		return
 	}
 	fmt.Fprintf(w, "\ntransport %d: %s\n", t.Index, printable(t.Policy))
+	if t.Fleet != nil {
+		t.Fleet.writeText(w, now)
+	}
 	for _, o := range t.worstFirst() {
 		fmt.Fprintf(w, "\n%s\n", o.name())
 		o.writeText(w, now)
+	}
+}
+
+func (f *fleet) writeText(w io.Writer, now time.Time) {
+	fmt.Fprintf(w, "fleet: %s\n", f.words())
+	for _, a := range f.Advice {
+		fmt.Fprintf(w, "advice: %s\n", a.words(now))
 	}
 }
 

@@ -71,6 +71,22 @@ func (c change) words() string {
 	return text + ": " + printable(c.Reason)
 }
 
+// words are who shares, and how well.
+func (f *fleet) words() string {
+	members := "members not known"
+	if f.Members > 0 {
+		members = counted(f.Members, "member")
+	}
+	if f.Alone {
+		return members + "; out of reach: breakers are on their own"
+	}
+	return members + "; lag " + (time.Duration(f.Lag * float64(time.Second))).Round(100*time.Microsecond).String()
+}
+
+func (a advice) words(now time.Time) string {
+	return printable(a.Origin) + ": " + printable(a.Word) + " since " + a.Since.Format(wordsTime) + ", " + ago(now, a.Since)
+}
+
 func (o origin) name() string { return printable(o.Origin) }
 
 func (o origin) budget() string {

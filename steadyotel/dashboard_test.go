@@ -119,7 +119,7 @@ func allValues() map[string]map[string]bool {
 		"steadyhttp_breaker_state": states, "steadyhttp_breaker_from": states, "steadyhttp_breaker_to": states,
 		"steadyhttp_pause_from": pauses, "steadyhttp_pause_to": pauses,
 		"steadyhttp_breaker_shadow": {"true": true, "false": true},
-		"steadyhttp_breaker_reason": {"failures": true, "probe": true, "by_hand": true},
+		"steadyhttp_breaker_reason": {"failures": true, "probe": true, "fleet": true, "by_hand": true},
 		"steadyhttp_kind": {
 			"successful_without_retry": true, "successful_with_retry": true,
 			"failed_without_retry": true, "failed_with_retry": true,

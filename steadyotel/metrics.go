@@ -188,8 +188,8 @@ func (m *metrics) changed(ctx context.Context, e steadyhttp.Event) {
 // reasonOf puts all reasons that are given by hand into one: they may be of any number.
 func reasonOf(e steadyhttp.Event) string {
 	switch {
-	case e.Reason == "failures":
-		return "failures"
+	case e.Reason == "failures", e.Reason == "fleet":
+		return e.Reason
 	case e.Reason == "" && e.To != steadyhttp.BreakerOpen:
 		return "probe"
 	default:

@@ -413,10 +413,15 @@ func TestMetrics_TellRetriesThatHelpedFromThoseThatDidNot(t *testing.T) {
 func TestMetrics_ReasonsOfBreakersAreFewWhateverIsGiven(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		transport, reader := newMeasured(t, []int{503, 200}, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(1, 0))
+		fleet := &fakeFleet{breakers: map[string]*steadyhttp.FleetBreaker{}}
+		transport, reader := newMeasured(t, []int{503, 200}, steadyhttp.WithMaxAttempts(1), steadyhttp.WithBreakerConsecutiveFailures(1, 0), steadyhttp.WithFleet(fleet))
 		call(t, transport, http.MethodGet)
 		time.Sleep(10 * time.Second)
 		call(t, transport, http.MethodGet)
+		for _, b := range fleet.breakers {
+			b.Open(0)
+			b.Close()
+		}
 		breaker := transport.Breaker("https://api.example.com")
 		for i := range 5 {
 			breaker.Trip(time.Minute, fmt.Sprint("ticket ", i))
@@ -432,9 +437,11 @@ func TestMetrics_ReasonsOfBreakersAreFewWhateverIsGiven(t *testing.T) {
 		assert.Equal(t, []string{
 			"from=closed reason=by_hand to=open = 1",
 			"from=closed reason=failures to=open = 1",
+			"from=closed reason=fleet to=open = 1",
 			"from=half_open reason=probe to=closed = 1",
 			"from=open reason=by_hand to=closed = 1",
 			"from=open reason=by_hand to=open = 5",
+			"from=open reason=fleet to=closed = 1",
 			"from=open reason=probe to=half_open = 1",
 		}, reasons)
 	})

@@ -43,6 +43,7 @@ func (p *plan) flags() *flag.FlagSet {
 	flags.SetOutput(io.Discard) // main prints the error, without the usage
 	p.fleetFlags(flags)
 	p.troubleFlags(flags)
+	p.sharingFlags(flags)
 	p.optionFlags(flags)
 	p.outputFlags(flags)
 	return flags
@@ -74,8 +75,23 @@ func (p *plan) troubleFlags(flags *flag.FlagSet) {
 	flags.Func("throttled", "`share` of the attempts that are answered 429", change(p, share, func(c *scenario, s float64) { c.trouble.throttled = s }))
 	flags.Func("limit", "`attempts` a second that are let in, the others answered 429", change(p, rate, func(c *scenario, r float64) { c.trouble.limit = r }))
 	flags.BoolFunc("limited-path", "an endpoint of a tenth of the calls is answered 429; the others' calls are what the figures tell of", change(p, strconv.ParseBool, func(c *scenario, b bool) { c.trouble.limitedPath = b }))
+	flags.Func("cut-off", "`share` of the clients that reach nobody; the others' calls are what the figures tell of", change(p, share, func(c *scenario, s float64) { c.trouble.cutOff = s }))
 	flags.Func("retry-after", "`seconds` in the 429's Retry-After", change(p, from(0), func(c *scenario, n int) { c.trouble.retryAfter = n }))
 	flags.BoolFunc("restarting", "each second the connections of another tenth of the clients are refused for 0.3 s", change(p, strconv.ParseBool, func(c *scenario, b bool) { c.trouble.restarting = b }))
+}
+
+func (p *plan) sharingFlags(flags *flag.FlagSet) {
+	s := &p.setting
+	flags.Func("sharing", "put a steadyhttp whose clients share beside it, over a store so much `time` away, such as 2ms", func(text string) (err error) {
+		s.sharing.on = true
+		s.sharing.delay, err = some(text)
+		return err
+	})
+	flags.Func("sick", "`share` of the clients that are always answered 503, and not counted", into(&s.sick, share))
+	flags.Func("silent", "`share` of the clients that do not share", into(&s.sharing.silent, share))
+	flags.Func("store-from", "`time` from which on the store is there (default 0s)", into(&s.sharing.from, some))
+	flags.Func("store-until", "`time` until which the store is there (default for ever)", into(&s.sharing.until, some))
+	flags.Func("store-flushed", "`time` at which the store forgets everything (default never)", into(&s.sharing.flushed, some))
 }
 
 func (p *plan) optionFlags(flags *flag.FlagSet) {
@@ -217,8 +233,8 @@ func decimal(text string) (float64, error) {
 	return x, nil
 }
 
-// within reads a number that holds what is wanted of it. NaN holds nothing.
-func within(text string, holds func(float64) bool, want string) (float64, error) {
+// inRange reads a number that holds what is wanted of it. NaN holds nothing.
+func inRange(text string, holds func(float64) bool, want string) (float64, error) {
 	x, err := strconv.ParseFloat(text, 64)
 	if err != nil || !holds(x) {
 		return 0, errors.New(want)
@@ -227,16 +243,16 @@ func within(text string, holds func(float64) bool, want string) (float64, error)
 }
 
 func rate(text string) (float64, error) {
-	return within(text, func(x float64) bool { return x >= 1 && x <= most }, fmt.Sprintf("want a number from 1 to %d", most))
+	return inRange(text, func(x float64) bool { return x >= 1 && x <= most }, fmt.Sprintf("want a number from 1 to %d", most))
 }
 
 func share(text string) (float64, error) {
-	return within(text, func(x float64) bool { return x >= 0 && x <= 1 }, "want a share from 0 to 1")
+	return inRange(text, func(x float64) bool { return x >= 0 && x <= 1 }, "want a share from 0 to 1")
 }
 
 // part is a share of which something is left.
 func part(text string) (float64, error) {
-	return within(text, func(x float64) bool { return x > 0 && x <= 1 }, "want a share above 0, up to 1")
+	return inRange(text, func(x float64) bool { return x > 0 && x <= 1 }, "want a share above 0, up to 1")
 }
 
 // some is a time that is not nothing.

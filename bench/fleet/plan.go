@@ -140,7 +140,11 @@ func (p *plan) chooseLibraries() ([]peers.Library, error) {
 	if err := checkVirtual(p.asked.libraries); err != nil {
 		return nil, err
 	}
-	chosen, err := choose("library", virtual(), nameOf, p.asked.libraries)
+	known := virtual()
+	if p.setting.sharing.on {
+		known = append([]peers.Library{withSharing()}, known...)
+	}
+	chosen, err := choose("library", known, nameOf, p.asked.libraries)
 	if err != nil || len(p.options) == 0 {
 		return chosen, err
 	}

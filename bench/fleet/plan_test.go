@@ -247,6 +247,16 @@ func TestTableIsMarkdown(t *testing.T) {
 	}
 }
 
+func TestTableTellsOfTheStoreWhereThereIsOne(t *testing.T) {
+	var out bytes.Buffer
+	if err := quick(t, "-sharing", "2ms", "-markdown").run(t, &out); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "| p99 | store/s |\n") {
+		t.Error(out.String())
+	}
+}
+
 func TestListTellsWhatWasChosen(t *testing.T) {
 	var out bytes.Buffer
 	if err := quick(t, "-list", "-markdown").run(t, &out); err != nil {
@@ -323,7 +333,7 @@ func TestTicksAreRoundAndFew(t *testing.T) {
 
 func TestEveryLibraryHasALookOfItsOwn(t *testing.T) {
 	seen := make(map[string]string)
-	for _, l := range virtual() {
+	for _, l := range append(virtual(), withSharing()) {
 		style, ok := styles[l.Name]
 		if !ok {
 			t.Errorf("%s has none", l.Name)

@@ -163,6 +163,7 @@ func perSecond(counts []int, begin int, shown plot.Axis) (points plotter.XYs) {
 var styles = map[string]draw.LineStyle{
 	"yours":                {Color: color.RGBA{R: 230, B: 120, A: 255}, Width: 3.5},
 	"steadyhttp":           {Color: color.RGBA{R: 0, G: 70, B: 215, A: 255}, Width: 3.5},
+	"steadyhttp, sharing":  {Color: color.RGBA{R: 0, G: 150, B: 60, A: 255}, Width: 3.5},
 	"no retries":           {Color: color.Gray{Y: 110}, Width: 1.5, Dashes: []vg.Length{2, 2}},
 	"go-retryablehttp":     {Color: color.RGBA{R: 213, G: 94, A: 255}, Width: 1.5},
 	"failsafehttp":         {Color: color.RGBA{G: 158, B: 115, A: 255}, Width: 1.5},

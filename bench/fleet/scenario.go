@@ -37,6 +37,8 @@ type setting struct {
 	before   time.Duration // in health, so that windows and budgets fill
 	after    time.Duration // in health again
 	seed     uint64
+	sick     float64 // share of the clients that are answered 503 always; their calls are not counted
+	sharing  sharing
 }
 
 func defaults() setting {

@@ -26,6 +26,7 @@ type trouble struct {
 	limit       float64       // how many attempts a second are let in, the others answered 429; 0: all
 	limitedPath bool          // a path that a tenth of the calls go to is answered 429, always
 	retryAfter  int           // the 429's Retry-After in seconds
+	cutOff      float64       // share of the clients that are refused; the others' calls are what the figures tell of
 	restarting  bool          // each second, the connections of another tenth of the clients are refused for 0.3 s
 }
 
@@ -35,8 +36,9 @@ type model struct {
 	mu      sync.Mutex
 	random  *rand.Rand
 	begin   time.Time
-	free    []time.Time // when each worker will have done all that is queued for it
-	started []time.Time // when each attempt that waits will be begun; in order
+	sick    func(client int, t trouble) bool // whether a client reaches nobody
+	free    []time.Time                      // when each worker will have done all that is queued for it
+	started []time.Time                      // when each attempt that waits will be begun; in order
 	trouble func(since time.Duration) trouble
 	seen    func(since time.Duration) // tells of an attempt
 	limiter limiter
@@ -51,8 +53,11 @@ func (m *model) attempt(client int, path string) (time.Duration, int, trouble, e
 	defer m.mu.Unlock()
 	now := time.Now()
 	since := now.Sub(m.begin)
-	m.seen(since)
 	t := m.trouble(since)
+	if m.sick != nil && m.sick(client, t) {
+		return time.Millisecond, http.StatusServiceUnavailable, t, nil
+	}
+	m.seen(since)
 	switch chance := m.random.Float64(); {
 	case t.restarting && restarts(client, since):
 		return 0, 0, t, refusedDial

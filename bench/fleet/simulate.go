@@ -42,6 +42,7 @@ type result struct {
 	hopeless                   []int           // those of the calls that go to a bad path
 	answered                   []int           // successes again, by the bucket in which they came
 	latencies                  []time.Duration // of the successes begun during the trouble, in order
+	commands, told             int64           // to a store that they share, from the trouble on: in the worst second, and in all
 	from, to                   int             // the buckets of the trouble
 }
 
@@ -54,6 +55,9 @@ func simulate(s setting, c scenario, library peers.Library) result {
 		from: int(s.before / bucket), to: int((s.before + c.lasting) / bucket),
 	}
 	m := &model{
+		sick: func(client int, t trouble) bool {
+			return within(client, s.sick, s.clients) || within(client, t.cutOff, s.clients)
+		},
 		random: rand.New(rand.NewPCG(s.seed, 1)), begin: time.Now(), free: make([]time.Time, s.workers),
 		service: s.service, patience: s.patience,
 		seen: func(since time.Duration) { count(r.attempts, since) },
@@ -65,10 +69,17 @@ func simulate(s setting, c scenario, library peers.Library) result {
 		},
 	}
 	clients := make([]peers.Doer, s.clients)
+	h := newHub(s)
 	for i := range clients {
-		clients[i] = library.Client(connection{m, i})
+		if library.Client == nil {
+			clients[i] = h.client(i, connection{m, i})
+		} else {
+			clients[i] = library.Client(connection{m, i})
+		}
 	}
 	r.drive(s, c.trouble, total, clients)
+	h.close()
+	r.commands, r.told = h.store.since(s.before)
 	slices.Sort(r.latencies)
 	return r
 }
@@ -81,13 +92,14 @@ func (r *result) drive(s setting, t trouble, total time.Duration, clients []peer
 	begin := time.Now()
 	for at := time.Duration(0); at < total; at += time.Duration(random.ExpFloat64() / s.rate * float64(time.Second)) {
 		time.Sleep(time.Until(begin.Add(at)))
-		client, path := clients[random.IntN(len(clients))], t.path(pathOf)
+		who, path := random.IntN(len(clients)), t.path(pathOf)
+		client := clients[who]
 		group.Go(func() {
 			succeeded := succeeds(client, path, s.deadline)
 			mu.Lock()
 			defer mu.Unlock()
 			count(r.calls, at)
-			if t.isHopeless(path) {
+			if t.isHopeless(path) || within(who, s.sick, s.clients) || within(who, t.cutOff, s.clients) {
 				count(r.hopeless, at)
 			} else if succeeded {
 				r.succeed(at, time.Since(begin))

@@ -11,11 +11,19 @@ import (
 
 // tabulate prints a row for each scenario, size of the fleet and library.
 func (p *plan) tabulate(t *testing.T, out io.Writer) {
-	table := newTable(out, p.markdown, "scenario ", "clients", "library             ",
-		"before  ", "during  ", "after   ", "load ", "peak ", "back in", "p50   ", "p99   ")
+	headings := []string{"scenario ", "clients", "library             ",
+		"before  ", "during  ", "after   ", "load ", "peak ", "back in", "p50   ", "p99   "}
+	if p.setting.sharing.on {
+		headings = append(headings, "store/s")
+	}
+	table := newTable(out, p.markdown, headings...)
 	for _, c := range p.scenarios {
 		for g, r := range playAll(t, p.games(c)) {
-			table.row(append([]string{c.name, fmt.Sprint(g.setting.clients), g.library.Name}, r.figures()...)...)
+			row := append([]string{c.name, fmt.Sprint(g.setting.clients), g.library.Name}, r.figures()...)
+			if p.setting.sharing.on {
+				row = append(row, fmt.Sprint(r.commands))
+			}
+			table.row(row...)
 		}
 	}
 }

@@ -24,6 +24,7 @@ func (t trouble) String() string {
 	say(t.throttled > 0, "%v answered 429 with Retry-After: %d", portion(t.throttled), t.retryAfter)
 	say(t.limit > 0, "more than %v attempts a second answered 429 with Retry-After: %d", t.limit, t.retryAfter)
 	say(t.limitedPath, "an endpoint of 10 %% of the calls answered 429 with Retry-After: %d", t.retryAfter)
+	say(t.cutOff > 0, "%v %% of the clients cut off", 100*t.cutOff)
 	say(t.restarting, "connections of a tenth of the clients in turn refused")
 	return strings.Join(words, ", ")
 }
