@@ -33,6 +33,7 @@ fleet: ## shows what a fleet of clients does to a server in trouble; takes minut
 
 fleet-plot: ## draws the pictures of docs/fleet.md
 	cd bench && go run ./fleet -plot ../docs $(ARGS)
+	cd bench && go run ./fleet -plot ../docs -scenario brownout -sharing 2ms
 
 integration: ## calls real servers, over bad networks, by the SDKs that people use; installs nginx, haproxy, Prometheus and Chromium if missing
 	bash integration/run
