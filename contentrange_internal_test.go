@@ -11,7 +11,7 @@ import (
 
 func TestContentRange_IsReadToTheByte(t *testing.T) {
 	t.Parallel()
-	const limit = math.MaxInt64 - 1
+	const limit int64 = math.MaxInt64 - 1
 	for line, want := range map[string]contentRange{
 		"bytes 0-0/1":         {first: 0, last: 0, complete: 1},
 		"bytes 42-1233/1234":  {first: 42, last: 1233, complete: 1234},

@@ -80,7 +80,8 @@ func (s *schedule) word() uint64 {
 }
 
 func (s *schedule) number() int {
-	return choose(s, 1, 0, -1, 2, 3, 10, math.MaxInt, math.MinInt, math.MaxInt32, math.MaxInt32+1, math.MaxUint32+1, int(s.word()))
+	past31, past32 := int64(math.MaxInt32+1), int64(math.MaxUint32+1) // what an int of 32 bits cannot hold it cuts
+	return choose(s, 1, 0, -1, 2, 3, 10, math.MaxInt, math.MinInt, math.MaxInt32, int(past31), int(past32), int(s.word()))
 }
 
 func (s *schedule) fraction() float64 {
