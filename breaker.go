@@ -139,7 +139,8 @@ func (c *breakerConfig) probeTime(timedOutAfter time.Duration) time.Duration {
 // b.mu, then gobreaker's mutex (see machine). Nobody but delivery calls the Observer, and it holds no lock.
 // phase and failed are written under b.mu and read without it. A success takes no lock: it adds to successes, and moves
 // succeeded on; only where failed says that failures came before it does it need b.mu, to end their run. Each change of
-// state begins a new phase, and an outcome counts only in the phase in which its attempt was admitted.
+// state begins a new phase, and an outcome counts only in the phase in which its attempt was admitted; but a success that
+// looked at the phase just before it changed may still add one to the requests of the next.
 type breaker struct {
 	origin *origin // whose it is
 	config *breakerConfig
@@ -171,9 +172,9 @@ func newBreakerConfig(policy *policy, epoch time.Time) *breakerConfig {
 }
 
 // makeBreaker returns it by value, since it is part of its origin.
-func makeBreaker(origin *origin, config *breakerConfig, now time.Duration) breaker {
+func makeBreaker(origin *origin, config *breakerConfig) breaker {
 	span := config.policy.window
-	return breaker{origin: origin, config: config, successes: newWindow(span, now), failures: newWindow(span, now)}
+	return breaker{origin: origin, config: config, successes: newWindow(span), failures: newWindow(span)}
 }
 
 const stateBits = 2
@@ -391,6 +392,9 @@ func (b *breaker) countFailure(a *attempt) (trips bool) {
 	if b.isStale(a) {
 		b.run = run{}
 	}
+	// A success moves succeeded on, and then looks at failed. So one that is beside the run's first failure either is seen
+	// by it or sees it.
+	b.failed.CompareAndSwap(0, failedBit)
 	b.run.add(a, time.Duration(b.succeeded.Load()))
 	b.fleet.noteSilence(a)
 	lasting := a.end - b.run.since

@@ -4,6 +4,9 @@ import (
 	"context"
 	"math"
 	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,7 +15,7 @@ import (
 )
 
 func newTestBreaker(policy *policy) *breaker {
-	b := makeBreaker(&origin{name: "a"}, newBreakerConfig(policy, time.Now()), 0)
+	b := makeBreaker(&origin{name: "a"}, newBreakerConfig(policy, time.Now()))
 	return &b
 }
 
@@ -179,5 +182,53 @@ func TestBreaker_OpenTimeCountsFromTheStartOfAFailedProbe(t *testing.T) {
 			assert.GreaterOrEqual(t, open, c.least)
 			assert.LessOrEqual(t, open, c.most)
 		}
+	}
+}
+
+// A success beside a run's first failure comes before it, so that the run lasts no longer than the success is old, or after
+// it, so that there is no run. That the run outlives it with the silence from before would open a breaker too soon.
+func TestBreaker_SuccessBesideTheFirstFailureComesBeforeOrAfterIt(t *testing.T) {
+	t.Parallel()
+	const silence = time.Second
+	policy := defaultPolicy()
+	failure := &attempt{health: failing, err: os.ErrDeadlineExceeded, start: silence, end: 2 * silence}
+	success := &attempt{health: healthy, start: 2*silence - 1, end: 2 * silence}
+	var b atomic.Pointer[breaker]
+	var turns, ended atomic.Int64
+	const rounds = 100_000
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer turns.Store(rounds)
+	beside.Go(func() {
+		for round := range int64(rounds) {
+			for turns.Load() <= round {
+				runtime.Gosched()
+			}
+			delay(round / 16 % 16)
+			b.Load().settle(permit{}, success)
+			ended.Store(round + 1)
+		}
+	})
+	for round := range int64(rounds) {
+		broken := newTestBreaker(policy)
+		broken.successes.advance(success.end) // else the success takes the lock to begin a slot
+		b.Store(broken)
+		turns.Store(round + 1)
+		delay(round % 16)
+		broken.settle(permit{}, failure)
+		for ended.Load() <= round {
+			runtime.Gosched()
+		}
+		if broken.run.failures != 0 && !assert.Equal(t, success.start, broken.run.since, round) {
+			return
+		}
+	}
+}
+
+// delay takes some nanoseconds a step.
+func delay(steps int64) {
+	var none atomic.Int64
+	for range steps {
+		none.Add(1)
 	}
 }

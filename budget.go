@@ -50,7 +50,7 @@ type budget struct {
 
 // makeBudget returns it by value, since most are part of their origin.
 func makeBudget(policy *budgetPolicy, now time.Duration) budget {
-	return budget{policy: policy, tokens: policy.burst, refilled: now, successes: newWindow(burstWindow, now), letIn: 1}
+	return budget{policy: policy, tokens: policy.burst, refilled: now, successes: newWindow(burstWindow), letIn: 1}
 }
 
 // earn counts a success.

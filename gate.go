@@ -117,7 +117,7 @@ type outcome struct {
 }
 
 func newGate(waiters int, now time.Duration) *gate {
-	return &gate{waiters: waiters, since: now, calls: newWindow(rateWindow, now), pace: maxPace}
+	return &gate{waiters: waiters, since: now, calls: newWindow(rateWindow), pace: maxPace}
 }
 
 // enter lets the waiter go, refuses it, or puts it into the queue.

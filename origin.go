@@ -321,22 +321,22 @@ type wholeOrigin struct {
 }
 
 func (r *registry) newOrigin(key, asWritten originKey) *origin {
-	name, now := key.name(), time.Since(r.epoch)
+	name := key.name()
 	whole := &wholeOrigin{origin: origin{key: key.sliceOf(name), name: name}}
 	o := &whole.origin
 	switch asWritten {
+	case originKey{}: // the key is the user's
 	case key:
 		o.asWritten = &o.key
-	case originKey{}: // the key is the user's
 	default:
 		o.asWritten = asWritten.clone()
 	}
 	if !r.policy.withoutBreaker {
-		whole.itsBreaker = makeBreaker(o, r.breakers, now)
+		whole.itsBreaker = makeBreaker(o, r.breakers)
 		o.breaker = &whole.itsBreaker
 	}
 	if !r.policy.withoutBudget {
-		whole.itsBudget = makeBudget(&r.policy.budget, now)
+		whole.itsBudget = makeBudget(&r.policy.budget, time.Since(r.epoch))
 		o.budget = &whole.itsBudget
 	}
 	if r.policy.pause.on {

@@ -22,11 +22,8 @@ type window struct {
 	marks  [slots]uint32 // what was added before each slot, as far as 32 bits hold it
 }
 
-// newWindow begins with the slot of now, once something is counted or asked.
-func newWindow(span, now time.Duration) window {
-	width := span / slots
-	return window{width: width, newest: int64(now/width) - 1}
-}
+// newWindow begins with whatever slot something is first counted or asked in: a slot is due from the start.
+func newWindow(span time.Duration) window { return window{width: span / slots} }
 
 // due reports whether a slot begins, so that advance is to be called.
 func (w *window) due(now time.Duration) bool { return int64(now) >= w.next.Load() }
