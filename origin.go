@@ -113,10 +113,25 @@ func (o *origin) mayResend() bool { return o.has(http2Spoken | tlsSpoken | crowd
 // An originKey is comparable and made without allocating.
 type originKey struct{ scheme, host string }
 
-// canonical is the same for every spelling of an origin.
+// canonical is the same for every spelling of an origin, and its own canonical form.
 func (k originKey) canonical() originKey {
 	scheme, host := strings.ToLower(k.scheme), strings.ToLower(k.host)
-	return originKey{scheme, strings.TrimSuffix(strings.TrimSuffix(host, defaultPort(scheme)), ":")}
+	at := portAt(host)
+	if at < 0 || portAt(host[:at]) >= 0 { // what two ports are left of is no host, but would be another one's spelling
+		return originKey{scheme, host}
+	}
+	if port := host[at:]; port == ":" || port == defaultPort(scheme) {
+		host = host[:at]
+	}
+	return originKey{scheme, host}
+}
+
+// portAt is where the port begins, with its colon; -1 if there is none.
+func portAt(host string) int {
+	if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') {
+		return colon
+	}
+	return -1
 }
 
 // clone copies the strings, lest they hold on to the whole URL that they are part of.
@@ -150,8 +165,7 @@ func (k originKey) name() string {
 	if k.scheme == "" {
 		return strings.Clone(k.host) // WithOriginKey's
 	}
-	hasPort := strings.LastIndexByte(k.host, ':') > strings.LastIndexByte(k.host, ']')
-	if hasPort {
+	if portAt(k.host) >= 0 {
 		return k.scheme + "://" + k.host
 	}
 	return k.scheme + "://" + k.host + defaultPort(k.scheme)
