@@ -304,7 +304,7 @@ func (o *origin) noteSuccess(a *attempt) {
 		s.clear(a.conn)
 	}
 	if o.breaker == nil {
-		o.succeeded.Store(int64(max(1, a.start)))
+		raise(&o.succeeded, int64(max(1, a.start)))
 	}
 }
 

@@ -7,6 +7,22 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
+// A slow success that ends last began first, with and without a breaker.
+func TestSuspicion_SlowSuccessHidesNoLaterOne(t *testing.T) {
+	t.Parallel()
+	withBreaker := newTestBreaker(defaultPolicy())
+	withBreaker.origin.breaker = withBreaker
+	for _, o := range []*origin{withBreaker.origin, {}} {
+		for _, start := range []time.Duration{20, 10} {
+			success := &attempt{health: healthy, start: start, end: 30}
+			o.breaker.settle(permit{}, success)
+			o.noteSuccess(success)
+		}
+		assert.True(t, o.succeededSince(20))
+		assert.False(t, o.succeededSince(21))
+	}
+}
+
 // Two probes may be under way. When one fails, the breaker opens before the other has chosen its connection.
 func TestSuspicion_ProbesOfOnePhaseLeaveOneConnection(t *testing.T) {
 	t.Parallel()
