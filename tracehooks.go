@@ -39,14 +39,8 @@ func (k *keyCatcher) Value(key any) any {
 // value finds the hooks of httptrace, once they are asked for, and the one of package net, for which nobody asks who has not
 // asked for the hooks first.
 func (h *traceHooks) value(t *tracer, key any) any {
-	h.mu.Lock()
 	asked := key == clientTraceKey
-	if asked && !h.made {
-		h.make(t)
-	}
-	composed := h.composed
-	h.mu.Unlock()
-	switch {
+	switch composed := h.composedFor(t, asked); {
 	case composed != nil:
 		return composed.Value(key)
 	case asked:
@@ -56,9 +50,18 @@ func (h *traceHooks) value(t *tracer, key any) any {
 	}
 }
 
+// composedFor makes them if they are asked for. A context of the caller's that panics leaves them unmade and unlocked.
+func (h *traceHooks) composedFor(t *tracer, asked bool) context.Context {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if asked && !h.made {
+		h.make(t)
+	}
+	return h.composed
+}
+
 // make makes them. h.mu is held.
 func (h *traceHooks) make(t *tracer) {
-	h.made = true
 	h.own = httptrace.ClientTrace{GetConn: t.getConn, GotConn: t.gotConn, WroteHeaders: t.guard.wroteHeaders}
 	if t.connect.traced {
 		t.connect.traceSteps(&h.own)
@@ -66,4 +69,5 @@ func (h *traceHooks) make(t *tracer) {
 	if t.connect.traced || httptrace.ContextClientTrace(t.Context) != nil {
 		h.composed = httptrace.WithClientTrace(&t.lazyContext, &h.own)
 	}
+	h.made = true
 }

@@ -54,3 +54,28 @@ func TestTraceHooks_WhatIsMadeOfTheContextHasEndedOnceItIsCancelled(t *testing.T
 	tracer.cancel(context.Canceled)
 	assert.Error(t, ctx.Err(), "at once, and not after a goroutine")
 }
+
+type panickingContext struct {
+	context.Context
+	panics bool
+}
+
+func (c *panickingContext) Value(any) any {
+	if c.panics {
+		panic("of the user's")
+	}
+	return nil
+}
+
+// Whoever still asks afterwards, as a connection that is being made does, must not wait for ever.
+func TestTraceHooks_PanicOfTheCallersContextLocksNobodyOut(t *testing.T) {
+	t.Parallel()
+	caller := &panickingContext{Context: context.Background()}
+	tracer := newTestTracer(t, caller)
+	caller.panics = true
+	assert.Panics(t, func() { httptrace.ContextClientTrace(tracer) })
+	caller.panics = false
+	require.True(t, tracer.hooks.mu.TryLock())
+	tracer.hooks.mu.Unlock()
+	assert.NotNil(t, httptrace.ContextClientTrace(tracer))
+}
