@@ -15,11 +15,10 @@ const slots = 10
 // need none; what is added without it while a slot begins may fall into that one or the one before.
 type window struct {
 	added atomic.Uint64
-	next  atomic.Int64 // when the next slot begins, since the epoch
+	next  atomic.Int64 // when the slot after the newest begins, since the epoch
 
-	width  time.Duration // of a slot; the window covers slots of them
-	newest int64         // number of the newest slot since the epoch
-	marks  [slots]uint32 // what was added before each slot, as far as 32 bits hold it
+	width time.Duration // of a slot; the window covers slots of them
+	marks [slots]uint32 // what was added before each slot, as far as 32 bits hold it
 }
 
 // newWindow begins with whatever slot something is first counted or asked in: a slot is due from the start.
@@ -32,16 +31,18 @@ func (w *window) add() { w.added.Add(1) }
 
 func (w *window) total() uint64 { return w.added.Load() }
 
+// upcoming is the number, since the epoch, of the slot after the newest.
+func (w *window) upcoming() int64 { return w.next.Load() / int64(w.width) }
+
 // advance begins the slots up to now. A clock that steps back begins none, so that the newest slot goes on.
 func (w *window) advance(now time.Duration) {
 	if !w.due(now) {
 		return
 	}
 	number, added := int64(now/w.width), uint32(w.total())
-	for fresh := max(w.newest+1, number-slots+1); fresh <= number; fresh++ {
+	for fresh := max(w.upcoming(), number-slots+1); fresh <= number; fresh++ {
 		w.marks[fresh%slots] = added
 	}
-	w.newest = number
 	w.next.Store(int64(later(time.Duration(number)*w.width, w.width)))
 }
 
@@ -54,7 +55,7 @@ func (w *window) count(now time.Duration) {
 // sum is what was added in the stretch up to now.
 func (w *window) sum(now time.Duration) uint32 {
 	w.advance(now)
-	oldest := (w.newest + 1) % slots
+	oldest := w.upcoming() % slots // which is the place that the next one takes
 	return uint32(w.total()) - w.marks[oldest]
 }
 
