@@ -159,6 +159,7 @@ type breaker struct {
 	probed   time.Duration // when the latest probe began, since the epoch
 	probeAt  time.Duration // when the next one may go, since the epoch
 	probes   uint32        // under way in this phase
+	leave    bool          // whether the fleet lets the next one of this phase go
 	changes  *delivery     // to the Observer; nil for none
 	last     *change       // which began this phase; nil in the first
 }
@@ -261,10 +262,13 @@ func (b *breaker) admit(now time.Duration) admission {
 		return admission{permit: permit{phase: phase}}
 	case state == BreakerOpen && now >= b.probeAt:
 		return admission{due: true}
-	case state == BreakerOpen, b.probes > 0 && now < b.probeAt:
+	case state == BreakerOpen, now < b.probeAt && (b.probes > 0 || b.needsLeave()):
 		return admission{rejection: &b.last.rejection}
+	case b.needsLeave():
+		return admission{due: true}
 	default:
 		b.probes++
+		b.leave = false
 		b.probed, b.probeAt = now, later(now, b.config.probeTime(b.hung))
 		return admission{permit: permit{phase: phase, probe: true}}
 	}
@@ -373,7 +377,9 @@ func (b *breaker) count(granted permit, a *attempt) (changed bool) {
 // countProbe frees the probe's place, and draws the consequence: a failure opens, a success closes. A probe that
 // took longer than its lease decides nothing. b.mu is held.
 func (b *breaker) countProbe(a *attempt, lease time.Duration) (changed bool) {
-	b.probes--
+	if b.probes--; b.probes == 0 {
+		b.probeAt = min(b.probeAt, b.now()) // the place is free
+	}
 	if a.health == neutral || a.took() >= lease {
 		return false
 	}
@@ -462,7 +468,7 @@ func (b *breaker) setState(ctx context.Context, change func(), reason string) {
 	b.phase.Store(generation<<stateBits | uint64(to))
 	b.successes.clear()
 	b.failures.clear()
-	b.run, b.probes = run{}, 0
+	b.run, b.probes, b.leave = run{}, 0, false
 	if from != to || to == BreakerOpen { // which it may be once more, for another reason
 		b.record(ctx, from, to, reason)
 	}

@@ -13,7 +13,8 @@ import (
 type Fleet interface {
 	// Status is what it knows, for [Transport.Fleet].
 	Status() FleetStatus
-	// Add is called once for each breaker, before its first attempt. It must not block, nor call the breaker.
+	// Add is called once for each breaker, before its first attempt. It must not block, nor call the breaker or its
+	// Transport. If it returns nil, nothing is shared of this origin.
 	Add(origin string, breaker *FleetBreaker) FleetOrigin
 }
 
@@ -22,13 +23,13 @@ type Fleet interface {
 type FleetOrigin interface {
 	// Failed tells that an attempt failed. It must not block.
 	Failed()
-	// MayProbe is asked when an open breaker's time is over and a call has come, which waits for the result; other
-	// calls are rejected meanwhile. If it may not probe, retryAfter is when to ask again. An implementation that does
-	// not know within some 100 ms should say yes: the breaker is then on its own.
+	// MayProbe is asked before each probe: when an open breaker's time is over, or the last probe hangs or was cancelled, and
+	// a call has come, which waits for the result; other calls are rejected meanwhile. If it may not probe, retryAfter is
+	// when to ask again. An implementation that does not know within some 100 ms should say yes: the breaker is then on its own.
 	MayProbe(ctx context.Context) (ok bool, retryAfter time.Duration)
 	// Probed tells what came of a probe, and how long it took. It must not block.
 	Probed(succeeded bool, took time.Duration)
-	// Remove tells that the origin is forgotten. It must not block, nor call the breaker.
+	// Remove tells that the origin is forgotten. It must not block, nor call the breaker or its Transport.
 	Remove()
 }
 
@@ -130,11 +131,14 @@ func (b *breaker) openedByHand() bool {
 	return opened != nil && opened.byHand
 }
 
-// joinFleet adds the breaker to the fleet, if there is one.
+// joinFleet adds the breaker to the fleet, if there is one that wants it.
 func (b *breaker) joinFleet() {
-	if b != nil && b.config.fleet != nil {
-		b.fleet = &FleetBreaker{breaker: b}
-		b.fleet.origin = b.config.fleet.Add(b.origin.name, b.fleet)
+	if b == nil || b.config.fleet == nil {
+		return
+	}
+	joined := &FleetBreaker{breaker: b}
+	if joined.origin = b.config.fleet.Add(b.origin.name, joined); !isNil(joined.origin) {
+		b.fleet = joined
 	}
 }
 
@@ -165,7 +169,11 @@ func (f *FleetBreaker) noteSilence(a *attempt) {
 // maxAsk is how long others do not ask the fleet while one call does.
 const maxAsk = time.Second
 
-// letProbe makes a breaker whose open time is over half-open, if the fleet lets it probe. One call at a time asks.
+// needsLeave reports whether the fleet is to be asked before the next probe. A half-open breaker asks once more if its probe
+// hangs or was cancelled: meanwhile another process may have been let go. b.mu is held.
+func (b *breaker) needsLeave() bool { return b.fleet != nil && !b.leave }
+
+// letProbe lets a probe go whose time has come, if the fleet does. One call at a time asks.
 func (b *breaker) letProbe(ctx context.Context) {
 	if b.fleet == nil {
 		b.toHalfOpen(ctx)
@@ -181,7 +189,7 @@ func (b *breaker) letProbe(ctx context.Context) {
 func (b *breaker) beginAsking() (phase uint64, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.state() != BreakerOpen || b.now() < b.probeAt {
+	if b.state() == BreakerClosed || b.leave || b.now() < b.probeAt {
 		return 0, false
 	}
 	b.probeAt = later(b.now(), maxAsk)
@@ -195,7 +203,12 @@ func (b *breaker) endAsking(ctx context.Context, phase uint64, granted bool, ret
 	switch {
 	case b.phase.Load() != phase: // what was asked for is past
 	case granted:
-		b.setState(ctx, b.machine.halfOpen, "")
+		if b.state() == BreakerOpen {
+			b.setState(ctx, b.machine.halfOpen, "")
+		}
+		b.leave, b.probeAt = true, b.now()
+	case b.state() == BreakerHalfOpen:
+		b.probeAt = later(b.now(), max(retryAfter, time.Millisecond))
 	default:
 		postponed := *b.last // since rejected calls share the one there is
 		b.last = &postponed

@@ -392,3 +392,132 @@ func BenchmarkFleet_Success(b *testing.B) {
 		})
 	}
 }
+
+// A half-open breaker is one of many that want to probe, too.
+func TestFleet_IsAskedForEachProbe(t *testing.T) {
+	t.Parallel()
+	for name, probe := range map[string]struct {
+		ends, asks time.Duration // 0: it does not end
+	}{
+		"one that its caller ends": {ends: 100 * time.Millisecond, asks: 200 * time.Millisecond},
+		"one that hangs":           {asks: 3 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				fleet, granted := newFakeFleet(), true
+				fleet.answer = func(context.Context) (bool, time.Duration) { return granted, 100 * time.Millisecond }
+				server := newScript(status(503), hang, status(200))
+				transport := newTransport(t, server, steadyhttp.WithFleet(fleet), steadyhttp.WithBreakerConsecutiveFailures(1, 0))
+				_ = call(t, transport)
+				time.Sleep(time.Second)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				go func() { _, _ = transport.RoundTrip(newGet(t).WithContext(ctx)) }()
+				if probe.ends > 0 {
+					time.AfterFunc(probe.ends, cancel)
+				}
+				time.Sleep(probe.asks)
+				require.Equal(t, 1, fleet.asked)
+
+				granted = false
+				for range 3 {
+					require.ErrorIs(t, call(t, transport), steadyhttp.ErrCircuitOpen)
+				}
+				assert.Equal(t, 2, fleet.asked, "and not again before it is time")
+				server.AssertAttempts(t, 2)
+
+				time.Sleep(100 * time.Millisecond)
+				granted = true
+				require.NoError(t, call(t, transport))
+				assert.Equal(t, 3, fleet.asked)
+				assert.Equal(t, []bool{true}, fleet.probed)
+				server.AssertAttempts(t, 3)
+			})
+		})
+	}
+}
+
+// A brokenFleet panics where a test wants, once.
+type brokenFleet struct {
+	*fakeFleet
+	add, remove bool
+	none        bool // whether it shares nothing of any origin
+}
+
+func (f *brokenFleet) Add(origin string, breaker *steadyhttp.FleetBreaker) steadyhttp.FleetOrigin {
+	if f.add {
+		f.add = false
+		panic("add")
+	}
+	if f.none {
+		return nil
+	}
+	return brokenOrigin{f.fakeFleet.Add(origin, breaker), f}
+}
+
+type brokenOrigin struct {
+	steadyhttp.FleetOrigin
+	fleet *brokenFleet
+}
+
+func (o brokenOrigin) Remove() {
+	if o.fleet.remove {
+		o.fleet.remove = false
+		panic("remove")
+	}
+}
+
+func callTo(t *testing.T, transport *steadyhttp.Transport, url string) error {
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	require.NoError(t, err)
+	_, err = transport.RoundTrip(request)
+	return err
+}
+
+func TestFleet_ThatPanicsBreaksNothingElse(t *testing.T) {
+	t.Parallel()
+	const other = "https://other.example.com"
+	for name, fail := range map[string]func(*testing.T, *brokenFleet, *steadyhttp.Transport){
+		"at a call": func(t *testing.T, fleet *brokenFleet, transport *steadyhttp.Transport) {
+			fleet.add = true
+			assert.Panics(t, func() { _ = callTo(t, transport, targetOrigin) })
+		},
+		"at a hand": func(t *testing.T, fleet *brokenFleet, transport *steadyhttp.Transport) {
+			fleet.add = true
+			assert.Panics(t, func() { transport.Breaker(targetOrigin).Isolate("") })
+		},
+		"as an origin is forgotten": func(t *testing.T, fleet *brokenFleet, transport *steadyhttp.Transport) {
+			require.NoError(t, callTo(t, transport, targetOrigin))
+			fleet.remove = true
+			assert.Panics(t, func() { _ = callTo(t, transport, other) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				fleet := &brokenFleet{fakeFleet: newFakeFleet()}
+				transport := newTransport(t, newConstantBase(200), steadyhttp.WithFleet(fleet), steadyhttp.WithOriginLimit(1))
+				fail(t, fleet, transport)
+				for range 3 {
+					require.NoError(t, callTo(t, transport, targetOrigin))
+					require.NoError(t, callTo(t, transport, other))
+				}
+				assert.Len(t, transport.Breakers(), 1)
+			})
+		})
+	}
+}
+
+func TestFleet_NeedNotShareAnOrigin(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, newScript(status(503), status(503), status(200)), steadyhttp.WithFleet(&brokenFleet{none: true}),
+			steadyhttp.WithBreakerConsecutiveFailures(1, 0))
+		_ = call(t, transport)
+		time.Sleep(time.Second)
+		_ = call(t, transport)
+		time.Sleep(time.Second)
+		require.NoError(t, call(t, transport))
+	})
+}

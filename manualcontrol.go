@@ -216,19 +216,21 @@ func (r *registry) keep(key originKey) *origin {
 		asWritten = originKey{} // the user's key, or one that the user's function decides of
 	}
 	for {
-		r.mu.Lock()
-		o := r.origins[key]
-		if o == nil {
-			slot := r.makeRoom()
-			if slot < 0 {
-				slot = len(r.ring)
-				r.ring = append(r.ring, nil)
-			}
-			o = r.put(slot, key, asWritten)
-		}
-		r.mu.Unlock()
-		if o.acquire() {
+		if o := r.findOrMake(key, asWritten); o.acquire() { // it may have been forgotten just now
 			return o
 		}
 	}
+}
+
+func (r *registry) findOrMake(key, asWritten originKey) *origin {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if o := r.origins[key]; o != nil {
+		return o
+	}
+	slot := r.makeRoom()
+	if slot < 0 {
+		slot = len(r.ring)
+	}
+	return r.put(slot, key, asWritten)
 }

@@ -213,13 +213,29 @@ func (r *registry) acquire(request *http.Request, last *origin) *origin {
 
 // acquireOther finds most origins without making their keys canonical, since that takes as long as all the rest of a call.
 func (r *registry) acquireOther(request *http.Request, asWritten originKey) *origin {
+	if r.policy.originKey == nil {
+		if o := r.lookUp(asWritten); o != nil && o.acquire() {
+			return o
+		}
+	}
+	return r.acquireByKey(request, asWritten)
+}
+
+// acquireByKey calls the user's code, and lets no body leak should that panic or exit.
+func (r *registry) acquireByKey(request *http.Request, asWritten originKey) *origin {
+	returned := false
+	defer func() {
+		if !returned {
+			closeRequest(request)
+		}
+	}()
+	key := asWritten.canonical()
 	if r.policy.originKey != nil {
-		return r.acquireBy(r.customKey(request, asWritten.canonical()), originKey{})
+		key, asWritten = r.customKey(request, key), originKey{}
 	}
-	if o := r.lookUp(asWritten); o != nil && o.acquire() {
-		return o
-	}
-	return r.acquireBy(asWritten.canonical(), asWritten)
+	o := r.acquireBy(key, asWritten)
+	returned = true
+	return o
 }
 
 func (r *registry) acquireBy(key, asWritten originKey) *origin {
@@ -242,16 +258,9 @@ func (r *registry) acquireAgain(o *origin) *origin {
 	return r.acquireBy(o.key, asWritten)
 }
 
-// customKey asks the user's function, and lets no body leak should it panic or exit.
+// customKey asks the user's function.
 func (r *registry) customKey(request *http.Request, otherwise originKey) originKey {
-	returned := false
-	defer func() {
-		if !returned {
-			closeRequest(request)
-		}
-	}()
 	custom := r.policy.originKey(request)
-	returned = true
 	if custom == "" {
 		return otherwise
 	}
@@ -289,16 +298,23 @@ func (r *registry) place(key, asWritten originKey) *origin {
 // makeRoom returns a free slot, or -1. r.mu is held.
 func (r *registry) makeRoom() int {
 	if slot := len(r.ring); slot < r.policy.originLimit {
-		r.ring = append(r.ring, nil)
 		return slot
 	}
 	return r.sweep()
 }
 
-// put fills a free slot. r.mu is held.
+// put fills a free slot, which may be the one behind the last. Should the user's fleet panic, all is in its place. r.mu is held.
 func (r *registry) put(slot int, key, asWritten originKey) *origin {
 	o := r.newOrigin(key, asWritten)
-	r.origins[o.key], r.ring[slot] = o, o
+	r.origins[o.key] = o
+	if slot == len(r.ring) {
+		r.ring = append(r.ring, o)
+	} else {
+		forgotten := r.ring[slot]
+		r.ring[slot] = o
+		defer forgotten.breaker.leaveFleet()
+	}
+	o.breaker.joinFleet()
 	return o
 }
 
@@ -317,7 +333,6 @@ func (r *registry) sweep() int {
 		}
 		if o.forget(now) {
 			delete(r.origins, o.key)
-			o.breaker.leaveFleet()
 			return slot
 		}
 		if dirty++; dirty == dirtyLimit {
@@ -356,7 +371,6 @@ func (r *registry) newOrigin(key, asWritten originKey) *origin {
 	if r.policy.pause.on {
 		o.pause = newOriginPause(o.name, r.pauses)
 	}
-	o.breaker.joinFleet() // last: from then on it may be called from elsewhere
 	return o
 }
 
