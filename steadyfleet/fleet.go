@@ -27,7 +27,8 @@ type Fleet struct {
 	process string
 	rank    int64
 
-	begin   time.Time // what the times of this process are counted from
+	begin   time.Time       // what the times of this process are counted from
+	ctx     context.Context // which Close ends
 	end     context.CancelFunc
 	running sync.WaitGroup
 	wake    chan struct{}
@@ -58,7 +59,7 @@ const (
 // starts two goroutines, one that works and one that listens, however many origins there are. The error is for a
 // nil store and an empty group.
 func Join(store Store, group string) (*Fleet, error) {
-	if store == nil {
+	if isNil(store) {
 		return nil, errors.New("steadyfleet: Join: the store is nil: want one of New or InMemory")
 	}
 	if group == "" {
@@ -67,20 +68,32 @@ func Join(store Store, group string) (*Fleet, error) {
 	ctx, end := context.WithCancel(context.Background())
 	f := &Fleet{
 		store: store, group: group, process: rand.Text(), rank: mathrand.Int64N(maxRank),
-		begin: time.Now(), end: end, wake: make(chan struct{}, 1), origins: map[string][]weak.Pointer[watch]{},
+		begin: time.Now(), ctx: ctx, end: end, wake: make(chan struct{}, 1), origins: map[string][]weak.Pointer[watch]{},
 	}
 	f.running.Go(func() { f.work(ctx) })
 	f.running.Go(func() { f.listen(ctx) })
 	return f, nil
 }
 
-// Close leaves the group. It waits until nothing runs any more, which takes no longer than the store's reply. Breakers go on
-// by their own rules.
+// Close leaves the group. Breakers go on by their own rules.
+//
+// It waits until nothing runs any more, 250 ms at most: a client of Redis that does not care for its context ends by its own
+// timeouts. Further calls do nothing more.
 func (f *Fleet) Close() {
 	f.closed.Store(true)
 	f.end()
-	f.running.Wait()
 	f.goAlone()
+	ended := make(chan struct{})
+	go func() {
+		f.running.Wait()
+		close(ended)
+	}()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+	}
 }
 
 // Add is called by steadyhttp.
@@ -104,7 +117,7 @@ func (f *Fleet) remove(key string, w *watch) {
 // Status is a snapshot. [steadyhttp.Transport.Fleet] returns it, too.
 func (f *Fleet) Status() steadyhttp.FleetStatus {
 	f.mu.Lock()
-	s := steadyhttp.FleetStatus{Members: int(f.members), Lag: f.lag, Alone: f.alone.Load()}
+	s := steadyhttp.FleetStatus{Members: int(f.members), Lag: f.lag, Alone: f.isAlone()}
 	f.mu.Unlock()
 	for _, w := range f.watches() {
 		if phase, since := w.advice(); phase != Calm {
@@ -240,6 +253,21 @@ func (f *Fleet) ask(ctx context.Context, ask func(context.Context) error) error 
 	return nil
 }
 
+// isAlone reports whether the store cannot be reached, or is asked no more: it may still reply once the fleet is closed.
+func (f *Fleet) isAlone() bool { return f.alone.Load() || f.closed.Load() }
+
+func (f *Fleet) ended() <-chan struct{} { return f.ctx.Done() }
+
+// outlive keeps what a context tells, a trace for example, beyond its end, until the fleet is closed.
+func (f *Fleet) outlive(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(f.ctx, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
 // goAlone forgets what the fleet has said.
 func (f *Fleet) goAlone() {
 	f.alone.Store(true)
@@ -252,7 +280,7 @@ func (f *Fleet) goAlone() {
 func (f *Fleet) listen(ctx context.Context) {
 	for ctx.Err() == nil {
 		_ = f.store.Listen(ctx, f.group, func(w Word) {
-			if !f.alone.Load() && w.check() == nil {
+			if !f.isAlone() && w.check() == nil {
 				f.hear(w)
 			}
 		})

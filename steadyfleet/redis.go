@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -54,7 +55,7 @@ func WithPrefix(prefix string) Option {
 // said, and expire half a minute after the last word. All keys of an origin have one hash tag. The channel of a group is
 // "steadyhttp:1:" and its name.
 func New(client redis.UniversalClient, options ...Option) (Store, error) {
-	if client == nil {
+	if isNil(client) {
 		return nil, errors.New("steadyfleet: New: the client is nil")
 	}
 	return NewWithEngine(goRedis{client}, options...)
@@ -62,7 +63,7 @@ func New(client redis.UniversalClient, options ...Option) (Store, error) {
 
 // NewWithEngine is [New] for another client of Redis or Valkey.
 func NewWithEngine(engine Engine, options ...Option) (Store, error) {
-	if engine == nil {
+	if isNil(engine) {
 		return nil, errors.New("steadyfleet: NewWithEngine: the engine is nil")
 	}
 	s := &redisStore{engine: engine, prefix: "steadyhttp"}
@@ -75,6 +76,12 @@ func NewWithEngine(engine Engine, options ...Option) (Store, error) {
 		errs = append(errs, option(s))
 	}
 	return s, errors.Join(errs...)
+}
+
+// isNil sees through an interface: a client that could not be made may be a nil pointer.
+func isNil(value any) bool {
+	v := reflect.ValueOf(value)
+	return value == nil || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 type redisStore struct {

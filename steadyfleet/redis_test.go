@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/steadyhttp/steadyhttp"
 	"github.com/steadyhttp/steadyhttp/steadyfleet"
 )
 
@@ -178,6 +180,56 @@ func TestRedis_AClientThatDoesNotCareForItsContextKeepsNobody(t *testing.T) {
 	defer cancel()
 	_, err = store.Tell(ctx, "g", steadyfleet.Report{})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
+// A stuckEngine does not care for the end of its subscription.
+type stuckEngine struct {
+	deafEngine
+	ends chan struct{}
+}
+
+func (e stuckEngine) Subscribe(context.Context, string, func(string)) error {
+	<-e.ends
+	return nil
+}
+
+func TestRedis_AStuckSubscriptionDoesNotKeepCloseForLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		engine := stuckEngine{ends: make(chan struct{})}
+		defer close(engine.ends)
+		store, err := steadyfleet.NewWithEngine(engine)
+		require.NoError(t, err)
+		fleet, err := steadyfleet.Join(store, "g")
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		begin := time.Now()
+		fleet.Close()
+		assert.Equal(t, 250*time.Millisecond, time.Since(begin))
+	})
+}
+
+// An Observer may call anything, also where it is the fleet that tells it.
+func TestFleet_AnObserverMayCloseIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newProcess(t, &server{}, &downStore{})
+		closed := false
+		var err error
+		p.transport, err = steadyhttp.NewTransport(p.way, steadyhttp.WithFleet(p.fleet), steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
+			if e.Kind == steadyhttp.EventBreaker && e.Reason == "fleet" {
+				p.fleet.Close()
+				closed = true
+			}
+		}))
+		require.NoError(t, err)
+		p.way.cut.Store(true)
+		for range 3 {
+			_ = once(t.Context(), p)
+			time.Sleep(time.Second)
+		}
+		assert.True(t, closed)
+	})
 }
 
 func TestNew_TellsWhatIsInvalid(t *testing.T) {

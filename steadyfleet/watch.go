@@ -32,6 +32,7 @@ type watch struct {
 	badAt    time.Duration // and which success was the last before it
 	results  []Kind        // of probes, to be told
 	leased   bool          // whether the probe that is under way is the fleet's
+	granted  time.Duration // until when a leave of the store holds that nobody has used; 0: there is none
 	askAt    time.Duration // when to ask for the next probe
 	ownProbe time.Duration // when to send one whatever the store says; 0: it is not known yet
 }
@@ -83,24 +84,66 @@ func (w *watch) obeys(evidence steadyhttp.FleetEvidence) bool {
 // isDown reports whether the fleet's word is, and is fresh, that nothing works. w.mu is held.
 func (w *watch) isDown() bool { return w.word.Phase == Down && w.fleet.now()-w.heard < trustFor }
 
-// MayProbe is called by steadyhttp. Where the origin is down for all, the store chooses who probes.
+// A leave is whether this process may probe, or else when to ask again.
+type leave struct {
+	ok         bool
+	retryAfter time.Duration
+}
+
+// MayProbe is called by steadyhttp. Where the origin is down for all, the store chooses who probes. Its reply to a call that
+// does not wait for it is for the next one.
 func (w *watch) MayProbe(ctx context.Context) (ok bool, retryAfter time.Duration) {
-	w.mu.Lock()
-	down, wait, gen := w.isDown(), w.askAt-w.fleet.now(), w.word.Gen
-	w.leased = false
-	patient := down && !w.fleet.alone.Load() && w.isPatient()
-	w.mu.Unlock()
-	switch {
-	case !patient:
-		return true, 0
-	case wait > 0:
-		return false, min(wait, askAgain)
+	known, gen, unknown := w.beginAsking()
+	if !unknown {
+		return known.ok, known.retryAfter
 	}
+	replied := make(chan leave, 1)
+	go func() { replied <- w.ask(ctx, gen) }()
+	select {
+	case l := <-replied:
+		w.takeGrant()
+		return l.ok, l.retryAfter
+	case <-w.fleet.ended():
+		return true, 0
+	case <-ctx.Done():
+		return false, askGap
+	}
+}
+
+// beginAsking returns the leave, or else the generation to ask the store about.
+func (w *watch) beginAsking() (known leave, gen int64, unknown bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.fleet.now()
+	switch wait := w.askAt - now; {
+	case !w.isDown() || w.fleet.isAlone() || !w.isPatient():
+		w.leased = false
+		return leave{ok: true}, 0, false
+	case now < w.granted:
+		w.granted = 0
+		return leave{ok: true}, 0, false
+	case wait > 0:
+		return leave{retryAfter: min(wait, askAgain)}, 0, false
+	}
+	w.askAt = now + patience
+	return leave{}, w.word.Gen, true
+}
+
+// ask outlives the call, but not the fleet.
+func (w *watch) ask(ctx context.Context, gen int64) leave {
+	ctx, cancel := w.fleet.outlive(ctx)
+	defer cancel()
 	word, err := w.fleet.tell(ctx, Report{Origin: w.key, Kind: AskProbe, Gen: gen})
 	if err != nil || word.Phase != Down {
-		return true, 0
+		return leave{ok: true}
 	}
 	return w.asked(word)
+}
+
+func (w *watch) takeGrant() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.granted = 0
 }
 
 // isPatient reports whether the store is to choose, as it does until it has let this process wait for too long: it may be
@@ -118,19 +161,18 @@ func (w *watch) isPatient() bool {
 }
 
 // asked takes in the store's reply. All processes together ask some twenty times a second, however many they are.
-func (w *watch) asked(word Word) (ok bool, retryAfter time.Duration) {
+func (w *watch) asked(word Word) leave {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	gap := w.turn(0.5)
-	w.leased = word.Granted
+	now, gap := w.fleet.now(), w.turn(0.5)
 	if word.Granted {
-		w.ownProbe = 0
+		w.leased, w.ownProbe, w.granted = true, 0, now+probeLease*time.Millisecond
 		gap = max(gap, 2*probeEvery*time.Millisecond) // others first: it may be this process alone that is sick
 	} else {
 		gap = max(gap, milliseconds(word.Wait))
 	}
-	w.askAt = w.fleet.now() + gap
-	return word.Granted, min(gap, askAgain)
+	w.askAt = now + gap
+	return leave{word.Granted, min(gap, askAgain)}
 }
 
 // turn is how long until it is this process's turn to ask again, of which a share is certain. w.mu is held.
@@ -192,7 +234,7 @@ func (w *watch) hear(word Word) {
 
 // enter begins a phase. w.mu is held.
 func (w *watch) enter(now time.Duration) {
-	w.began, w.worked, w.leased, w.ownProbe = now, false, false, 0
+	w.began, w.worked, w.leased, w.granted, w.ownProbe = now, false, false, 0, 0
 	switch w.word.Phase {
 	case Down:
 		w.askAt = now + w.firstProbe()
@@ -209,7 +251,7 @@ func (w *watch) enter(now time.Duration) {
 func (w *watch) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.word.Phase, w.results, w.leased = Calm, nil, false
+	w.word.Phase, w.results, w.leased, w.granted = Calm, nil, false, 0
 }
 
 // advice is what is in force.
