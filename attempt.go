@@ -42,6 +42,7 @@ type attempt struct {
 	sends      int           // how often the base sent the request; 0: it got no connection
 	start      time.Duration // since the transport's epoch
 	end        time.Duration // equal to start unless it is measured
+	body       time.Duration // how much of that the response's body took, if that told the outcome
 	measured   bool          // whether end and took are right; see sending
 	started    time.Time     // the start by the wall clock; only if the call is timed
 }

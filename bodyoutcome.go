@@ -162,7 +162,7 @@ func (o *bodyOutcome) report(a attempt) {
 		if o.reported.Swap(true) {
 			return
 		}
-		a.start = o.start
+		a.start, a.body = o.start, a.end-o.header
 	}
 	a.request = o.request
 	o.origin.breaker.settle(o.permit, &a)

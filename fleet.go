@@ -27,7 +27,7 @@ type FleetOrigin interface {
 	// a call has come, which waits for the result; other calls are rejected meanwhile. If it may not probe, retryAfter is
 	// when to ask again. An implementation that does not know within some 100 ms should say yes: the breaker is then on its own.
 	MayProbe(ctx context.Context) (ok bool, retryAfter time.Duration)
-	// Probed tells what came of a probe, and how long it took. It must not block.
+	// Probed tells what came of a probe, and how long its header or error took. It must not block.
 	Probed(succeeded bool, took time.Duration)
 	// Remove tells that the origin is forgotten. It must not block, nor call the breaker or its Transport.
 	Remove()
@@ -155,7 +155,7 @@ func (f *FleetBreaker) tell(granted permit, a *attempt) {
 		f.origin.Failed()
 	}
 	if granted.probe && a.health != neutral {
-		f.origin.Probed(a.health == healthy, a.took())
+		f.origin.Probed(a.health == healthy, a.took()-a.body)
 	}
 }
 

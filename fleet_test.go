@@ -2,6 +2,7 @@ package steadyhttp_test
 
 import (
 	"context"
+	"io"
 	"math"
 	"net/http"
 	"sync"
@@ -22,6 +23,7 @@ type fakeFleet struct {
 	removed  []string
 	failed   int
 	probed   []bool
+	took     []time.Duration
 	asked    int
 	answer   func(context.Context) (bool, time.Duration) // nil: yes
 }
@@ -60,9 +62,10 @@ func (o fakeOrigin) MayProbe(ctx context.Context) (bool, time.Duration) {
 	return o.answer(ctx)
 }
 
-func (o fakeOrigin) Probed(succeeded bool, _ time.Duration) {
+func (o fakeOrigin) Probed(succeeded bool, took time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.took = append(o.took, took)
 	o.probed = append(o.probed, succeeded)
 }
 
@@ -519,5 +522,35 @@ func TestFleet_NeedNotShareAnOrigin(t *testing.T) {
 		_ = call(t, transport)
 		time.Sleep(time.Second)
 		require.NoError(t, call(t, transport))
+	})
+}
+
+// A download that takes long is not one from an origin that is slow.
+func TestFleet_AProbeTakesUntilItsHeader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fleet := newFakeFleet()
+		slowly := readFunc(func([]byte) (int, error) {
+			time.Sleep(500 * time.Millisecond)
+			return 1, nil
+		})
+		code := http.StatusServiceUnavailable
+		download := func(*http.Request) (*http.Response, error) {
+			time.Sleep(50 * time.Millisecond)
+			response := newResponse(code, slowly)
+			response.ContentLength = -1
+			return response, nil
+		}
+		transport := newTransport(t, baseFunc{roundTrip: download}, steadyhttp.WithFleet(fleet),
+			steadyhttp.WithBreakerConsecutiveFailures(1, 0), steadyhttp.WithBodyTimeout(10*time.Second))
+		_ = call(t, transport)
+		time.Sleep(time.Second)
+		code = http.StatusOK
+		response, err := transport.RoundTrip(newGet(t))
+		require.NoError(t, err)
+		_, _ = io.CopyN(io.Discard, response.Body, 8)
+		require.NoError(t, response.Body.Close())
+		assert.Equal(t, []bool{true}, fleet.probed)
+		assert.Equal(t, []time.Duration{50 * time.Millisecond}, fleet.took)
 	})
 }
