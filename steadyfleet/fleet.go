@@ -48,8 +48,9 @@ const (
 	beatEvery = 10 * time.Second
 	firstBeat = time.Second
 	memberFor = 30 * time.Second
-	listenGap = time.Second // after listening has failed
-	mostTold  = 20          // reports of a process in a second, of all its origins
+	listenGap = time.Second           // after listening has failed
+	mostTold  = 20                    // reports of a process in a second, of all its origins
+	lookGap   = 10 * time.Millisecond // from one look at all origins to the next: a thousand calls a second may fail
 )
 
 // Join lets this process share with the others of a group what it sees. End it by [Fleet.Close].
@@ -181,7 +182,7 @@ func (f *Fleet) work(ctx context.Context) {
 			f.beat(ctx)
 			beat = f.now() + beatEvery*4/5 + mathrand.N(beatEvery*2/5) // lest all beat together
 		}
-		next := beat
+		next, looked := beat, f.now()
 		for _, w := range f.watches() {
 			if again, ok := w.step(ctx); ok {
 				next = min(next, again)
@@ -194,6 +195,7 @@ func (f *Fleet) work(ctx context.Context) {
 			return
 		case <-f.wake:
 			timer.Stop()
+			_ = sleep(ctx, looked+lookGap-f.now())
 		case <-timer.C:
 		}
 	}

@@ -286,7 +286,7 @@ func digestOf(t *testing.T, p *process) string {
 	require.NoError(t, err)
 	_, err = transport.RoundTrip(request)
 	require.NoError(t, err)
-	synctest.Wait()
+	time.Sleep(20 * time.Millisecond) // more than from one look to the next
 	p.way.cut.Store(false)
 	return spy.told.Load().(steadyfleet.Report).Origin
 }
@@ -576,7 +576,7 @@ func TestFleet_TransportsOfAProcessHearTheSame(t *testing.T) {
 		require.NoError(t, err)
 		_, err = second.RoundTrip(request)
 		require.NoError(t, err) // the 503
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(30 * time.Millisecond)
 		_, err = second.RoundTrip(request)
 		require.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
 	})

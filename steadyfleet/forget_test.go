@@ -60,3 +60,23 @@ func TestInMemory_ForgetsWhatNobodySpeaksOf(t *testing.T) {
 		assert.LessOrEqual(t, len(m.origins), 320)
 	})
 }
+
+// There may be a thousand origins, and a thousand failures a second.
+func TestFleet_LooksAtItsOriginsAHundredTimesASecondAtMost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, err := Join(InMemory(0), "g")
+		require.NoError(t, err)
+		defer f.Close()
+		time.Sleep(5 * time.Second)
+		begin := time.Now()
+		f.wake <- struct{}{}
+		synctest.Wait()
+		assert.Zero(t, time.Since(begin), "at once where there was none before")
+		assert.Empty(t, f.wake)
+		for range 102 {
+			f.wake <- struct{}{}
+		}
+		assert.GreaterOrEqual(t, time.Since(begin), time.Second)
+	})
+}

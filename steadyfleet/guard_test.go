@@ -84,7 +84,7 @@ func shut(t *testing.T, store steadyfleet.Store) *process {
 	p := newProcess(t, &server{}, store)
 	p.way.cut.Store(true)
 	_ = once(t.Context(), p)
-	time.Sleep(10 * time.Millisecond) // until the store has said that nothing works
+	time.Sleep(30 * time.Millisecond) // until the store has said that nothing works
 	_ = once(t.Context(), p)
 	require.ErrorIs(t, once(t.Context(), p), steadyhttp.ErrCircuitOpen)
 	time.Sleep(250 * time.Millisecond)

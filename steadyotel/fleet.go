@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -20,7 +21,7 @@ const adviceKey = attribute.Key("steadyhttp.fleet.advice")
 // Call unregister before the fleet is closed, or let it be: a closed fleet is on its own. It is an error if the
 // provider or the fleet is nil, or if the provider cannot make an instrument. Call it once for each fleet.
 func FleetMetrics(provider metric.MeterProvider, fleet steadyhttp.Fleet) (unregister func() error, err error) {
-	if provider == nil || fleet == nil {
+	if provider == nil || isNil(fleet) {
 		return nil, errors.New("steadyotel: FleetMetrics: nil MeterProvider or Fleet")
 	}
 	m, err := newFleetMetrics(provider.Meter(scope, metric.WithSchemaURL(semconv.SchemaURL)))
@@ -35,6 +36,12 @@ func FleetMetrics(provider metric.MeterProvider, fleet steadyhttp.Fleet) (unregi
 		return nil, fmt.Errorf("steadyotel: FleetMetrics: %w", err)
 	}
 	return registration.Unregister, nil
+}
+
+// isNil sees through an interface: a fleet that could not be joined is a nil pointer.
+func isNil(fleet steadyhttp.Fleet) bool {
+	v := reflect.ValueOf(fleet)
+	return fleet == nil || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 type fleetMetrics struct {

@@ -93,8 +93,10 @@ func TestFleetMetrics_WrongInputIsAnError(t *testing.T) {
 	t.Parallel()
 	_, err := steadyotel.FleetMetrics(nil, &fakeFleet{})
 	require.EqualError(t, err, "steadyotel: FleetMetrics: nil MeterProvider or Fleet")
-	_, err = steadyotel.FleetMetrics(noop.NewMeterProvider(), nil)
-	require.EqualError(t, err, "steadyotel: FleetMetrics: nil MeterProvider or Fleet")
+	for _, none := range []steadyhttp.Fleet{nil, (*fakeFleet)(nil)} {
+		_, err = steadyotel.FleetMetrics(noop.NewMeterProvider(), none)
+		require.EqualError(t, err, "steadyotel: FleetMetrics: nil MeterProvider or Fleet")
+	}
 	_, err = steadyotel.FleetMetrics(failingGauges{}, &fakeFleet{})
 	require.ErrorIs(t, err, errNoInstrument)
 }
