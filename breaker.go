@@ -377,7 +377,8 @@ func (b *breaker) count(granted permit, a *attempt) (changed bool) {
 // countProbe frees the probe's place, and draws the consequence: a failure opens, a success closes. A probe that
 // took longer than its lease decides nothing. b.mu is held.
 func (b *breaker) countProbe(a *attempt, lease time.Duration) (changed bool) {
-	if b.probes--; b.probes == 0 {
+	b.probes--
+	if b.probes == 0 {
 		b.probeAt = min(b.probeAt, b.now()) // the place is free
 	}
 	if a.health == neutral || a.took() >= lease {

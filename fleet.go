@@ -35,7 +35,7 @@ type FleetOrigin interface {
 
 // FleetStatus is a snapshot of what a [Fleet] knows.
 type FleetStatus struct {
-	// Members is how many processes share, this one included; 0 if it is not known.
+	// Members is how many processes share, this one included, as far as was heard last; 0 if it is not known.
 	Members int
 	// Lag is how long the others' word took to come lately: a round trip to a store, for example.
 	Lag time.Duration

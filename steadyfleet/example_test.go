@@ -11,9 +11,9 @@ import (
 )
 
 func Example() {
-	client := redis.NewClient(&redis.Options{Addr: "redis:6379", MaxRetries: -1}) // not asked before there is a need
-	defer func() { _ = client.Close() }()
-	store, err := steadyfleet.New(client)
+	rdb := redis.NewClient(&redis.Options{Addr: "redis:6379", MaxRetries: -1}) // not asked before there is a need
+	defer func() { _ = rdb.Close() }()
+	store, err := steadyfleet.New(rdb)
 	if err != nil {
 		panic(err)
 	}
@@ -22,11 +22,11 @@ func Example() {
 		panic(err)
 	}
 	defer fleet.Close()
-	http, err := steadyhttp.NewClient(steadyhttp.WithFleet(fleet))
+	client, err := steadyhttp.NewClient(steadyhttp.WithFleet(fleet))
 	if err != nil {
 		panic(err)
 	}
-	_ = http // which is used as ever
+	_ = client // which is used as ever
 }
 
 func ExampleInMemory() {

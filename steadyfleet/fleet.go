@@ -58,7 +58,7 @@ const (
 // A group is what fails and recovers together: the processes of one service in one zone. Zones that can be cut off alone
 // are groups of their own. The store need not be there: without it, each process is on its own until it is. Join
 // starts two goroutines, one that works and one that listens, however many origins there are. The error is for a
-// nil store and an empty group.
+// nil store and an empty group. A breaker that the fleet changes tells its [steadyhttp.Observer] from one of the two.
 func Join(store Store, group string) (*Fleet, error) {
 	if isNil(store) {
 		return nil, errors.New("steadyfleet: Join: the store is nil: want one of New or InMemory")
@@ -115,7 +115,7 @@ func (f *Fleet) remove(key string, w *watch) {
 	}
 }
 
-// Status is a snapshot. [steadyhttp.Transport.Fleet] returns it, too.
+// Status is a snapshot: members as of the last heartbeat, which comes every 10 s. [steadyhttp.Transport.Fleet] returns it, too.
 func (f *Fleet) Status() steadyhttp.FleetStatus {
 	f.mu.Lock()
 	s := steadyhttp.FleetStatus{Members: int(f.members), Lag: f.lag, Alone: f.isAlone()}

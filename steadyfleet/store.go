@@ -4,7 +4,8 @@ import "context"
 
 // A Store is where processes meet. [New] returns one over Redis or Valkey, [InMemory] one for tests.
 //
-// Its methods are called from many goroutines at once. What it says may be late, lost or wrong: a [Fleet] makes the best of it.
+// Its methods are called from many goroutines at once, and must return when their context ends. A panic there ends the program.
+// What it says may be late, lost or wrong: a [Fleet] makes the best of it.
 type Store interface {
 	// Tell takes in a report, and returns the word on its origin. A report that comes too late is no harm.
 	Tell(ctx context.Context, group string, r Report) (Word, error)

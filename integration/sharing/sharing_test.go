@@ -89,6 +89,7 @@ type fleet struct {
 	mu     sync.Mutex
 	states map[int]string
 	since  map[int]time.Time
+	killed int // what it said before may be read after
 }
 
 func startFleet(t *testing.T, s *server, address string) *fleet {
@@ -125,7 +126,9 @@ func (f *fleet) read(said io.Reader) {
 		var state string
 		if _, err := fmt.Sscan(lines.Text(), &process, &at, &state); err == nil {
 			f.mu.Lock()
-			f.states[process], f.since[process] = state, time.UnixMicro(at)
+			if process != f.killed {
+				f.states[process], f.since[process] = state, time.UnixMicro(at)
+			}
 			f.mu.Unlock()
 		}
 	}
@@ -307,6 +310,7 @@ func (f *fleet) checkAlone(t *testing.T, s *server, trouble func()) {
 func (f *fleet) forget(process int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.killed = process
 	delete(f.states, process)
 }
 
