@@ -18,8 +18,6 @@ import (
 
 type pointerEngine struct{ deafEngine }
 
-func (*pointerEngine) unused() {}
-
 func TestNew_ANilPointerIsNil(t *testing.T) {
 	t.Parallel()
 	_, err := steadyfleet.New((*redis.Client)(nil))
