@@ -421,6 +421,7 @@ func TestFleet_IsAskedForEachProbe(t *testing.T) {
 					time.AfterFunc(probe.ends, cancel)
 				}
 				time.Sleep(probe.asks)
+				synctest.Wait()
 				require.Equal(t, 1, fleet.asked)
 
 				granted = false
