@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -26,36 +27,37 @@ func (fakeOrigin) MayProbe(context.Context) (ok bool, _ time.Duration) { return 
 func (fakeOrigin) Probed(bool, time.Duration)                          {}
 func (fakeOrigin) Remove()                                             {}
 
-var shared = steadyhttp.FleetStatus{
-	Members: 200, Lag: 2300 * time.Microsecond,
-	Advice: []steadyhttp.FleetAdvice{{Origin: origin + "<i>", Word: "down", Since: time.Now().Add(-time.Minute)}},
-}
-
 func TestFleet_IsShownWithItsAdvice(t *testing.T) {
 	t.Parallel()
-	handler := steadydebug.Handler(newTransport(t, answering, steadyhttp.WithFleet(fakeFleet{shared})))
-	text := get(handler, "text/plain").Body.String()
-	assertContainsAll(t, text, "\nfleet: 200 members; lag 2.3ms\n", "\nadvice: "+origin+"<i>: down since ", "1m0s ago\n")
-	page := get(handler, "text/html").Body.String()
-	assertContainsAll(t, page, "Fleet: 200 members; lag 2.3ms", "<li>"+origin+"&lt;i&gt;: down since ")
+	synctest.Test(t, func(t *testing.T) {
+		shared := steadyhttp.FleetStatus{
+			Members: 200, Lag: 2300 * time.Microsecond,
+			Advice: []steadyhttp.FleetAdvice{{Origin: origin + "<i>", Word: "down", Since: time.Now().Add(-time.Minute)}},
+		}
+		handler := steadydebug.Handler(newTransport(t, answering, steadyhttp.WithFleet(fakeFleet{shared})))
+		text := get(handler, "text/plain").Body.String()
+		assertContainsAll(t, text, "\nfleet: 200 members; lag 2.3ms\n", "\nadvice: "+origin+"<i>: down since ", "1m0s ago\n")
+		page := get(handler, "text/html").Body.String()
+		assertContainsAll(t, page, "Fleet: 200 members; lag 2.3ms", "<li>"+origin+"&lt;i&gt;: down since ")
 
-	var got struct {
-		Transports []struct {
-			Fleet struct {
-				Members int
-				Lag     float64 `json:"lag_seconds"`
-				Alone   bool
-				Advice  []struct{ Origin, Word string }
+		var got struct {
+			Transports []struct {
+				Fleet struct {
+					Members int
+					Lag     float64 `json:"lag_seconds"`
+					Alone   bool
+					Advice  []struct{ Origin, Word string }
+				}
 			}
 		}
-	}
-	require.NoError(t, json.Unmarshal(get(handler, "application/json").Body.Bytes(), &got))
-	fleet := got.Transports[0].Fleet
-	assert.Equal(t, 200, fleet.Members)
-	assert.InDelta(t, 0.0023, fleet.Lag, 1e-9)
-	assert.False(t, fleet.Alone)
-	require.Len(t, fleet.Advice, 1)
-	assert.Equal(t, "down", fleet.Advice[0].Word)
+		require.NoError(t, json.Unmarshal(get(handler, "application/json").Body.Bytes(), &got))
+		fleet := got.Transports[0].Fleet
+		assert.Equal(t, 200, fleet.Members)
+		assert.InDelta(t, 0.0023, fleet.Lag, 1e-9)
+		assert.False(t, fleet.Alone)
+		require.Len(t, fleet.Advice, 1)
+		assert.Equal(t, "down", fleet.Advice[0].Word)
+	})
 }
 
 func TestFleet_OutOfReachIsSaid(t *testing.T) {
