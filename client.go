@@ -187,11 +187,12 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// putBack gives a call that has ended to the next one. Nothing of it is left but its timer, and where it went.
+// putBack gives a call that has ended to the next one.
 func (t *Transport) putBack(c *call) {
-	timer, last := c.timer, c.origin
+	next := c.kept
+	next.last = c.origin
 	*c = call{}
-	c.timer, c.last = timer, last
+	c.kept = next
 	t.calls.Put(c)
 }
 

@@ -21,8 +21,7 @@ type call struct {
 	options *callOptions // what the context says; never written to
 	timed   bool         // whether anyone wants to know how long a success takes
 	attempt attempt
-	timer   waitTimer
-	last    *origin // where the call went whose place this one has; nil: this is the first
+	kept
 
 	next       sender        // the rest of the chain, for one attempt
 	backoff    Backoff       // nil before the first retry
@@ -41,6 +40,13 @@ type call struct {
 	lastStatus int   // of the last response seen
 	reported   []int // the last attempt's index in each reporter; empty unless timed
 	finished   bool
+}
+
+// kept is what a call leaves to the next one that has its place in the pool.
+type kept struct {
+	timer       waitTimer
+	exponential Backoff // the waits of the last call that waited; nil: none, or the user's
+	last        *origin // where the last call went; nil: this is the first
 }
 
 // retrying is the layer that retries. It has the one loop of the package.
@@ -294,7 +300,7 @@ func (c *call) plan() StopReason {
 		return StopRetryAfterTooLong
 	}
 	if c.backoff == nil {
-		c.backoff = c.policy.backoff.start()
+		c.backoff = c.policy.backoff.start(&c.exponential)
 	}
 	wait, ok := c.policy.backoff.next(c.backoff, c.attempt.retryAfter)
 	if !ok {
