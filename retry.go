@@ -403,16 +403,25 @@ func (c *call) finish(reason StopReason) {
 	c.finished = true
 }
 
+// sendsAsGiven reports whether what an attempt sends differs from the caller's request by the attempt's number alone.
+func (c *call) sendsAsGiven() bool {
+	return c.request == c.caller && !hasBody(c.request) && c.policy.attemptHeader == ""
+}
+
 // annotateResponse puts the number of attempts where [Attempts] finds it, and class and reason where
-// [CheckResponse] does, unless all is as those expect of a first attempt.
+// [CheckResponse] does, unless all is as those expect of a first attempt, or the retry's own request says it.
 func (c *call) annotateResponse(reason StopReason) {
 	a := &c.attempt
+	said := 1
 	a.response.Request = c.caller
+	if a.number > 1 && c.sendsAsGiven() {
+		a.response.Request, said = a.request, a.number
+	}
 	overruled := a.class
 	if overruled == classifyStatus(a.status) {
 		overruled = Unclassified
 	}
-	expected := a.number == 1 && overruled == Unclassified && reason == impliedStop(a.class)
+	expected := a.number == said && overruled == Unclassified && reason == impliedStop(a.class)
 	if expected && c.resumable == nil {
 		return
 	}
