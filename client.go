@@ -145,7 +145,7 @@ func newTransport(base http.RoundTripper, policy *policy) *Transport {
 		builtIn: builtIn,
 		policy:  policy,
 		origins: newRegistry(policy, epoch),
-		calls:   sync.Pool{New: func() any { return new(call) }},
+		calls:   sync.Pool{New: func() any { return &call{kept: new(kept)} }},
 		send: chain(
 			timingCall,
 			retrying,
@@ -189,10 +189,10 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // putBack gives a call that has ended to the next one.
 func (t *Transport) putBack(c *call) {
-	next := c.kept
-	next.last = c.origin
+	left := c.kept
+	left.last = c.origin
 	*c = call{}
-	c.kept = next
+	c.kept = left
 	t.calls.Put(c)
 }
 

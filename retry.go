@@ -21,7 +21,7 @@ type call struct {
 	options *callOptions // what the context says; never written to
 	timed   bool         // whether anyone wants to know how long a success takes
 	attempt attempt
-	kept
+	*kept
 
 	next       sender        // the rest of the chain, for one attempt
 	backoff    Backoff       // nil before the first retry
@@ -42,7 +42,8 @@ type call struct {
 	finished   bool
 }
 
-// kept is what a call leaves to the next one that has its place in the pool.
+// kept is what a call leaves to the next one that has its place in the pool. Apart from the call it need not be copied
+// when that is cleared.
 type kept struct {
 	timer       waitTimer
 	exponential Backoff // the waits of the last call that waited; nil: none, or the user's
@@ -422,9 +423,13 @@ func (c *call) annotateResponse(reason StopReason) {
 		overruled = Unclassified
 	}
 	expected := a.number == said && overruled == Unclassified && reason == impliedStop(a.class)
-	if expected && c.resumable == nil {
-		return
+	if !expected || c.resumable != nil {
+		c.noteOutcome(overruled, reason)
 	}
+}
+
+func (c *call) noteOutcome(overruled Class, reason StopReason) {
+	a := &c.attempt
 	note := *c.options
 	note.attempt, note.class, note.stopped, note.retryAfter = a.number, overruled, reason, a.retryAfter
 	note.resumed = c.resumable
