@@ -30,10 +30,15 @@ const (
 	jitter     = 0.5 // a wait is its interval ± half of it
 )
 
-// start returns the waits of one call; they are stateful, and not to be shared.
-func (p *backoffPolicy) start() Backoff {
+// start returns the waits of one call; they are stateful, and not to be shared. Exponential ones are used again for the
+// next call, from where last points to; nil there: none are yet.
+func (p *backoffPolicy) start(last *Backoff) Backoff {
 	if p.custom == nil {
-		return p.exponential()
+		if *last == nil {
+			*last = p.exponential()
+		}
+		(*last).Reset()
+		return *last
 	}
 	waits := p.custom()
 	if isNil(waits) {
@@ -102,7 +107,12 @@ func addJitter(retryAfter time.Duration) time.Duration {
 }
 
 // randUpTo is a random time from 0 to longest, both included.
-func randUpTo(longest time.Duration) time.Duration { return rand.N(longest + 1) }
+func randUpTo(longest time.Duration) time.Duration {
+	if longest == 0 {
+		return 0
+	}
+	return rand.N(longest + 1)
+}
 
 // isNil also finds a nil pointer or func inside a non-nil interface.
 func isNil(value any) bool {

@@ -178,6 +178,22 @@ func TestBackoff_PolicyIsNewForEachCall(t *testing.T) {
 	})
 }
 
+// A call takes over what the one before it has left in the pool.
+func TestBackoff_WaitsOfTheNextCallStartAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newScript(status(503))
+		transport := newTransport(t, server, steadyhttp.WithoutBreaker(), steadyhttp.WithoutRetryBudget(),
+			steadyhttp.WithMaxAttempts(4), steadyhttp.WithBackoff(100*time.Millisecond, time.Hour))
+		for range 20 {
+			start := time.Now()
+			_, err := transport.RoundTrip(newGet(t))
+			require.NoError(t, err)
+			assert.LessOrEqual(t, time.Since(start), (100+200+400)*time.Millisecond*3/2)
+		}
+	})
+}
+
 func TestBackoff_PolicyThatIsNilLaterEndsTheCall(t *testing.T) {
 	t.Parallel()
 	calls := 0

@@ -145,7 +145,7 @@ func newTransport(base http.RoundTripper, policy *policy) *Transport {
 		builtIn: builtIn,
 		policy:  policy,
 		origins: newRegistry(policy, epoch),
-		calls:   sync.Pool{New: func() any { return new(call) }},
+		calls:   sync.Pool{New: func() any { return &call{kept: new(kept)} }},
 		send: chain(
 			timingCall,
 			retrying,
@@ -187,11 +187,12 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// putBack gives a call that has ended to the next one. Nothing of it is left but its timer, and where it went.
+// putBack gives a call that has ended to the next one.
 func (t *Transport) putBack(c *call) {
-	timer, last := c.timer, c.origin
+	left := c.kept
+	left.last = c.origin
 	*c = call{}
-	c.timer, c.last = timer, last
+	c.kept = left
 	t.calls.Put(c)
 }
 

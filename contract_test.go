@@ -130,6 +130,43 @@ func TestContract_ResponseNamesTheCallersRequest(t *testing.T) {
 	})
 }
 
+// Whatever was added for an attempt is not shown, and what is shown is no request that the base may hold on to.
+func TestContract_ResponseOfARetryShowsWhatTheCallerSent(t *testing.T) {
+	t.Parallel()
+	for name, option := range map[string]steadyhttp.Option{
+		"defaults": steadyhttp.WithMaxAttempts(4), "attempt header": steadyhttp.WithAttemptHeader("X-Attempt"),
+		"timeout": steadyhttp.WithTimeout(time.Hour), "attempt timeout": steadyhttp.WithAttemptTimeout(time.Minute),
+		"key": steadyhttp.WithIdempotencyKeys(), "resume": steadyhttp.WithResume(),
+	} {
+		for _, content := range []string{"", "payload"} {
+			t.Run(name+" "+content, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					r := newRequest(t, t.Context(), http.MethodPost, content)
+					r.Header.Set("Mine", "yes")
+					script := newScript(status(503), status(200))
+					var sent []*http.Request
+					transport := newTransport(t, stepFunc(func(r *http.Request) (*http.Response, error) {
+						sent = append(sent, r)
+						return script.RoundTrip(r)
+					}), option)
+					response, err := transport.RoundTrip(r.WithContext(steadyhttp.Idempotent(r.Context())))
+					require.NoError(t, err)
+					require.Len(t, sent, 2)
+					shown := response.Request
+					assert.Equal(t, 2, steadyhttp.Attempts(response))
+					assert.Equal(t, r.Header, shown.Header)
+					assert.True(t, r.Body == shown.Body, "the very same body")
+					assert.NotSame(t, sent[1], shown)
+					_, bounded := shown.Context().Deadline()
+					assert.False(t, bounded)
+					assert.NoError(t, shown.Context().Err())
+				})
+			})
+		}
+	}
+}
+
 func TestValidate_BadRequestsAreRefusedClearly(t *testing.T) {
 	t.Parallel()
 	server := newScript(status(200))

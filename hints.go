@@ -3,6 +3,7 @@ package steadyhttp
 import (
 	"bytes"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -65,10 +66,18 @@ func declined(response *http.Response) bool {
 		return false
 	}
 	for _, name := range []string{"X-Should-Retry", "Stripe-Should-Retry"} {
-		for word := range strings.SplitSeq(strings.Join(response.Header.Values(name), ","), ",") {
-			if strings.EqualFold(strings.TrimSpace(word), "false") {
-				return true
-			}
+		if slices.ContainsFunc(response.Header.Values(name), saysFalse) {
+			return true
+		}
+	}
+	return false
+}
+
+// saysFalse looks for the word in a list.
+func saysFalse(line string) bool {
+	for word := range strings.SplitSeq(line, ",") {
+		if strings.EqualFold(strings.TrimSpace(word), "false") {
+			return true
 		}
 	}
 	return false
@@ -88,7 +97,7 @@ func HintGitHub(response *http.Response) (wait time.Duration, ok bool) {
 	if response == nil || response.StatusCode != http.StatusForbidden && response.StatusCode != http.StatusTooManyRequests {
 		return 0, false
 	}
-	if wait, ok := retryAfter(response, time.Now()); ok {
+	if wait, ok := retryAfter(response, time.Now); ok {
 		return wait, true
 	}
 	if wait, ok := longestReset(quotasNamed("X-Ratelimit", response.Header), false, sentAt(response)); ok {

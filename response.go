@@ -81,7 +81,7 @@ func CheckResponse(resp *http.Response) error {
 func newResponseError(response *http.Response, class Class) *ResponseError {
 	wait := noteOf(response).retryAfter
 	if wait == 0 {
-		wait, _ = retryAfter(response, time.Now())
+		wait, _ = retryAfter(response, time.Now)
 	}
 	failed := &ResponseError{
 		StatusCode: response.StatusCode, Class: class, RetryAfter: wait, RequestID: requestID(response.Header),

@@ -463,6 +463,57 @@ func TestResume_ProgressRenewsTheAttempts(t *testing.T) {
 	})
 }
 
+// A closeHook is called when a body is closed.
+type closeHook struct {
+	io.ReadCloser
+	called func()
+}
+
+func (h closeHook) Close() error {
+	h.called()
+	return h.ReadCloser.Close()
+}
+
+// A call that ends leaves its waits to the next one, but not those that its response's body goes on with.
+func TestResume_WaitsGrowWhateverOtherCallsDo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var transport *steadyhttp.Transport
+		flaky := newScript(status(503), status(200), status(503), status(200), status(503), status(200), status(503), status(200), status(503), status(200))
+		var lastEnd time.Time
+		var waits []time.Duration
+		otherCall := func() {
+			r := newGet(t)
+			r.URL.Path = "/flaky"
+			_, err := transport.RoundTrip(r)
+			assert.NoError(t, err)
+			lastEnd = time.Now()
+		}
+		transport = newTransport(t, stepFunc(func(r *http.Request) (*http.Response, error) {
+			switch {
+			case r.URL.Path == "/flaky":
+				return flaky.RoundTrip(r)
+			case r.Header.Get("Range") == "":
+				return wholeFile(4).RoundTrip(r)
+			}
+			if !lastEnd.IsZero() {
+				waits = append(waits, time.Since(lastEnd))
+			}
+			response, err := partOfFile(4, 9, 0).RoundTrip(r)
+			response.Body = closeHook{response.Body, otherCall}
+			return response, err
+		}), resumeOptions(steadyhttp.WithMaxAttempts(6), steadyhttp.WithBackoff(100*time.Millisecond, time.Hour))...)
+		response, err := transport.RoundTrip(newGet(t))
+		require.NoError(t, err)
+		_, err = io.ReadAll(response.Body)
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+		require.NotEmpty(t, waits)
+		for i, wait := range waits { // the first one came before any other call
+			assert.GreaterOrEqual(t, wait, 100*time.Millisecond<<i, "wait %d", i+2)
+		}
+	})
+}
+
 func TestResume_IsDoneAHundredTimesAtMost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -23,7 +23,7 @@ func (b *resumableBody) resume() error {
 	b.begin(c, ctx, origin)
 	reason, err := b.reopen(c)
 	b.attempts, b.fresh, b.status = c.attempt.number, c.attempt.fresh, c.lastStatus
-	b.backoff, b.reported = c.backoff, c.reported
+	b.backoff, b.reported, c.exponential = c.backoff, c.reported, nil // which goes on with them
 	switch {
 	case err == errComplete:
 		err = io.EOF

@@ -21,8 +21,7 @@ type call struct {
 	options *callOptions // what the context says; never written to
 	timed   bool         // whether anyone wants to know how long a success takes
 	attempt attempt
-	timer   waitTimer
-	last    *origin // where the call went whose place this one has; nil: this is the first
+	*kept
 
 	next       sender        // the rest of the chain, for one attempt
 	backoff    Backoff       // nil before the first retry
@@ -41,6 +40,14 @@ type call struct {
 	lastStatus int   // of the last response seen
 	reported   []int // the last attempt's index in each reporter; empty unless timed
 	finished   bool
+}
+
+// kept is what a call leaves to the next one that has its place in the pool. Apart from the call it need not be copied
+// when that is cleared.
+type kept struct {
+	timer       waitTimer
+	exponential Backoff // the waits of the last call that waited; nil: none, or the user's
+	last        *origin // where the last call went; nil: this is the first
 }
 
 // retrying is the layer that retries. It has the one loop of the package.
@@ -294,7 +301,7 @@ func (c *call) plan() StopReason {
 		return StopRetryAfterTooLong
 	}
 	if c.backoff == nil {
-		c.backoff = c.policy.backoff.start()
+		c.backoff = c.policy.backoff.start(&c.exponential)
 	}
 	wait, ok := c.policy.backoff.next(c.backoff, c.attempt.retryAfter)
 	if !ok {
@@ -397,19 +404,32 @@ func (c *call) finish(reason StopReason) {
 	c.finished = true
 }
 
+// sendsAsGiven reports whether what an attempt sends differs from the caller's request by the attempt's number alone.
+func (c *call) sendsAsGiven() bool {
+	return c.request == c.caller && !hasBody(c.request) && c.policy.attemptHeader == ""
+}
+
 // annotateResponse puts the number of attempts where [Attempts] finds it, and class and reason where
-// [CheckResponse] does, unless all is as those expect of a first attempt.
+// [CheckResponse] does, unless all is as those expect of a first attempt, or the retry's own request says it.
 func (c *call) annotateResponse(reason StopReason) {
 	a := &c.attempt
+	said := 1
 	a.response.Request = c.caller
+	if a.number > 1 && c.sendsAsGiven() {
+		a.response.Request, said = a.request, a.number
+	}
 	overruled := a.class
 	if overruled == classifyStatus(a.status) {
 		overruled = Unclassified
 	}
-	expected := a.number == 1 && overruled == Unclassified && reason == impliedStop(a.class)
-	if expected && c.resumable == nil {
-		return
+	expected := a.number == said && overruled == Unclassified && reason == impliedStop(a.class)
+	if !expected || c.resumable != nil {
+		c.noteOutcome(overruled, reason)
 	}
+}
+
+func (c *call) noteOutcome(overruled Class, reason StopReason) {
+	a := &c.attempt
 	note := *c.options
 	note.attempt, note.class, note.stopped, note.retryAfter = a.number, overruled, reason, a.retryAfter
 	note.resumed = c.resumable

@@ -9,13 +9,15 @@ import (
 
 // retryAfter returns how long the response asks to be left alone: the largest valid Retry-After
 // (RFC 9110 §10.2.3), relative to the response's own Date where there is one that makes sense. Zero and
-// the past mean now. It reports false when there is none, or none that makes sense.
-func retryAfter(response *http.Response, received time.Time) (time.Duration, bool) {
+// the past mean now. It reports false when there is none, or none that makes sense. Only a Retry-After without such a Date
+// needs the clock.
+func retryAfter(response *http.Response, now func() time.Time) (time.Duration, bool) {
 	if response == nil || len(response.Header.Values("Retry-After")) == 0 {
 		return 0, false
 	}
-	if date, ok := dateOf(response); ok {
-		received = date
+	received, ok := dateOf(response)
+	if !ok {
+		received = now()
 	}
 	longest, found := time.Duration(0), false
 	for _, line := range response.Header.Values("Retry-After") {
@@ -34,7 +36,7 @@ func (a *attempt) readRetryAfter(hints []Hint) (hinted bool) {
 
 func (a *attempt) askWhen(hints []Hint) (hinted bool) {
 	a.asked = true
-	a.retryAfter, a.saysWhen = retryAfter(a.response, time.Now())
+	a.retryAfter, a.saysWhen = retryAfter(a.response, time.Now)
 	hint, ok := firstHint(hints, a.response)
 	if ok && (!a.saysWhen || isMoreExact(hint, a.retryAfter)) {
 		a.retryAfter, a.saysWhen = hint, true

@@ -58,11 +58,11 @@ func TestRetryAfter_IsRelativeToTheResponsesOwnDate(t *testing.T) {
 		"Date":        {"Sun, 06 Nov 1994 08:49:00 GMT"},
 		"Retry-After": {"Sun, 06 Nov 1994 08:49:10 GMT"},
 	}}
-	wait, ok := retryAfter(response, time.Now())
+	wait, ok := retryAfter(response, time.Now)
 	assert.True(t, ok)
 	assert.Equal(t, 10*time.Second, wait)
 	response.Header.Set("Date", "yesterday")
-	wait, ok = retryAfter(response, time.Now())
+	wait, ok = retryAfter(response, time.Now)
 	assert.True(t, ok)
 	assert.Zero(t, wait)
 }
@@ -70,7 +70,7 @@ func TestRetryAfter_IsRelativeToTheResponsesOwnDate(t *testing.T) {
 // The Date of a clock that was never set, or of one that is broken, would make a wait of seconds "now", or decades.
 func TestRetryAfter_DateThatIsNotOfOurDaysCountsAsAbsent(t *testing.T) {
 	t.Parallel()
-	received := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	received := func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 	for _, date := range []string{"Thu, 01 Jan 1970 00:16:40 GMT", "Mon, 01 Jan 0001 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"} {
 		response := &http.Response{Header: http.Header{"Date": {date}, "Retry-After": {"Sun, 01 Mar 2026 12:00:10 GMT"}}}
 		wait, ok := retryAfter(response, received)

@@ -53,7 +53,7 @@ func sendTraced(base http.RoundTripper, c *call) (*http.Response, traceFlags, er
 		t := newTracer(c)
 		response, err := t.send(base, c)
 		wait, ok := t.resendAfter(err, &c.attempt)
-		if unsent := t.guard.isUnsent() && isCannotRewind(err); unsent && moves < maxSends {
+		if moves < maxSends && isCannotRewind(err) && t.guard.isUnsent() {
 			ok = true
 		}
 		if !ok || !replayable(c.attempt.request) {
@@ -82,8 +82,8 @@ func (t *tracer) send(base http.RoundTripper, c *call) (*http.Response, error) {
 	c.attempt.sends += t.sends()
 	c.attempt.conn, c.attempt.fresh = t.guard.last()
 	c.attempt.moved = t.reconnector.hasMoved() || c.attempt.moved
-	if _, pooled := t.reconnector.last(); pooled && c.attempt.reconnect == ownConnection {
-		c.base.closeDials.Store(false)
+	if c.attempt.reconnect == ownConnection {
+		t.checkOwnConnection(c.base)
 	}
 	t.err = err
 	held = response != nil
@@ -93,10 +93,19 @@ func (t *tracer) send(base http.RoundTripper, c *call) (*http.Response, error) {
 	return response, err
 }
 
+// checkOwnConnection: a base that dials for each request with Close gives none of them a connection of its pool.
+func (t *tracer) checkOwnConnection(base *baseInfo) {
+	if _, pooled := t.reconnector.last(); pooled {
+		base.closeDials.Store(false)
+	}
+}
+
 // resendAfter says after which wait the request is sent again within its attempt, and whether it is at all.
 func (t *tracer) resendAfter(err error, a *attempt) (wait time.Duration, ok bool) {
-	want, refused := t.reconnector.next()
-	if err != nil && refused {
+	if err == nil {
+		return 0, false
+	}
+	if want, refused := t.reconnector.next(); refused {
 		a.reconnect = want
 		return 0, true
 	}
@@ -129,19 +138,18 @@ func (t *tracer) Value(key any) any {
 func newTracer(c *call) *tracer {
 	t := &tracer{lazyContext: lazyContext{Context: c.attempt.request.Context()}}
 	t.connect.base, t.connect.traced = c.base, !c.origin.has(answered) || c.base.limitsConnections()
-	t.guard = resendGuard{ctx: &t.lazyContext, http2: c.origin.has(http2Spoken), repeatable: true, limit: maxSends - c.attempt.sends}
+	request, repeatable := c.attempt.request, c.idempotent()
+	t.guard.ctx, t.guard.http2, t.guard.repeatable, t.guard.limit = &t.lazyContext, c.origin.has(http2Spoken), true, maxSends-c.attempt.sends
 	if c.attempt.late {
 		t.guard.limit--
 	}
-	request := c.attempt.request
 	maySpeakHTTP2 := c.origin.mayResend() || c.request.URL.Scheme == "https" // nothing is known of an origin at first
-	if !c.idempotent() && maySpeakHTTP2 {
+	if !repeatable && maySpeakHTTP2 {
 		request, t.guard.repeatable = withoutGetBody(request), hasBody(request)
 	}
-	t.reconnector = reconnector{
-		ctx: &t.lazyContext, suspects: c.origin.suspicion.Load(), want: c.attempt.reconnect, spare: c.attempt.spare,
-		replayable: replayable(c.attempt.request), repeatable: c.idempotent(),
-	}
+	r := &t.reconnector
+	r.ctx, r.suspects, r.want, r.spare = &t.lazyContext, c.origin.suspicion.Load(), c.attempt.reconnect, c.attempt.spare
+	r.replayable, r.repeatable = replayable(c.attempt.request), repeatable
 	t.sent = *request.WithContext(t)
 	t.request = &t.sent
 	t.request.Close = request.Close || c.attempt.reconnect == ownConnection

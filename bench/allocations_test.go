@@ -27,14 +27,14 @@ func TestAllocations_SuccessAddsNoneToTheBase(t *testing.T) {
 	}
 }
 
-func TestAllocations_RetryHasNoMoreThanAnyPeer(t *testing.T) {
+func TestAllocations_RetryHasTwoLessThanAnyPeer(t *testing.T) {
 	of := func(library peers.Library) float64 {
 		client, request := library.Client(failingOnceBase()), newRequest(t, http.MethodGet, targetURL)
 		return allocations(func() { mustSucceed(t, client, request) })
 	}
 	ours := of(peers.Steady(tolerant.Options()...))
 	for _, library := range filter(peers.Others(tolerant), retries) {
-		if theirs := of(library); ours > theirs {
+		if theirs := of(library); ours > theirs-2 {
 			t.Errorf("%v allocations; %s has %v", ours, library.Name, theirs)
 		}
 	}
@@ -77,7 +77,7 @@ func TestAllocations_LoopbackHTTP2AddsAtMostFive(t *testing.T) {
 // A retry is traced, so that it can be kept off the connection that failed, and has its number in its context; over HTTP/2 a
 // goroutine drains the body, of which it is not known that it is empty.
 func TestAllocations_LoopbackRetryAddsAFewToAPeers(t *testing.T) {
-	for protocol, most := range map[string]float64{"HTTP1": 7, "HTTP2": 13} {
+	for protocol, most := range map[string]float64{"HTTP1": 5, "HTTP2": 11} {
 		of := func(library peers.Library) float64 {
 			server := newServer(protocol)
 			defer server.Close()
