@@ -12,7 +12,7 @@ import (
 
 func TestBreaker_WindowForgetsSlotBySlot(t *testing.T) {
 	t.Parallel()
-	w := newWindow(10*time.Second)
+	w := newWindow(10 * time.Second)
 	for second := range time.Duration(20) {
 		w.count(second * time.Second)
 	}
@@ -30,7 +30,7 @@ func TestBreaker_WindowForgetsSlotBySlot(t *testing.T) {
 
 func TestBreaker_WindowCatchesUpAtOnce(t *testing.T) {
 	t.Parallel()
-	w := newWindow(10*time.Millisecond)
+	w := newWindow(10 * time.Millisecond)
 	start := time.Now()
 	w.count(1 << 62)
 	assert.Less(t, time.Since(start), time.Second)
@@ -38,7 +38,7 @@ func TestBreaker_WindowCatchesUpAtOnce(t *testing.T) {
 
 func TestWindow_ClockThatStepsBackCountsIntoTheNewestSlot(t *testing.T) {
 	t.Parallel()
-	w := newWindow(10*time.Second)
+	w := newWindow(10 * time.Second)
 	w.count(5500 * time.Millisecond)
 	w.count(4500 * time.Millisecond)
 	assert.Equal(t, uint32(2), w.sum(5500*time.Millisecond))
@@ -49,7 +49,7 @@ func TestWindow_ClockThatStepsBackCountsIntoTheNewestSlot(t *testing.T) {
 // More than 32 bits hold is counted right, since only differences of the marks matter.
 func TestWindow_CountsOn(t *testing.T) {
 	t.Parallel()
-	w := newWindow(10*time.Second)
+	w := newWindow(10 * time.Second)
 	w.added.Store(math.MaxUint32 - 1)
 	w.clear()
 	for second := range time.Duration(4) {
