@@ -92,10 +92,15 @@ func (p *breakerPolicy) suspension(maxAttempts int) threshold {
 	return threshold{count: uint32(min(max(minSuspend, maxAttempts), math.MaxInt32)), lasting: suspendLasting}
 }
 
-// spareCalls raises the thresholds that no option has set, where one call may make many attempts.
-func (p *breakerPolicy) spareCalls(maxAttempts int) {
-	suspension := p.suspension(maxAttempts)
-	p.failures, p.timeouts = p.failures.spareCalls(suspension), p.timeouts.spareCalls(suspension)
+// raiseDefaults raises the thresholds that no option has set, where one call may make many attempts: its failures, and
+// that of the call after it, must not open the breaker. A path that always fails must not shut others out.
+func (p *breakerPolicy) raiseDefaults(maxAttempts int) {
+	least := p.suspension(maxAttempts).count + 2
+	for _, t := range []*threshold{&p.failures, &p.timeouts} {
+		if t.byDefault {
+			t.count = max(t.count, least)
+		}
+	}
 }
 
 // trips reports whether so many failures in a row, over so long a time, open the breaker.
@@ -317,17 +322,8 @@ func (b *breaker) countSuccess(phase uint64, a *attempt) {
 	if phase != b.phase.Load() {
 		return
 	}
-	if b.successes.due(a.end) {
-		b.beginSlot(a.end)
-	}
-	b.successes.add()
+	b.successes.countWith(&b.mu, a.end)
 	b.noteSuccess(phase, a.start)
-}
-
-func (b *breaker) beginSlot(now time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.successes.advance(now)
 }
 
 // noteSuccess ends a run of failures, by a success that began then.

@@ -58,12 +58,7 @@ func (b *budget) earn(now time.Duration) {
 	if b == nil {
 		return
 	}
-	if b.successes.due(now) {
-		b.mu.Lock()
-		b.successes.advance(now)
-		b.mu.Unlock()
-	}
-	b.successes.add()
+	b.successes.countWith(&b.mu, now)
 }
 
 // rewards reports whether a retry that succeeded as quickly as usual gives back what it cost: not if the user has said

@@ -40,15 +40,6 @@ func (t threshold) String() string {
 	return fmt.Sprint(t.count, ",", t.lasting)
 }
 
-// spareCalls returns a threshold that the attempts of one call do not reach, nor those of one that follows: on its own
-// a path that always fails must not shut others out. What an option has set stays as it is.
-func (t threshold) spareCalls(suspension threshold) threshold {
-	if t.byDefault {
-		t.count = max(t.count, suspension.count+2)
-	}
-	return t
-}
-
 func (t threshold) reached(count uint32, lasting time.Duration) bool {
 	return t.count > 0 && count >= t.count && lasting >= t.lasting
 }

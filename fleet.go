@@ -48,7 +48,7 @@ type FleetStatus struct {
 // FleetAdvice is a fleet's word on one origin.
 type FleetAdvice struct {
 	Origin string // as in [BreakerStatus]
-	Word   string // the fleet's own; with steadyfleet "alert", "down" or "recovery"
+	Phase  string // what the fleet thinks of it, in its own terms; with steadyfleet "alert", "down" or "recovery"
 	Since  time.Time
 }
 
@@ -101,7 +101,7 @@ func (f *FleetBreaker) Evidence() FleetEvidence {
 // Open opens the breaker, if it is closed, as its own rules do. Its reason is "fleet". The fleet is asked about the first
 // probe after an open time, or after probeAfter if that is sooner and not 0.
 func (f *FleetBreaker) Open(probeAfter time.Duration) {
-	f.breaker.byHand(func(b *breaker) {
+	f.breaker.applyChange(func(b *breaker) {
 		if b.state() != BreakerClosed {
 			return
 		}
@@ -115,7 +115,7 @@ func (f *FleetBreaker) Open(probeAfter time.Duration) {
 
 // Close closes the breaker, with nothing counted, unless [Breaker.Isolate] or [Breaker.Trip] opened it.
 func (f *FleetBreaker) Close() {
-	f.breaker.byHand(func(b *breaker) {
+	f.breaker.applyChange(func(b *breaker) {
 		if b.state() != BreakerClosed && !b.openedByHand() {
 			b.setState(context.Background(), b.machine.reset, reasonFleet)
 		}

@@ -82,7 +82,7 @@ func (b *Breaker) open(change func(*breaker)) {
 	}
 	for _, key := range b.keys {
 		o := b.origins.keep(key)
-		o.breaker.byHand(change)
+		o.breaker.applyChange(change)
 		if o.breaker.isHeldOpen(b.origins.policy.maxRetryAfter) {
 			o.pause.letAllGo() // to be rejected: a pause is not waited for in vain
 		}
@@ -93,7 +93,7 @@ func (b *Breaker) open(change func(*breaker)) {
 // Reset closes the breaker, with nothing counted, whatever opened it. The retry budget stays as it is.
 func (b *Breaker) Reset() {
 	for _, o := range b.remembered() {
-		o.breaker.byHand((*breaker).reset)
+		o.breaker.applyChange((*breaker).reset)
 	}
 }
 
@@ -144,8 +144,8 @@ func (b *breaker) changed() time.Duration {
 	return b.last.at
 }
 
-// byHand makes a change that no call caused, with b.mu held.
-func (b *breaker) byHand(change func(*breaker)) {
+// applyChange makes a change that no call caused, by a hand or a fleet, with b.mu held.
+func (b *breaker) applyChange(change func(*breaker)) {
 	b.mu.Lock()
 	change(b)
 	b.mu.Unlock()

@@ -65,7 +65,7 @@ func newPolicy(options []Option) (*policy, error) {
 		errs = append(errs, o.apply(p))
 	}
 	p.observe = combine(p.observers)
-	p.breaker.spareCalls(p.maxAttempts)
+	p.breaker.raiseDefaults(p.maxAttempts)
 	return p, joinErrors(append(errs, p.checkBreaker(), p.checkFleet(), p.checkPause(), p.checkWhole("WithTimeout", p.timeout))...)
 }
 

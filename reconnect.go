@@ -91,9 +91,9 @@ func (r *reconnector) refuses(got httptrace.GotConnInfo) bool {
 }
 
 // refuse keeps the request from being written. Over HTTP/2 net/http looks at the context before
-// (http2clientStream.encodeAndWriteHeaders). tls.Conn.Close would say goodbye first. A dead connection can delay that for
-// 5 s, and a quick server replies: net/http takes this for a server that closes an idle connection, and does not resend
-// a PUT (persistConn.shouldRetryRequest).
+// (http2clientStream.encodeAndWriteHeaders). tls.Conn.Close would send close_notify first. A dead connection can delay
+// that for 5 s, and a quick server replies to it: net/http takes this for a server that closes an idle connection, and
+// does not resend a PUT (persistConn.shouldRetryRequest).
 func (r *reconnector) refuse(got httptrace.GotConnInfo) {
 	if r.http2 {
 		r.ctx.cancel(context.Canceled)

@@ -219,7 +219,7 @@ func TestReconnect_OneCallIsEnoughToGetPastDeadIdleConnections(t *testing.T) {
 	})
 }
 
-// Where nothing can be written any more, TLS cannot say goodbye.
+// Where nothing can be written any more, close_notify cannot either.
 func TestReconnect_DeadConnectionThatTakesNothingIsClosedAtOnce(t *testing.T) {
 	t.Parallel()
 	testCertificate()

@@ -1,6 +1,7 @@
 package steadyhttp
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -49,6 +50,16 @@ func (w *window) advance(now time.Duration) {
 // count adds one.
 func (w *window) count(now time.Duration) {
 	w.advance(now)
+	w.add()
+}
+
+// countWith adds one, and takes the window's lock only where a slot begins.
+func (w *window) countWith(lock sync.Locker, now time.Duration) {
+	if w.due(now) {
+		lock.Lock()
+		w.advance(now)
+		lock.Unlock()
+	}
 	w.add()
 }
 

@@ -27,7 +27,7 @@
 //				"members": 200,
 //				"lag_seconds": 0.002,
 //				"alone": false,
-//				"advice": [{"origin": "https://api.example.com:443", "word": "down", "since": "2026-01-02T15:04:01Z"}]
+//				"advice": [{"origin": "https://api.example.com:443", "phase": "down", "since": "2026-01-02T15:04:01Z"}]
 //			},
 //			"origins": [{
 //				"origin": "https://api.example.com:443",

@@ -32,7 +32,7 @@ func TestFleet_IsShownWithItsAdvice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := steadyhttp.FleetStatus{
 			Members: 200, Lag: 2300 * time.Microsecond,
-			Advice: []steadyhttp.FleetAdvice{{Origin: origin + "<i>", Word: "down", Since: time.Now().Add(-time.Minute)}},
+			Advice: []steadyhttp.FleetAdvice{{Origin: origin + "<i>", Phase: "down", Since: time.Now().Add(-time.Minute)}},
 		}
 		handler := steadydebug.Handler(newTransport(t, answering, steadyhttp.WithFleet(fakeFleet{shared})))
 		text := get(handler, "text/plain").Body.String()
@@ -46,7 +46,7 @@ func TestFleet_IsShownWithItsAdvice(t *testing.T) {
 					Members int
 					Lag     float64 `json:"lag_seconds"`
 					Alone   bool
-					Advice  []struct{ Origin, Word string }
+					Advice  []struct{ Origin, Phase string }
 				}
 			}
 		}
@@ -56,7 +56,7 @@ func TestFleet_IsShownWithItsAdvice(t *testing.T) {
 		assert.InDelta(t, 0.0023, fleet.Lag, 1e-9)
 		assert.False(t, fleet.Alone)
 		require.Len(t, fleet.Advice, 1)
-		assert.Equal(t, "down", fleet.Advice[0].Word)
+		assert.Equal(t, "down", fleet.Advice[0].Phase)
 	})
 }
 

@@ -29,7 +29,7 @@ type fleet struct {
 
 type advice struct {
 	Origin string    `json:"origin"`
-	Word   string    `json:"word"`
+	Phase  string    `json:"phase"`
 	Since  time.Time `json:"since,omitzero"`
 }
 
@@ -94,7 +94,7 @@ func newFleet(s *steadyhttp.FleetStatus) *fleet {
 	}
 	f := &fleet{Members: s.Members, Lag: s.Lag.Seconds(), Alone: s.Alone, Advice: make([]advice, 0, len(s.Advice))}
 	for _, a := range s.Advice {
-		f.Advice = append(f.Advice, advice{a.Origin, a.Word, a.Since.UTC()})
+		f.Advice = append(f.Advice, advice{a.Origin, a.Phase, a.Since.UTC()})
 	}
 	return f
 }

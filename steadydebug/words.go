@@ -84,7 +84,7 @@ func (f *fleet) words() string {
 }
 
 func (a advice) words(now time.Time) string {
-	return printable(a.Origin) + ": " + printable(a.Word) + " since " + a.Since.Format(wordsTime) + ", " + ago(now, a.Since)
+	return printable(a.Origin) + ": " + printable(a.Phase) + " since " + a.Since.Format(wordsTime) + ", " + ago(now, a.Since)
 }
 
 func (o origin) name() string { return printable(o.Origin) }

@@ -122,11 +122,11 @@ func (f *Fleet) Status() steadyhttp.FleetStatus {
 	f.mu.Unlock()
 	for _, w := range f.watches() {
 		if phase, since := w.advice(); phase != Calm {
-			s.Advice = append(s.Advice, steadyhttp.FleetAdvice{Origin: w.name, Word: phase.String(), Since: since})
+			s.Advice = append(s.Advice, steadyhttp.FleetAdvice{Origin: w.name, Phase: phase.String(), Since: since})
 		}
 	}
 	slices.SortFunc(s.Advice, func(a, b steadyhttp.FleetAdvice) int { return cmp.Compare(a.Origin, b.Origin) })
-	s.Advice = slices.CompactFunc(s.Advice, func(a, b steadyhttp.FleetAdvice) bool { return a.Origin == b.Origin && a.Word == b.Word })
+	s.Advice = slices.CompactFunc(s.Advice, func(a, b steadyhttp.FleetAdvice) bool { return a.Origin == b.Origin && a.Phase == b.Phase })
 	return s
 }
 

@@ -135,7 +135,7 @@ func TestFleet_OpensTogetherProbesOnceAndClosesTogether(t *testing.T) {
 		down := processes[0].fleet.Status().Advice
 		require.Len(t, down, 1)
 		assert.Equal(t, origin, down[0].Origin)
-		assert.Equal(t, "down", down[0].Word)
+		assert.Equal(t, "down", down[0].Phase)
 		assert.Equal(t, down, processes[0].transport.Fleet().Advice)
 
 		s.down.Store(false)

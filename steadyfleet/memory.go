@@ -9,22 +9,22 @@ import (
 // InMemory returns a store within this process, for tests: of a program that shares, and, in a testing/synctest bubble,
 // of how a whole fleet behaves. Each word takes delay each way.
 func InMemory(delay time.Duration) Store {
-	return &memory{delay: delay, epoch: time.Now(), origins: map[string]*remembered{}, members: map[string]map[string]time.Time{}, ears: map[string]map[*ear]struct{}{}}
+	return &memory{delay: delay, epoch: time.Now(), origins: map[string]*remembered{}, members: map[string]map[string]time.Time{}, listeners: map[string]map[*listener]struct{}{}}
 }
 
 type memory struct {
 	delay time.Duration
 	epoch time.Time
 
-	mu      sync.Mutex
-	origins map[string]*remembered
-	forgot  int64 // when forget last looked
-	members map[string]map[string]time.Time
-	ears    map[string]map[*ear]struct{}
+	mu        sync.Mutex
+	origins   map[string]*remembered
+	forgot    int64 // when forget last looked
+	members   map[string]map[string]time.Time
+	listeners map[string]map[*listener]struct{}
 }
 
-// An ear is a listener, with the words that are on their way to it.
-type ear struct {
+// A listener has the words that are on their way to it.
+type listener struct {
 	words []spoken
 	wake  chan struct{}
 }
@@ -86,7 +86,7 @@ func (m *memory) now() int64 { return 1 + time.Since(m.epoch).Milliseconds() }
 // publish leaves a word to the listeners. m.mu is held.
 func (m *memory) publish(group string, w Word) {
 	w.Granted, w.Wait = false, 0
-	for e := range m.ears[group] {
+	for e := range m.listeners[group] {
 		e.words = append(e.words, spoken{w, time.Now().Add(m.delay)})
 		select {
 		case e.wake <- struct{}{}:
@@ -121,9 +121,9 @@ func (m *memory) beat(group, process string) int64 {
 }
 
 func (m *memory) Listen(ctx context.Context, group string, hear func(Word)) error {
-	e := &ear{wake: make(chan struct{}, 1)}
-	m.addEar(group, e)
-	defer m.removeEar(group, e)
+	e := &listener{wake: make(chan struct{}, 1)}
+	m.addListener(group, e)
+	defer m.removeListener(group, e)
 	for {
 		select {
 		case <-ctx.Done():
@@ -139,22 +139,22 @@ func (m *memory) Listen(ctx context.Context, group string, hear func(Word)) erro
 	}
 }
 
-func (m *memory) addEar(group string, e *ear) {
+func (m *memory) addListener(group string, e *listener) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.ears[group] == nil {
-		m.ears[group] = map[*ear]struct{}{}
+	if m.listeners[group] == nil {
+		m.listeners[group] = map[*listener]struct{}{}
 	}
-	m.ears[group][e] = struct{}{}
+	m.listeners[group][e] = struct{}{}
 }
 
-func (m *memory) removeEar(group string, e *ear) {
+func (m *memory) removeListener(group string, e *listener) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.ears[group], e)
+	delete(m.listeners[group], e)
 }
 
-func (m *memory) take(e *ear) (next spoken, ok bool) {
+func (m *memory) take(e *listener) (next spoken, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(e.words) == 0 {

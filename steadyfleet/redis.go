@@ -75,7 +75,10 @@ func NewWithEngine(engine Engine, options ...Option) (Store, error) {
 		}
 		errs = append(errs, option(s))
 	}
-	return s, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // isNil sees through an interface: a client that could not be made may be a nil pointer.

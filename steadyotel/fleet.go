@@ -77,6 +77,6 @@ func (m *fleetMetrics) observe(o metric.Observer, s steadyhttp.FleetStatus) {
 		o.ObserveFloat64(m.lag, s.Lag.Seconds())
 	}
 	for _, a := range s.Advice {
-		o.ObserveInt64(m.advice, 1, metric.WithAttributes(originKey.String(a.Origin), adviceKey.String(a.Word)))
+		o.ObserveInt64(m.advice, 1, metric.WithAttributes(originKey.String(a.Origin), adviceKey.String(a.Phase)))
 	}
 }

@@ -44,7 +44,7 @@ func TestFleetMetrics_AreDocumentedAndSayWhatTheFleetKnows(t *testing.T) {
 	require.NoError(t, err)
 	fleet := &fakeFleet{status: steadyhttp.FleetStatus{
 		Members: 200, Lag: 2500 * time.Microsecond, Alone: true,
-		Advice: []steadyhttp.FleetAdvice{{Origin: "https://api.example.com:443", Word: "down"}},
+		Advice: []steadyhttp.FleetAdvice{{Origin: "https://api.example.com:443", Phase: "down"}},
 	}}
 	unregister, err := steadyotel.FleetMetrics(sdk.NewMeterProvider(sdk.WithReader(exporter)), fleet)
 	require.NoError(t, err)
