@@ -319,7 +319,7 @@ func TestBodyTimeout_EndsAReadOfACompressedBody(t *testing.T) {
 
 func TestBodyTimeout_SlowButSteadyServerIsNoStall(t *testing.T) {
 	t.Parallel()
-	runEachTLSProtocol(t, func(t *testing.T, protocol string) {
+	runEachTLSProtocolWithBodies(t, func(t *testing.T, protocol string) {
 		const limit = time.Second
 		n := newPipeNetwork(t, protocol, func(w http.ResponseWriter, _ *http.Request) {
 			for range 15 {

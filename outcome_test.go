@@ -15,7 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
+
 	"slices"
 	"strconv"
 	"strings"
@@ -360,9 +360,7 @@ func TestWire_NetHTTPStillReportsAClosedIdleConnection(t *testing.T) {
 // virtual, and the wire a pipe.
 func TestHTTP2_PostIsRetriedAfterARefusedStream(t *testing.T) {
 	t.Parallel()
-	if strings.HasPrefix(runtime.Version(), "go1.25") {
-		t.Skip("go.dev/issue/75674: HTTP/2 in several bubbles needs Go 1.26")
-	}
+	skipWithoutHTTP2BodiesInBubbles(t)
 	synctest.Test(t, func(t *testing.T) {
 		const netHTTP = 8 // times that net/http sends by itself
 		refusals := slices.Repeat([]step{steadyhttptest.RefusedStream}, netHTTP)

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -31,6 +33,16 @@ type pipeNetwork struct {
 
 	mu   sync.Mutex
 	live []*pipeRelay
+}
+
+// skipWithoutHTTP2BodiesInBubbles skips a test with Go 1.25, whose net/http reuses the channels by which an HTTP/2 handler's
+// headers and bodies are written, those of a bubble outside of it, too (https://go.dev/issue/75674). Connections of any test
+// of this process would break. A handler that writes no more than a status needs none.
+func skipWithoutHTTP2BodiesInBubbles(t *testing.T) {
+	t.Helper()
+	if strings.HasPrefix(runtime.Version(), "go1.25") {
+		t.Skip("go.dev/issue/75674: HTTP/2 handlers that write bodies in bubbles need Go 1.26")
+	}
 }
 
 // newPipeNetwork serves over TLS, or "HTTP/1.1 in the clear". It is to be called within the bubble.

@@ -25,11 +25,26 @@ import (
 // runEachTLSProtocol runs a test in a bubble, over HTTP/1 and over HTTP/2.
 func runEachTLSProtocol(t *testing.T, run func(t *testing.T, protocol string)) {
 	t.Helper()
+	runProtocols(t, synctest.Test, run)
+}
+
+// runEachTLSProtocolWithBodies is for handlers that write headers or bodies.
+func runEachTLSProtocolWithBodies(t *testing.T, run func(t *testing.T, protocol string)) {
+	t.Helper()
+	runProtocols(t, func(t *testing.T, test func(*testing.T)) {
+		skipWithoutHTTP2BodiesInBubbles(t)
+		synctest.Test(t, test)
+	}, run)
+}
+
+// runProtocols runs what speaks HTTP/2 in a bubble of the given kind.
+func runProtocols(t *testing.T, http2Bubble func(*testing.T, func(*testing.T)), run func(t *testing.T, protocol string)) {
+	t.Helper()
 	testCertificate() // outside of the bubble
-	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
+	for protocol, bubble := range map[string]func(*testing.T, func(*testing.T)){"HTTP/1.1": synctest.Test, "HTTP/2.0": http2Bubble} {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { run(t, protocol) })
+			bubble(t, func(t *testing.T) { run(t, protocol) })
 		})
 	}
 }

@@ -185,7 +185,7 @@ func TestResume_TrailersArriveWithABodyThatIsWhole(t *testing.T) {
 // A stream of HTTP/2 that stalls may be one of a connection that is dead: what is missing is not asked for over it.
 func TestResume_LeavesAConnectionThatDiedInTheBody(t *testing.T) {
 	t.Parallel()
-	runEachTLSProtocol(t, func(t *testing.T, protocol string) {
+	runEachTLSProtocolWithBodies(t, func(t *testing.T, protocol string) {
 		content := string(newContent(100 << 10))
 		var n *pipeNetwork
 		n = newPipeNetwork(t, protocol, func(w http.ResponseWriter, r *http.Request) {

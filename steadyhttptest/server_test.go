@@ -301,21 +301,26 @@ func TestServer_OtherClientsCanTrustIt(t *testing.T) {
 
 func TestServer_SpeaksHTTP2ByPriorKnowledge(t *testing.T) {
 	t.Parallel()
-	forEachServerKind(t, func(t *testing.T, kind serverKind) {
-		if kind.http2 {
-			return
-		}
-		server := kind.serve(t, steadyhttptest.Status(200), steadyhttptest.GoAway)
-		base := server.Client().Transport.(*http.Transport)
-		base.Protocols = &http.Protocols{}
-		base.Protocols.SetUnencryptedHTTP2(true)
-		response, err := base.RoundTrip(request(t, t.Context(), http.MethodGet, server.URL, ""))
-		require.NoError(t, err)
-		assert.Equal(t, 2, response.ProtoMajor)
-		read(t, response, err)
-		_, err = base.RoundTrip(request(t, t.Context(), http.MethodGet, server.URL, ""))
-		assert.ErrorContains(t, err, "GOAWAY")
-	})
+	for name, run := range map[string]func(*testing.T, func(*testing.T)){"HTTP1 on loopback": real, "HTTP1 on a pipe": inHTTP2Bubble} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run(t, func(t *testing.T) { assertSpeaksHTTP2ByPriorKnowledge(t, serverKinds[name]) })
+		})
+	}
+}
+
+func assertSpeaksHTTP2ByPriorKnowledge(t *testing.T, kind serverKind) {
+	t.Helper()
+	server := kind.serve(t, steadyhttptest.Status(200), steadyhttptest.GoAway)
+	base := server.Client().Transport.(*http.Transport)
+	base.Protocols = &http.Protocols{}
+	base.Protocols.SetUnencryptedHTTP2(true)
+	response, err := base.RoundTrip(request(t, t.Context(), http.MethodGet, server.URL, ""))
+	require.NoError(t, err)
+	assert.Equal(t, 2, response.ProtoMajor)
+	read(t, response, err)
+	_, err = base.RoundTrip(request(t, t.Context(), http.MethodGet, server.URL, ""))
+	assert.ErrorContains(t, err, "GOAWAY")
 }
 
 func TestServer_RefusedStreamLeavesOtherStreamsAlone(t *testing.T) {
