@@ -363,6 +363,8 @@ func TestFleet_WhoIsServedDoesNotFollowAtItsFirstFailure(t *testing.T) {
 		defer p.fleet.Close()
 		time.Sleep(time.Second)
 		require.NoError(t, p.call())
+		time.Sleep(150 * time.Millisecond) // until it has heard of that origin
+		require.NoError(t, p.call())
 		for range 20 {
 			p.way.cut.Store(true)
 			_ = p.call()
@@ -389,6 +391,7 @@ func TestFleet_WordsOutOfReasonAreNone(t *testing.T) {
 				store := &wrongStore{change: change}
 				p := newProcess(t, &server{}, store)
 				defer p.fleet.Close()
+				time.Sleep(time.Second) // the first heartbeat is over, to which the store replies, and the next is 8 s away
 				require.NoError(t, p.call())
 				p.way.cut.Store(true)
 				_ = p.call()

@@ -197,6 +197,7 @@ func TestRedis_AStuckSubscriptionDoesNotKeepCloseForLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		engine := stuckEngine{ends: make(chan struct{})}
+		defer time.Sleep(2 * time.Second) // for a heartbeat that the engine has not replied to
 		defer close(engine.ends)
 		store, err := steadyfleet.NewWithEngine(engine)
 		require.NoError(t, err)
