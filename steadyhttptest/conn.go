@@ -15,9 +15,11 @@ type conn struct {
 	net.Conn          // what HTTP is read from and written to: TLS, or raw itself
 	raw      net.Conn // what is below TLS
 	server   *Server
-	opened   bool // something was read
+	began    bool // something was read
 	http2    bool
-	frames   *framer // of HTTP/2
+	opened   bool           // a request was seen
+	requests requestScanner // of HTTP/2
+	frames   *framer        // of HTTP/2
 }
 
 func newConn(server *Server, raw net.Conn) *conn {
@@ -38,19 +40,28 @@ func (c *conn) inContext(ctx context.Context) context.Context {
 
 func connOf(r *http.Request) *conn { return r.Context().Value(connKey{}).(*conn) }
 
-// Read resets the connection at the first bytes, if the script says so. It knows HTTP/2 by its preface (RFC 9113 §3.4).
+// Read resets the connection at the first request's first bytes, if the script says so.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n == 0 || c.opened {
 		return n, err
 	}
-	c.opened = true
-	c.http2 = strings.HasPrefix(string(p[:n]), "PRI")
-	if c.server.failsAt(step.AtFirstByte) {
+	c.opened = c.requestBegins(p[:n])
+	if c.opened && c.server.failsAt(step.AtFirstByte) {
 		c.Reset()
 		return 0, net.ErrClosed
 	}
 	return n, err
+}
+
+// requestBegins reports whether a request has begun in these bytes, the next of the connection. It knows HTTP/2 by its
+// preface (RFC 9113 §3.4), which a client sends before it has a request: reset there, net/http would not have sent one.
+func (c *conn) requestBegins(next []byte) bool {
+	if !c.began {
+		c.began = true
+		c.http2 = strings.HasPrefix(string(next), "PRI")
+	}
+	return !c.http2 || c.requests.scan(next)
 }
 
 func (c *conn) Write(p []byte) (int, error) {

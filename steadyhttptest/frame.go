@@ -36,6 +36,37 @@ func halfHeadersFrame() []byte {
 // frameHeader is the length of what precedes a frame's payload (RFC 9113 §4.1).
 const frameHeader = 9
 
+// clientPreface is what a client's first frame comes after (RFC 9113 §3.4).
+const clientPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+// A requestScanner finds the first request in what a client sends: its first HEADERS. The zero value is at the preface.
+type requestScanner struct {
+	wire    []byte // not yet scanned
+	scanned bool   // the preface
+}
+
+// scan reports whether a request begins in what was sent up to the end of these bytes.
+func (s *requestScanner) scan(next []byte) bool {
+	s.wire = append(s.wire, next...)
+	if !s.scanned {
+		if len(s.wire) < len(clientPreface) {
+			return false
+		}
+		s.wire, s.scanned = s.wire[len(clientPreface):], true
+	}
+	for len(s.wire) >= frameHeader {
+		if s.wire[3] == frameHeaders {
+			return true
+		}
+		size, whole := frameSize(s.wire)
+		if !whole {
+			return false
+		}
+		s.wire = s.wire[size:]
+	}
+	return false
+}
+
 // A framer passes on the frames of net/http's HTTP/2 server, each as a whole, so that our own frames can go between them.
 type framer struct {
 	mu      sync.Mutex

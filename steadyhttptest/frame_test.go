@@ -3,6 +3,7 @@ package steadyhttptest
 import (
 	"bytes"
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,6 +40,22 @@ func TestFramer_PassesOnWholeFrames(t *testing.T) {
 		assert.Contains(t, []int{0, len(settings), len(stream)}, out.Len(), "after octet %d", i)
 	}
 	assert.Equal(t, stream, out.Bytes())
+}
+
+func TestRequestScanner_FindsTheFirstHeaders(t *testing.T) {
+	t.Parallel()
+	update := frame(8, 0, 1<<20)
+	stream := slices.Concat([]byte(clientPreface), settings, update)
+	headers := frame(frameHeaders, 1, 0)
+	for size := 1; size <= len(stream); size++ {
+		var s requestScanner
+		for part := range slices.Chunk(stream, size) {
+			assert.False(t, s.scan(part), "in parts of %d", size)
+		}
+		assert.False(t, s.scan(headers[:frameHeader-1]))
+		assert.True(t, s.scan(headers[frameHeader-1:]))
+	}
+	assert.True(t, new(requestScanner).scan(slices.Concat(stream, headers)), "all at once")
 }
 
 func TestFramer_RefusesAsManyStreamsAsAsked(t *testing.T) {

@@ -27,7 +27,7 @@ type Stage int
 const (
 	AtDial      Stage = iota // there is no connection yet
 	AtHandshake              // there is a connection, and no TLS on it
-	AtFirstByte              // the first bytes arrive: nothing of the request is read
+	AtFirstByte              // the request's first bytes arrive: nothing of it is read
 	AtHeader                 // the request's header has been read, its body has not
 	AtBody                   // the whole request has been read
 	ReadsBody                // the header has been read; the step reads the body by itself
