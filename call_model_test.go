@@ -660,7 +660,7 @@ func (run *callRun) failedBy(origin string, then time.Duration) (count int) {
 func (run *callRun) spent(origin string) int {
 	count := run.retries[origin]
 	for _, call := range run.calls {
-		if call.origin == origin && (call.left || run.gaveUp(call) || errors.Is(call.err, steadyhttp.ErrCircuitOpen)) {
+		if call.origin == origin && (call.left || run.gaveUp(call) || run.suspended(call) || errors.Is(call.err, steadyhttp.ErrCircuitOpen)) {
 			count++
 		}
 	}
