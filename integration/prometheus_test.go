@@ -257,7 +257,7 @@ func TestPrometheus_DashboardShowsAnOutage(t *testing.T) {
 	playTroubles(t, provider)
 
 	unseen := queriesOfDashboard(t)
-	for deadline := time.Now().Add(3 * time.Minute); len(unseen) > 0 && time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); len(unseen) > 0 && time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) {
 		for title, query := range unseen {
 			if server.positive(t, query) {
 				delete(unseen, title)

@@ -3,7 +3,9 @@ package steadyhttptest
 import (
 	"bytes"
 	"context"
+	"io"
 	"slices"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,6 +58,25 @@ func TestRequestScanner_FindsTheFirstHeaders(t *testing.T) {
 		assert.True(t, s.scan(headers[frameHeader-1:]))
 	}
 	assert.True(t, new(requestScanner).scan(slices.Concat(stream, headers)), "all at once")
+}
+
+// A client may open its connection before it has a request.
+func TestServer_ResetsUnreadHTTP2AtTheRequest(t *testing.T) {
+	t.Parallel()
+	server := NewServer(ResetUnread)
+	t.Cleanup(server.Close)
+	conn, err := server.DialContext(t.Context(), "tcp", "")
+	require.NoError(t, err)
+	_, err = conn.Write(slices.Concat([]byte(clientPreface), settings))
+	require.NoError(t, err)
+	_, err = io.ReadFull(conn, make([]byte, frameHeader))
+	require.NoError(t, err, "the server's SETTINGS")
+	server.AssertAttempts(t, 0)
+	_, err = conn.Write(frame(frameHeaders, 1, 0))
+	require.NoError(t, err)
+	_, err = io.Copy(io.Discard, conn)
+	assert.ErrorIs(t, err, syscall.ECONNRESET)
+	server.AssertAttempts(t, 1)
 }
 
 func TestFramer_RefusesAsManyStreamsAsAsked(t *testing.T) {
