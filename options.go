@@ -519,9 +519,9 @@ func WithOriginLimit(n int) Option {
 // By default each call waits for itself alone, and others are sent meanwhile. A pause begins with three responses
 // in a row, over 300 ms or more and with no other response between them, that are [Throttled] or a 503 and say when,
 // by Retry-After or [WithHints], and for no longer than [WithMaxRetryAfter]. It lasts as long as they say, plus
-// jitter that does not make it longer than that. Then one call is sent first, and if it is let in, the others follow at a pace: up to 1.5 times the rate
-// at which calls come, less while responses still say "wait". First come, first served. If what is sent first fails, one
-// a second is sent; after twice the time last told, and a second, the others follow even so.
+// jitter within WithMaxRetryAfter. Then one call is sent first, and if it is let in, the others follow at a pace: up
+// to 1.5 times the rate at which calls come, less while responses still say "wait". First come, first served. If the
+// call that is sent first fails, one a second is sent, and after a second and twice the time told the others follow.
 //
 // A call fails at once, unsent, if its deadline or WithMaxRetryAfter leaves too little time, and is returned its
 // last response if there is one. A call that waits ends at once when its caller gives up. A retry that waits as a
