@@ -76,7 +76,8 @@ const (
 	suspendedFor   = time.Minute // after the last failure: what an origin was like before tells a quiet client nothing
 )
 
-// overload is how many timeouts are enough where the origin became slow first. One slow call decides nothing.
+// overload is how many timeouts, each of another call, are enough where the origin became slow first. One slow call
+// decides nothing, and neither do its retries.
 var overload = threshold{count: 2, lasting: suspendLasting}
 
 // off reports whether no rule is left that could open a breaker.
@@ -444,7 +445,7 @@ func (b *breaker) isStale(a *attempt) bool { return a.start-b.lastFailure().at()
 // b.mu is held.
 func (b *breaker) overloaded(a *attempt, lasting time.Duration) bool {
 	silence := a.timeoutAfter()
-	return silence > 0 && b.config.policy.timeouts.count > 0 && overload.reached(b.run.timeouts, lasting) && b.origin.pace.slowed(silence)
+	return silence > 0 && b.config.policy.timeouts.count > 0 && overload.reached(b.run.calls, lasting) && b.origin.pace.slowed(silence)
 }
 
 // trip opens the breaker for this failure. b.mu is held.

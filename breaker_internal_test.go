@@ -135,8 +135,8 @@ func TestBreaker_RunLastsFromItsFirstSilence(t *testing.T) {
 		want      run
 	}{
 		"a failure":                        {&attempt{start: 10, end: 20}, 5, run{failures: 1, since: 20}},
-		"a timeout":                        {timeout(10, 20), 5, run{failures: 1, timeouts: 1, since: 10}},
-		"a timeout, and a success in it":   {timeout(10, 20), 15, run{failures: 1, timeouts: 1, since: 15}},
+		"a timeout":                        {timeout(10, 20), 5, run{failures: 1, timeouts: 1, calls: 1, since: 10}},
+		"a timeout, and a success in it":   {timeout(10, 20), 15, run{failures: 1, timeouts: 1, calls: 1, since: 15}},
 		"a failure, and a success in it":   {&attempt{start: 10, end: 20}, 15, run{failures: 1, since: 20}},
 		"a failure that ended long before": {&attempt{start: 10, end: 20}, 25, run{failures: 1, since: 25}},
 	} {
@@ -144,7 +144,13 @@ func TestBreaker_RunLastsFromItsFirstSilence(t *testing.T) {
 		r.add(c.first, c.succeeded)
 		assert.Equal(t, c.want, r, name)
 		r.add(timeout(0, 100), 0)
-		assert.Equal(t, run{2, c.want.timeouts + 1, c.want.since}, r, "later ones only count")
+		want := run{2, c.want.timeouts + 1, c.want.calls + 1, c.want.since}
+		assert.Equal(t, want, r, "later ones only count")
+		retry := timeout(0, 100)
+		retry.number = 2
+		r.add(retry, 0)
+		want.failures, want.timeouts = 3, want.timeouts+1
+		assert.Equal(t, want, r, "a retry is of no other call")
 	}
 }
 

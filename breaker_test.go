@@ -952,6 +952,25 @@ func TestBreaker_OriginThatBecameSlowIsTakenForOverloaded(t *testing.T) {
 	}
 }
 
+// A path that hangs at an origin with slow paths must not shut others out by one call.
+func TestBreaker_RetriesOfOneCallAreNoOverload(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		quick, slow := delay(10*time.Millisecond, status(200)), delay(time.Second, status(200))
+		server := newScript(quick, slow, delay(time.Second, fail(os.ErrDeadlineExceeded)))
+		transport := newTransport(t, server, steadyhttp.WithMaxAttempts(3), steadyhttp.WithoutRetryBudget())
+		for range 3 {
+			time.Sleep(time.Second)
+			sendGets(t, transport, 1)
+		}
+		server.AssertAttempts(t, 2+3)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport), "after one call that hung three times")
+		sendGets(t, transport, 1)
+		server.AssertAttempts(t, 2+3+1)
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport), "after another")
+	})
+}
+
 func TestBreaker_BlipOfAnOverloadedOriginDoesNotOpenIt(t *testing.T) {
 	t.Parallel()
 	for took, want := range map[time.Duration]steadyhttp.BreakerState{299 * time.Millisecond: steadyhttp.BreakerClosed, 300 * time.Millisecond: steadyhttp.BreakerOpen} {

@@ -178,6 +178,50 @@ func TestBudget_PaysForNoRetryThatTheBreakerForbids(t *testing.T) {
 	})
 }
 
+func TestBudget_PaysForNoRetryThatIsNotMadeAfterItsWait(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*steadyhttp.Transport, context.CancelFunc){
+		"its caller gives up": func(_ *steadyhttp.Transport, cancel context.CancelFunc) { cancel() },
+		"the breaker is opened": func(transport *steadyhttp.Transport, _ context.CancelFunc) {
+			transport.Breaker(targetOrigin).Isolate("")
+		},
+		"the origin is paused": func(transport *steadyhttp.Transport, _ context.CancelFunc) {
+			for range 3 {
+				sendGets(t, transport, 1)
+				time.Sleep(150 * time.Millisecond)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				wait := status(429, "Retry-After", "60")
+				server := newScript(status(503), wait, wait, wait, status(503))
+				transport := newTransport(t, server, steadyhttp.WithRetryBudget(0, 1), steadyhttp.WithOriginPause(0), withConstantBackoff(time.Second), steadyhttp.WithMaxAttempts(2))
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				call := getPath(t, ctx, transport, "/")
+				synctest.Wait()
+				require.Less(t, onlyOrigin(t, transport).Budget, 1.0, "the retry is paid for")
+				end(transport, cancel)
+				require.Error(t, <-call)
+				assert.Equal(t, 1.0, onlyOrigin(t, transport).Budget)
+			})
+		})
+	}
+}
+
+// What has begun may have reached the server.
+func TestBudget_PaysForTheRetryThatPanics(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newScript(status(503), stepFunc(func(*http.Request) (*http.Response, error) { panic("a test's") }))
+		transport := newTransport(t, server, steadyhttp.WithRetryBudget(0, 1))
+		assert.Panics(t, func() { sendGets(t, transport, 1) })
+		assert.Less(t, onlyOrigin(t, transport).Budget, 0.5)
+	})
+}
+
 // A limiter lets so many attempts through in a second, saves up none, and tells the others when.
 type limiter struct {
 	every time.Duration

@@ -8,7 +8,8 @@ import (
 // A run is the failures since the last success. The zero run is none.
 type run struct {
 	failures uint32
-	timeouts uint32        // those of them that were timeouts
+	timeouts uint32        // those of them that were timeouts,
+	calls    uint32        // and of how many calls, as far as their first attempts tell
 	since    time.Duration // nothing that was sent after it has succeeded; since the epoch
 }
 
@@ -22,6 +23,9 @@ func (r *run) add(a *attempt, succeeded time.Duration) {
 	r.failures++
 	if silence > 0 {
 		r.timeouts++
+	}
+	if silence > 0 && a.number <= 1 {
+		r.calls++
 	}
 }
 

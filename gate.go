@@ -56,7 +56,8 @@ const (
 // Invariants: next is when the next call may go, in every state but idle. A waiter is in queue until it is
 // settled, and it is settled once.
 type gate struct {
-	waiters  int // at most so many calls wait
+	waiters  int           // at most so many calls wait,
+	longest  time.Duration // and no longer than this, by WithMaxRetryAfter
 	state    PauseState
 	phase    uint64 // counts the changes of state
 	next     time.Duration
@@ -67,6 +68,7 @@ type gate struct {
 	runSince time.Duration // when the first of them came
 	toldAt   time.Duration // when the last one came,
 	told     time.Duration // and what it asked for
+	until    time.Duration // when the last pause ended
 
 	since       time.Duration // when the gate was made
 	calls       window        // that came since
@@ -117,7 +119,7 @@ type outcome struct {
 }
 
 func newGate(waiters int, now time.Duration) *gate {
-	return &gate{waiters: waiters, since: now, calls: newWindow(rateWindow), pace: maxPace}
+	return &gate{waiters: waiters, longest: math.MaxInt64, since: now, calls: newWindow(rateWindow), pace: maxPace}
 }
 
 // enter lets the waiter go, refuses it, or puts it into the queue.
@@ -253,8 +255,7 @@ func (g *gate) report(o outcome, now time.Duration) {
 	case o.letIn:
 		g.run = 0
 		if g.state == PauseProbing && o.phase == g.phase {
-			g.setState(PauseReleasing, o.cause)
-			g.next, g.pacedAt = now, now
+			g.beginRelease(o.cause, now)
 		}
 	}
 	g.release(now)
@@ -269,8 +270,7 @@ func (g *gate) throttled(o outcome, now time.Duration) {
 	sure := g.run >= pauseAfter && now-g.runSince >= pauseLasting
 	switch {
 	case g.state == PausePaused: // by an attempt that was let go before
-		g.next = max(g.next, addTime(now, o.told))
-		g.refuseLate()
+		g.pauseUntil(max(g.next, addTime(now, o.told)))
 	case g.state == PauseProbing || sure:
 		g.pause(o, now)
 	case g.state == PauseReleasing:
@@ -279,13 +279,17 @@ func (g *gate) throttled(o outcome, now time.Duration) {
 }
 
 // pause holds all calls back until the time that the origin gave, and a little longer: others were told the
-// same.
+// same. But that alone must make it too long for nobody.
 func (g *gate) pause(o outcome, now time.Duration) {
 	if g.state == PauseIdle {
 		g.pace, g.usualRate = maxPace, g.rate(now)
 	}
 	g.setState(PausePaused, o.cause)
-	g.next = addTime(now, addJitter(o.told))
+	g.pauseUntil(addTime(now, max(o.told, min(addJitter(o.told), g.longest))))
+}
+
+func (g *gate) pauseUntil(until time.Duration) {
+	g.next, g.until = until, until
 	g.refuseLate()
 }
 
@@ -326,17 +330,25 @@ func (g *gate) advance(cause context.Context, now time.Duration) {
 		return
 	}
 	g.run = 0
-	if len(g.queue)+g.reserved == 0 && (g.state != PauseReleasing || g.pace >= donePace) {
+	switch empty := len(g.queue)+g.reserved == 0; {
+	case empty && (g.state != PauseReleasing || g.pace >= donePace):
 		g.setState(PauseIdle, cause)
+	case g.state == PauseProbing:
+		g.beginRelease(cause, now)
 	}
 }
 
-// isQuiet reports whether the last "wait" was so long ago that it tells no more. A pause that is over and that
-// nobody has come to since is forgotten as well.
+func (g *gate) beginRelease(cause context.Context, now time.Duration) {
+	g.setState(PauseReleasing, cause)
+	g.next, g.pacedAt = now, now
+}
+
+// isQuiet reports whether the last "wait", or the end of the pause that it brought, was so long ago that it tells no
+// more. The probes since then may have told nothing.
 func (g *gate) isQuiet(now time.Duration) bool {
 	last := g.toldAt
 	if g.state == PausePaused || g.state == PauseProbing {
-		last = max(last, g.next)
+		last = max(last, g.until)
 	}
 	return now-last > addTime(time.Second, addTime(g.told, g.told))
 }

@@ -284,8 +284,8 @@ func TestGate_IsIdleOnceItIsQuiet(t *testing.T) {
 	t.Run("after a probe that nobody heard of", func(t *testing.T) {
 		t.Parallel()
 		g, _ := newPausedGate(t, 10, 1)
-		enterGate(g, g.next)
 		end := g.next
+		enterGate(g, end)
 		g.advance(context.Background(), end+quiet)
 		assert.Equal(t, PauseProbing, g.state)
 		g.advance(context.Background(), end+quiet+1)

@@ -380,9 +380,9 @@ func WithBreakerConsecutiveFailures(failures int, lasting time.Duration) Option 
 // nothing that was sent for so long has succeeded.
 //
 // The default is 6, lasting 5 s, or two more than [WithMaxAttempts] if that is more than 4: two calls to a path that
-// hangs must not shut others out. Other failures between do not end the run. Two that have lasted 600 ms are enough
-// where an origin became slow before it fell silent, which is what an overloaded server does: the last success took
-// three times as long as is usual there, and a quarter as long as the attempt that timed out.
+// hangs must not shut others out. Other failures between do not end the run. Those of two calls that have lasted 600 ms
+// are enough where an origin became slow before it fell silent, which is what an overloaded server does: the last success
+// took three times as long as is usual there, and a quarter as long as the attempt that timed out.
 //
 // A long poll that its caller's deadline ends after a second or more is a timeout, too: have a [Classifier] call it
 // [Canceled], or give it an origin of its own by [WithOriginKey]. timeouts 0 turns this rule off; see
@@ -519,8 +519,9 @@ func WithOriginLimit(n int) Option {
 // By default each call waits for itself alone, and others are sent meanwhile. A pause begins with three responses
 // in a row, over 300 ms or more and with no other response between them, that are [Throttled] or a 503 and say when,
 // by Retry-After or [WithHints], and for no longer than [WithMaxRetryAfter]. It lasts as long as they say, plus
-// jitter. Then one call is sent first, and if it is let in, the others follow at a pace: up to 1.5 times the rate
-// at which calls come, less while responses still say "wait". First come, first served.
+// jitter within WithMaxRetryAfter. Then one call is sent first, and if it is let in, the others follow at a pace: up
+// to 1.5 times the rate at which calls come, less while responses still say "wait". First come, first served. If the
+// call that is sent first fails, one a second is sent, and after a second and twice the time told the others follow.
 //
 // A call fails at once, unsent, if its deadline or WithMaxRetryAfter leaves too little time, and is returned its
 // last response if there is one. A call that waits ends at once when its caller gives up. A retry that waits as a

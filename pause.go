@@ -179,6 +179,7 @@ func (p *originPause) await(c *call, g *timedGate, w *waiter) *PausedError {
 	case <-c.request.Context().Done():
 	case <-cancelOf(c.request):
 	case <-limit.C:
+		p.release(g) // its time may have come at the same moment
 	}
 	p.mu.Lock() // whoever settled it keeps the change of state before it is unlocked, for this call to tell of
 	defer p.mu.Unlock()
@@ -279,7 +280,7 @@ func (p *originPause) open(key string, now time.Duration) *timedGate {
 		return nil
 	}
 	g := &timedGate{gate: *newGate(p.config.policy.waiters, now), key: key}
-	g.phase = p.phase + 1
+	g.phase, g.longest = p.phase+1, p.config.maxRetryAfter
 	if p.gates == nil {
 		p.gates = make(map[string]*timedGate)
 	}

@@ -83,6 +83,7 @@ type pauseModel struct {
 	run     []time.Duration // when the responses in a row came that said "wait"
 	toldAt  time.Duration
 	told    time.Duration
+	until   time.Duration // when the last pause was to end
 
 	since       time.Duration
 	came        []time.Duration
@@ -170,14 +171,18 @@ func (m *pauseModel) advance() {
 	}
 	last := m.toldAt
 	if m.state == "paused" || m.state == "probing" {
-		last = max(last, m.next)
+		last = max(last, m.until)
 	}
 	if m.now-last <= 2*m.told+time.Second {
 		return
 	}
 	m.run = nil
-	if len(m.queue) == 0 && (m.state != "releasing" || m.pace >= 1) {
+	switch {
+	case len(m.queue) == 0 && (m.state != "releasing" || m.pace >= 1):
 		m.change("idle")
+	case m.state == "probing":
+		m.change("releasing")
+		m.next, m.pacedAt = m.now, m.now
 	}
 }
 
@@ -300,6 +305,7 @@ func (m *pauseModel) wait(told time.Duration) {
 	switch {
 	case m.state == "paused":
 		m.next = max(m.next, m.now+told)
+		m.until = m.next
 		m.refuseLate()
 	case m.state == "probing", sure:
 		m.pause(told)
@@ -324,6 +330,7 @@ func (m *pauseModel) pause(told time.Duration) {
 		}
 		m.next, m.jitter = m.jitter[0], m.jitter[1:]
 	}
+	m.until = m.next
 	m.refuseLate()
 }
 

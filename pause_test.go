@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -259,26 +260,23 @@ func TestPause_ReleasesAtAPace(t *testing.T) {
 func TestPause_RefusesAtOnceWhatCannotWait(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		options []steadyhttp.Option
-		seconds int
-		limit   time.Duration // of the call
-		reason  string
+		options  []steadyhttp.Option
+		override []steadyhttp.Option
+		limit    time.Duration // of the call
+		reason   string
 	}{
-		"a deadline before the time told": {nil, 2, 2 * time.Second, "the wait outlasts the caller's deadline"},
-		"WithMaxRetryAfter":               {[]steadyhttp.Option{steadyhttp.WithMaxRetryAfter(1999 * time.Millisecond), steadyhttp.WithHints(hintOf(1999 * time.Millisecond))}, 0, time.Hour, "the wait is longer than WithMaxRetryAfter"},
-		"nobody may wait":                 {[]steadyhttp.Option{steadyhttp.WithOriginPause(0)}, 2, time.Hour, "as many calls wait as WithOriginPause allows"},
+		"a deadline before the time told": {nil, nil, 2 * time.Second, "the wait outlasts the caller's deadline"},
+		"WithMaxRetryAfter":               {nil, []steadyhttp.Option{steadyhttp.WithMaxRetryAfter(1999 * time.Millisecond)}, time.Hour, "the wait is longer than WithMaxRetryAfter"},
+		"nobody may wait":                 {[]steadyhttp.Option{steadyhttp.WithOriginPause(0)}, nil, time.Hour, "as many calls wait as WithOriginPause allows"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				server := newGatedServer(saysWait(c.seconds))
-				if c.seconds == 0 {
-					server.answer = func(*http.Request) step { return status(429) }
-				}
+				server := newGatedServer(saysWait(2))
 				transport := newTransport(t, server, pauseOptions(c.options...)...)
 				pause(t, transport)
 				until := onlyOrigin(t, transport).PausedUntil
-				ctx, cancel := context.WithTimeout(t.Context(), c.limit)
+				ctx, cancel := context.WithTimeout(overridden(t, c.override...), c.limit)
 				defer cancel()
 				ctx, report := steadyhttp.WithReport(ctx)
 				content := newTrackedBody("payload")
@@ -306,6 +304,19 @@ func TestPause_RefusesAtOnceWhatCannotWait(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The jitter is ours: it must not make a pause too long that the server's time does not.
+func TestPause_AsLongAsWithMaxRetryAfterIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, newGatedServer(waitsUntil(time.Second, 60)), pauseOptions()...)
+		pause(t, transport)
+		start := time.Now()
+		assert.True(t, onlyOrigin(t, transport).PausedUntil.Equal(start.Add(time.Minute)))
+		assert.NoError(t, <-getPath(t, t.Context(), transport, "/"))
+		assert.Equal(t, time.Minute, time.Since(start))
+	})
 }
 
 func TestPause_WithTimeoutIsADeadlineToo(t *testing.T) {
@@ -545,6 +556,39 @@ func TestPause_ProbeWithoutAnOutcomeIsFollowedByAnotherAfterASecond(t *testing.T
 				assert.Equal(t, time.Second, sent[1].at-sent[0].at)
 				assert.Equal(t, time.Second, sent[2].at-sent[1].at)
 				assert.Less(t, sent[4].at-sent[2].at, 5*time.Second)
+			})
+		})
+	}
+}
+
+// An origin that fails does not say "wait" any more: its failures are for the breaker and the budget.
+func TestPause_OfAnOriginThatFailsAfterItHoldsNobodyBackForLong(t *testing.T) {
+	t.Parallel()
+	for name, failure := range map[string]step{"fails": status(503), "is broken": fail(errReset), "hangs": delay(3*time.Second, fail(os.ErrDeadlineExceeded))} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := newGatedServer(saysWait(2))
+				transport := newTransport(t, server, pauseOptions(steadyhttp.WithoutBreaker())...)
+				pause(t, transport)
+				quiet := onlyOrigin(t, transport).PausedUntil.Add(2*2*time.Second + time.Second).Sub(server.begin)
+				server.answer = func(*http.Request) step { return failure }
+				var group sync.WaitGroup
+				for range 300 {
+					group.Go(func() {
+						if _, err := sendGet(t, transport); err != nil {
+							assert.NotErrorIs(t, err, steadyhttp.ErrPaused)
+						}
+					})
+					time.Sleep(100 * time.Millisecond)
+				}
+				group.Wait()
+				sent := server.sendings()[3:]
+				require.Len(t, sent, 300)
+				early := slices.IndexFunc(sent, func(s sending) bool { return s.at > quiet })
+				assert.LessOrEqual(t, early, 6, "one a second, while the last \"wait\" may still hold")
+				assert.Less(t, time.Since(server.begin), 45*time.Second)
+				assert.Equal(t, steadyhttp.PauseIdle, onlyOrigin(t, transport).Pause)
 			})
 		})
 	}

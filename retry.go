@@ -93,10 +93,14 @@ func (c *call) nextAttempt() {
 	c.attempt.request.Header = c.policy.headerOf(&c.attempt)
 }
 
-// release closes what the call holds when one of the user's functions panics or exits.
+// release gives back what the call holds of its origin, and closes what else it holds when one of the user's functions
+// panics or exits.
 func (c *call) release() {
 	if c.ticket.reserved != nil {
 		c.origin.pause.cancel(c)
+	}
+	if c.paid && (c.upcoming != nil || c.attempt.unsent) { // for a retry that was not made
+		c.origin.budget.refund()
 	}
 	if c.finished {
 		return
@@ -455,9 +459,6 @@ func (c *call) interrupted() StopReason {
 // suspend ends a call whose retry is not made, since retries were suspended during its wait. The response is gone,
 // its status is not.
 func (c *call) suspend() StopReason {
-	if c.paid {
-		c.origin.budget.refund()
-	}
 	c.attempt.err = &interruptedError{cause: errRetriesSuspended, last: c.attempt.err}
 	return StopRetriesSuspended
 }
