@@ -16,7 +16,9 @@ import (
 // one setting the later one counts, also of those of an earlier Override of the context. 0 turns a limit off, as it
 // does for a Transport: over the built-in transport an attempt without a timeout then has 30 s for its header again, and
 // one with a timeout has that time. Connections are not shared between calls with such a limit and calls without.
-// A [WithTimeout] that is shorter than the attempt timeout is no error here: one call may be in a hurry.
+// A [WithTimeout] that is shorter than the attempt timeout is no error here: one call may be in a hurry. A call with more
+// attempts than the Transport's may make them although others' retries are suspended, but the thresholds at which the
+// breaker opens stay as they are: see [WithBreakerConsecutiveFailures].
 //
 // A [Report] tells what was overridden. When a client follows redirects, it holds for each of them. It holds as well for
 // what the base transport calls through a Transport with the request's context, to fetch a token for example.
