@@ -119,18 +119,15 @@ func (b *resumableBody) window(p []byte) []byte {
 func (b *resumableBody) note(err error) {
 	switch {
 	case err == nil:
-		return
 	case b.isWhole(err):
 		b.end(io.EOF)
-		return
 	case err == io.EOF:
-		err = io.ErrUnexpectedEOF
-	}
-	if b.gaveUp() || isLocalError(err) {
+		b.broken = io.ErrUnexpectedEOF
+	case b.gaveUp(), isLocalError(err):
 		b.end(err)
-		return
+	default:
+		b.broken = err
 	}
-	b.broken = err
 }
 
 // isWhole: if all that was promised has come, the body is whole whatever the error; and if nothing was promised, or

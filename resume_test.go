@@ -107,7 +107,7 @@ func lostEnd() fileReply {
 // longer lets the body go on after its end.
 func (f fileReply) longer(more string) fileReply {
 	parts := f.body.(*scriptedBody).parts
-	f.body = newScriptedBody(append(slices.Clone(parts), bodyPart{content: more})...)
+	f.body = newScriptedBody(append(slices.Clone(parts[:len(parts)-1]), bodyPart{content: more})...)
 	return f
 }
 
@@ -732,6 +732,26 @@ func TestResume_CancelOfABodyThatIsBrokenIsFound(t *testing.T) {
 		assert.ErrorIs(t, err, errReset)
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
+		require.NoError(t, response.Body.Close())
+	})
+}
+
+// A body that ends cleanly and too soon is not whole either when its caller has given up meanwhile.
+func TestResume_CancelMakesNoWholeOfAPart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		rest := wholeFile(8).unknownLength()
+		rest.body = newScriptedBody(bodyPart{content: fileContent[:8]}, bodyPart{wait: time.Second, err: io.EOF})
+		response, err := newTransport(t, newScript(stepFunc(wholeFile(4).RoundTrip), stepFunc(rest.RoundTrip)), resumeOptions()...).
+			RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
+		require.NoError(t, err)
+		got := make([]byte, 8)
+		_, err = io.ReadFull(response.Body, got)
+		require.NoError(t, err)
+		time.AfterFunc(500*time.Millisecond, cancel)
+		_, err = response.Body.Read(make([]byte, 1))
+		assert.ErrorIs(t, err, context.Canceled)
 		require.NoError(t, response.Body.Close())
 	})
 }
