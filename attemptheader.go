@@ -5,11 +5,14 @@ import (
 	"strconv"
 )
 
-// checkAttemptHeader refuses what cannot be sent, and what net/http or the connection has a meaning for (RFC 9110 §7.6.1).
+// checkAttemptHeader refuses what cannot be sent, what net/http or the connection has a meaning for (RFC 9110 §7.6.1), and
+// what a retry must send as it is: with another key the server would act twice.
 func checkAttemptHeader(name string) error {
 	switch http.CanonicalHeaderKey(name) {
 	case "Connection", "Content-Length", "Host", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
 		return invalidOption("WithAttemptHeader", strconv.Quote(name), "want a field that does not frame the message")
+	case idempotencyKey, "X-" + idempotencyKey, "Range", "If-Range":
+		return invalidOption("WithAttemptHeader", strconv.Quote(name), "want a field that a retry does not need itself")
 	}
 	return check(name == "" || isToken(name), "WithAttemptHeader", strconv.Quote(name), "want a valid field name")
 }

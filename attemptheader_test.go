@@ -51,7 +51,7 @@ func TestAttemptHeader_RequestWithoutHeaderGetsIt(t *testing.T) {
 
 func TestAttemptHeader_NameMustBeSendable(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"x attempt", "X-Attempt:", "naïve", "host", "Content-Length", "transfer-encoding", "connection", "TE"} {
+	for _, name := range []string{"x attempt", "X-Attempt:", "naïve", "host", "Content-Length", "transfer-encoding", "connection", "TE", "Idempotency-Key", "x-idempotency-key", "range", "If-Range"} {
 		_, err := steadyhttp.NewTransport(nil, steadyhttp.WithAttemptHeader(name))
 		assert.ErrorContains(t, err, `WithAttemptHeader: "`+name+`" is invalid`)
 	}

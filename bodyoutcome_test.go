@@ -172,6 +172,21 @@ func TestBodyOutcome_ShortBodyIsBrokenWhateverTheBaseSays(t *testing.T) {
 	}
 }
 
+// An Uncompressed body may be shorter than what came.
+func TestBodyOutcome_LengthOfWhatWasDecodedIsNoBreak(t *testing.T) {
+	t.Parallel()
+	runEachBodyOption(t, func(t *testing.T, option steadyhttp.Option) {
+		decoded := withLength(wholeFile(10), 26).edited(func(r *http.Response) { r.Uncompressed = true })
+		transport := newTransport(t, stepFunc(decoded.RoundTrip), option)
+		response, err := transport.RoundTrip(newGet(t))
+		require.NoError(t, err)
+		content, err := io.ReadAll(response.Body)
+		assert.NoError(t, err)
+		assert.Equal(t, fileContent, string(content))
+		assertBreakerCount(t, transport, breakerCount{0, 1})
+	})
+}
+
 // json.Decoder stops reading at the end of the value, and sees no EOF.
 func TestBodyOutcome_AllOfTheLengthIsTheEnd(t *testing.T) {
 	t.Parallel()

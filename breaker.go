@@ -500,8 +500,21 @@ func (b *breaker) noteResponse(granted permit, start time.Duration) {
 	}
 }
 
-// suspendsRetries reports whether nothing is to be sent a second time at present.
-func (b *breaker) suspendsRetries() bool { return b.isSuspended() && !b.config.shadow }
+// suspendsRetries reports whether nothing is to be sent a second time at present, by a call that may make so many attempts.
+func (b *breaker) suspendsRetries(maxAttempts int) bool {
+	return b.isSuspended() && !b.config.shadow && !b.allows(maxAttempts)
+}
+
+// allows reports whether the run of failures is shorter than what a call may make alone, should [Override] give it more
+// attempts than others have.
+func (b *breaker) allows(maxAttempts int) bool {
+	if maxAttempts <= int(b.config.suspend.count) {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.machine.state == BreakerClosed && int64(b.run.failures) < int64(maxAttempts)
+}
 
 func (b *breaker) isSuspended() bool {
 	if b == nil {

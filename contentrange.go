@@ -13,6 +13,8 @@ type contentRange struct {
 	complete    int64 // the representation's length; -1: not told
 }
 
+func (r contentRange) length() int64 { return r.last - r.first + 1 }
+
 // contentRangeOf reads the field to the byte: of several lines, of another unit than bytes, and of a range that
 // cannot be it takes none.
 func contentRangeOf(header http.Header) (contentRange, bool) {

@@ -58,13 +58,13 @@ func readEvents(stream io.Reader, lastID string, handle func(data string)) strin
 		switch {
 		case lines.Text() == "": // the end of an event
 			if data != "" {
-				handle(data)
+				handle(strings.TrimSuffix(data, "\n"))
 			}
 			lastID, data = id, ""
 		case name == "id":
 			id = value
 		case name == "data":
-			data += value
+			data += value + "\n"
 		}
 	}
 	return lastID
@@ -84,7 +84,7 @@ func ExampleWithBodyTimeout_serverSentEvents() {
 	server := steadyhttptest.NewTransport(
 		steadyhttptest.Status(503),
 		steadyhttptest.Status(200).Body("id: 1\ndata: hello\n\nid: 2\ndata: lost").Truncated(),
-		steadyhttptest.Status(200).Body("id: 2\ndata: world\n\n"),
+		steadyhttptest.Status(200).Body("id: 2\ndata: big\ndata: world\n\n"),
 		steadyhttptest.Status(204),
 	)
 	client, err := steadyhttp.Wrap(&http.Client{Transport: server}, shortWaits, // no Timeout: it would end the stream
@@ -101,6 +101,7 @@ func ExampleWithBodyTimeout_serverSentEvents() {
 	}
 	// Output:
 	// hello
+	// big
 	// world
 	// the server ended the stream for good
 	// Last-Event-ID: ""

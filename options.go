@@ -273,7 +273,7 @@ func WithIdempotencyKeys() Option {
 // By default, and with "", there is none. A server that is overloaded can reject retries first by it, and logs can tell
 // them from first attempts. A base transport that signs must sign it, too. It replaces a field of that name which the caller
 // has set; the first attempt is sent as it is. name must be a valid field name, and none that frames the message or
-// belongs to the connection, such as Content-Length.
+// belongs to the connection, such as Content-Length, nor one that retries need, such as Idempotency-Key.
 func WithAttemptHeader(name string) Option {
 	return option("WithAttemptHeader", func(p *policy) error {
 		p.attemptHeader = http.CanonicalHeaderKey(name)

@@ -17,8 +17,8 @@ import (
 // does for a Transport: over the built-in transport an attempt without a timeout then has 30 s for its header again, and
 // one with a timeout has that time. Connections are not shared between calls with such a limit and calls without.
 // A [WithTimeout] that is shorter than the attempt timeout is no error here: one call may be in a hurry.
-// With more attempts than the Transport's [WithMaxAttempts], a call may still end before its last one: that setting decides
-// when retries are suspended and when the breaker opens, see [WithBreakerConsecutiveFailures].
+// A call with more attempts than the Transport's [WithMaxAttempts] may make them although others' retries are suspended. It
+// may still end before its last one: that setting decides when the breaker opens, see [WithBreakerConsecutiveFailures].
 //
 // A [Report] tells what was overridden. When a client follows redirects, it holds for each of them. It holds as well for
 // what the base transport calls through a Transport with the request's context, to fetch a token for example.

@@ -85,6 +85,38 @@ func TestOverride_LaterAndNestedOnesCount(t *testing.T) {
 	})
 }
 
+// As a Transport of so many attempts would let it.
+func TestOverride_MoreAttemptsAreNotSuspendedForTheCallsOwnFailures(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newScript(status(503), status(503), status(503), status(503), status(503), status(200))
+		transport := newTransport(t, server)
+		response, err := transport.RoundTrip(newRequest(t, overridden(t, steadyhttp.WithMaxAttempts(6)), http.MethodGet, ""))
+		require.NoError(t, err)
+		assert.Equal(t, 200, response.StatusCode)
+		assert.Len(t, server.Attempts(), 6)
+	})
+}
+
+// But for those of all calls: so many in a row are none of one call's.
+func TestOverride_MoreAttemptsAreSuspendedAfterAsManyFailures(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newScript(status(503))
+		transport := newTransport(t, server, steadyhttp.WithoutRetryBudget(), steadyhttp.WithBreakerConsecutiveFailures(100, time.Hour))
+		for range 6 {
+			_, err := transport.RoundTrip(newRequest(t, steadyhttp.NoRetry(t.Context()), http.MethodGet, ""))
+			require.NoError(t, err)
+			time.Sleep(time.Second)
+		}
+		ctx, report := steadyhttp.WithReport(overridden(t, steadyhttp.WithMaxAttempts(6)))
+		_, err := transport.RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
+		require.NoError(t, err)
+		assert.Len(t, report.Attempts, 1)
+		assert.Equal(t, steadyhttp.StopRetriesSuspended, report.Stopped)
+	})
+}
+
 func TestOverride_ReportTellsWhatWasOverridden(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -31,6 +31,7 @@ var (
 	errSeveralRanges  = errors.New("the 206 has several ranges")
 	errNoContentRange = errors.New("the 206 has no valid Content-Range with the length of the whole")
 	errOtherLength    = errors.New("the 206 is not as long as its Content-Range")
+	errTooLong        = errors.New("the body is longer than its Content-Length")
 )
 
 // representationOf says what the body is of, or why the rest of it cannot be asked for. Only byte for byte the
@@ -39,8 +40,9 @@ func representationOf(request *http.Request, response *http.Response) (represent
 	header := response.Header
 	r := representation{
 		validator: strongValidator(header), etag: header.Get("Etag"), lastModified: header.Get("Last-Modified"),
-		length: response.ContentLength, complete: response.ContentLength,
 	}
+	r.length = contentLength(response)
+	r.complete = r.length
 	switch {
 	case methodOf(request) != http.MethodGet || hasBody(request):
 		return r, errNoPlainGet
@@ -67,7 +69,7 @@ func (r *representation) setRange(response *http.Response) error {
 	if err != nil {
 		return err
 	}
-	r.first, r.length, r.complete = part.first, part.last-part.first+1, part.complete
+	r.first, r.length, r.complete = part.first, part.length(), part.complete
 	return nil
 }
 
@@ -79,7 +81,7 @@ func partOf(response *http.Response) (contentRange, error) {
 		return part, errSeveralRanges
 	case !ok || part.unsatisfied || part.complete < 0:
 		return part, errNoContentRange
-	case response.ContentLength >= 0 && response.ContentLength != part.last-part.first+1:
+	case contentLength(response) >= 0 && contentLength(response) != part.length():
 		return part, errOtherLength
 	default:
 		return part, nil
@@ -88,14 +90,25 @@ func partOf(response *http.Response) (contentRange, error) {
 
 // promisedLength is how long the body must be; -1: who knows. A 206 in chunks says so by its range.
 func promisedLength(response *http.Response) int64 {
-	if response.ContentLength >= 0 || response.StatusCode != http.StatusPartialContent || isEncoded(response) {
-		return response.ContentLength
+	length := contentLength(response)
+	if length >= 0 || response.StatusCode != http.StatusPartialContent || isEncoded(response) {
+		return length
 	}
 	part, err := partOf(response)
 	if err != nil {
 		return -1
 	}
-	return part.last - part.first + 1
+	return part.length()
+}
+
+// contentLength is -1, too, where the number is not the body's: a base that has undone a coding may leave it as it was, and
+// one that sets none leaves 0.
+func contentLength(response *http.Response) int64 {
+	unset := response.ContentLength == 0 && response.Header.Get("Content-Length") == ""
+	if unset || response.Uncompressed {
+		return -1
+	}
+	return response.ContentLength
 }
 
 // strongValidator returns what If-Range may be sent with (RFC 9110 §13.1.5): an entity tag that is not weak, or
@@ -172,38 +185,45 @@ var (
 	errOtherStatus = errors.New("the status is none that a body can be resumed with")
 )
 
-// resume checks the response to the request for what is missing, to the byte, and returns how much of its body
-// comes before that. It learns the length, should that be news.
-func (r *representation) resume(response *http.Response, got int64) (skip int64, err error) {
+// A continuation is how the body of one more response goes on with the one that broke.
+type continuation struct {
+	skip int64 // of its body, which was read already
+	end  int64 // of what it has, counted from where the body begins; -1: not known
+}
+
+// resume checks the response to the request for what is missing, to the byte. It learns the length, should that be news.
+func (r *representation) resume(response *http.Response, got int64) (rest continuation, err error) {
 	switch response.StatusCode {
 	case http.StatusPartialContent:
-		return 0, r.resumePartial(response, got)
+		return r.resumePartial(response, got)
 	case http.StatusOK:
-		return r.first + got, r.resumeWhole(response, got)
+		err = r.resumeWhole(response, got)
+		return continuation{skip: r.first + got, end: r.length}, err
 	case http.StatusRequestedRangeNotSatisfiable:
-		return 0, r.resumeUnsatisfied(response, got)
+		return rest, r.resumeUnsatisfied(response, got)
 	default:
-		return 0, errOtherStatus
+		return rest, errOtherStatus
 	}
 }
 
-func (r *representation) resumePartial(response *http.Response, got int64) error {
+// resumePartial: the range may be less than was asked for, and its body longer than it says.
+func (r *representation) resumePartial(response *http.Response, got int64) (rest continuation, err error) {
 	if err := r.checkSame(response); err != nil {
-		return err
+		return rest, err
 	}
 	part, err := partOf(response)
 	switch {
 	case err != nil:
-		return err
+		return rest, err
 	case r.complete >= 0 && part.complete != r.complete:
-		return &ChangedError{What: "length"}
+		return rest, &ChangedError{What: "length"}
 	case part.first != r.first+got:
-		return errors.New("the 206 begins elsewhere than was asked for")
+		return rest, errors.New("the 206 begins elsewhere than was asked for")
 	case r.length >= 0 && part.last > r.first+r.length-1:
-		return errors.New("the 206 ends later than was asked for")
+		return rest, errors.New("the 206 ends later than was asked for")
 	default:
 		r.learn(part.complete)
-		return nil
+		return continuation{end: got + part.length()}, nil
 	}
 }
 
@@ -212,13 +232,14 @@ func (r *representation) resumeWhole(response *http.Response, got int64) error {
 	if err := r.checkSame(response); err != nil {
 		return err
 	}
+	length := contentLength(response)
 	switch {
-	case response.ContentLength >= 0 && !r.mayBe(response.ContentLength, got):
+	case length >= 0 && !r.mayBe(length, got):
 		return &ChangedError{What: "length"}
 	case r.first+got > muchContent:
 		return fmt.Errorf("the server sends all from the start, and more than %d MiB would be read once more", muchContent>>20)
 	default:
-		r.learn(response.ContentLength)
+		r.learn(length)
 		return nil
 	}
 }

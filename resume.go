@@ -31,15 +31,15 @@ type resumableBody struct {
 
 	reading  sync.Mutex
 	whole    representation
-	refusal  error // why it cannot be resumed; nil if it can
-	got      int64 // by the reader
-	skip     int64 // to be read before that goes on
-	broken   error // what the body broke of; nil while it is whole
-	err      error // how it ended
-	attempts int   // of the call
-	fresh    bool  // whether the last one had a connection of its own
-	status   int   // of the last response
-	renewed  int   // the last attempt that brought something
+	refusal  error        // why it cannot be resumed; nil if it can
+	got      int64        // by the reader
+	rest     continuation // what the current attempt brings of it
+	broken   error        // what the body broke of; nil while it is whole
+	err      error        // how it ended
+	attempts int          // of the call
+	fresh    bool         // whether the last one had a connection of its own
+	status   int          // of the last response
+	renewed  int          // the last attempt that brought something
 	backoff  Backoff
 	reported []int
 
@@ -58,7 +58,7 @@ func newResumableBody(c *call) *resumableBody {
 	}
 	b.whole, b.refusal = representationOf(c.request, a.response)
 	b.first.follow(c)
-	b.current = &b.first
+	b.current, b.rest.end = &b.first, -1 // it is read as it comes
 	return b
 }
 
@@ -87,13 +87,14 @@ func (b *resumableBody) Read(p []byte) (int, error) {
 // readCurrent reads from the current attempt's body, and notes if that ends. Of what it read, n is news for the
 // reader. b.reading is held.
 func (b *resumableBody) readCurrent(p []byte) (read, n int) {
-	if b.count.Load() > 0 && b.isComplete() {
-		b.end(io.EOF)
+	if b.got == b.rest.end { // so there is nothing to skip, or nothing after it
+		b.rest.skip = 0
+		b.note(io.EOF)
 		return 0, 0
 	}
 	read, err := b.currentBody().Read(b.window(p))
-	if b.skip > 0 {
-		b.skip -= int64(read)
+	if b.rest.skip > 0 {
+		b.rest.skip -= int64(read)
 	} else if n = read; n > 0 {
 		b.got += int64(n)
 		b.renewed, b.backoff = b.attempts, nil
@@ -102,34 +103,46 @@ func (b *resumableBody) readCurrent(p []byte) (read, n int) {
 	return read, n
 }
 
-// window is where to read to now: what is skipped is read alone, and of a body that was resumed nothing beyond
-// its end. b.reading is held.
+// window is where to read to now: what is skipped is read alone, and of a body that goes on with another one nothing
+// beyond its end. b.reading is held.
 func (b *resumableBody) window(p []byte) []byte {
 	limit := int64(len(p))
-	if b.skip > 0 {
-		limit = min(limit, b.skip)
-	} else if b.whole.length >= 0 && b.count.Load() > 0 {
-		limit = min(limit, b.whole.length-b.got)
+	if b.rest.skip > 0 {
+		limit = min(limit, b.rest.skip)
+	} else if b.rest.end >= 0 {
+		limit = min(limit, b.rest.end-b.got)
 	}
 	return p[:limit]
 }
 
-func (b *resumableBody) isComplete() bool { return b.whole.length >= 0 && b.got >= b.whole.length }
-
-// note keeps how a Read of the current body went. If all that was promised has come, the body is whole
-// whatever the error; and if nothing was promised, once it ends. Any other end is one too soon. b.reading is held.
+// note keeps how a Read of the current body went. Any end but that of the whole is one too soon. b.reading is held.
 func (b *resumableBody) note(err error) {
 	switch {
 	case err == nil:
-	case b.skip == 0 && (b.isComplete() || err == io.EOF && b.whole.length < 0):
+	case b.isWhole(err):
 		b.end(io.EOF)
-	case b.gaveUp(), isLocalError(err):
-		b.end(err)
 	case err == io.EOF:
 		b.broken = io.ErrUnexpectedEOF
+	case b.gaveUp(), isLocalError(err):
+		b.end(err)
 	default:
 		b.broken = err
 	}
+}
+
+// isWhole: if all that was promised has come, the body is whole whatever the error; and if nothing was promised, or
+// less than that, once it ends. b.reading is held.
+func (b *resumableBody) isWhole(err error) bool {
+	promised := b.whole.length
+	return b.rest.skip == 0 && (b.got == promised || b.got > promised && err == io.EOF)
+}
+
+// whyNot says why the body cannot be resumed; nil if it can. b.reading is held.
+func (b *resumableBody) whyNot() error {
+	if b.refusal == nil && b.whole.length >= 0 && b.got > b.whole.length {
+		return errTooLong
+	}
+	return b.refusal
 }
 
 // gaveUp reports whether it is the reader who wants no more.

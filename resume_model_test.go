@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -15,8 +16,8 @@ import (
 )
 
 // A fileModel is an origin that serves one file, and at the same time knows what a client that resumes must have read
-// of it. The origin may be replaced by another version, cut each body anywhere, misread ranges, and leave out or spoil
-// each field; but where it says which bytes of which version it sends, that is true: nobody could see otherwise.
+// of it. The origin may be replaced by another version, cut each body anywhere, send more than it says, misread ranges, and leave
+// out or spoil each field; but where it says which bytes of which version it sends, these come: nobody could see otherwise.
 type fileModel struct {
 	t *testing.T
 	s *schedule
@@ -113,6 +114,18 @@ func (m *fileModel) respond(code int, header http.Header, body *fileBody) *http.
 	return &http.Response{StatusCode: code, Header: header, Body: body, ContentLength: -1}
 }
 
+func tellLength(response *http.Response, length int) {
+	response.ContentLength = int64(length)
+	response.Header.Set("Content-Length", strconv.Itoa(length))
+}
+
+// overflow lets a body that is whole go on after it.
+func (m *fileModel) overflow(body *fileBody, whole bool) {
+	if whole && m.s.chance(30) {
+		body.content = append(slices.Clip(body.content), "????????"[:1+m.s.pick(8)]...)
+	}
+}
+
 // begin draws the file, and what the client is told of it.
 func (m *fileModel) begin(*http.Request) *http.Response {
 	s := m.s
@@ -140,18 +153,19 @@ func (m *fileModel) begin(*http.Request) *http.Response {
 	response := m.respond(code, header, body)
 	response.Uncompressed = uncompressed
 	if m.known && (code == http.StatusOK || s.chance(70)) {
-		response.ContentLength = int64(m.length)
+		tellLength(response, m.length)
 	}
 	if m.eligible {
 		m.progress(n, clean)
 		return response
 	}
 	// What cannot be resumed has no range that counts, and its error is its error.
-	if clean && n < m.length && response.ContentLength < 0 {
+	told := response.ContentLength >= 0 && !uncompressed // or the number is not the body's
+	if clean && n < m.length && !told {
 		body.err, clean = io.ErrUnexpectedEOF, false
 	}
 	m.got, m.ended = n, steadyhttp.StopNotResumable
-	if n == m.length && (clean || response.ContentLength >= 0) {
+	if n == m.length && (clean || told) {
 		m.ended = steadyhttp.StopSuccess
 	}
 	return response
@@ -264,10 +278,12 @@ func (m *fileModel) part() *http.Response {
 	response := m.respond(206, header, body)
 	switch m.s.pick(8) {
 	case 0:
-		response.ContentLength = int64(stop - start)
+		tellLength(response, stop-start)
 		readable = false
 	case 1, 2, 3:
-		response.ContentLength = int64(stop - start + 1)
+		tellLength(response, stop-start+1)
+	default:
+		m.overflow(body, n == stop-start+1)
 	}
 	_ = clean // a 206 that ends cleanly is no more of an end than one that breaks: the length counts
 	switch {
@@ -325,7 +341,9 @@ func (m *fileModel) whole() *http.Response {
 	response := m.respond(200, header, body)
 	response.Uncompressed = coded
 	if told {
-		response.ContentLength = int64(size)
+		tellLength(response, size)
+	} else {
+		m.overflow(body, m.known && n == size)
 	}
 	switch {
 	case coded:

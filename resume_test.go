@@ -104,6 +104,13 @@ func lostEnd() fileReply {
 	return reply
 }
 
+// longer lets the body go on after its end.
+func (f fileReply) longer(more string) fileReply {
+	parts := f.body.(*scriptedBody).parts
+	f.body = newScriptedBody(append(slices.Clone(parts[:len(parts)-1]), bodyPart{content: more})...)
+	return f
+}
+
 func emptyReply(code int, header ...string) fileReply {
 	return fileReply{code: code, header: header, body: newScriptedBody(bodyPart{content: "no part of the file"}), length: -1}
 }
@@ -177,6 +184,9 @@ func TestResume_Table(t *testing.T) {
 		"unknown length":          {[]fileReply{wholeFile(4).unknownLength(), partOfFile(4, 9, 6)}, all, 0, []string{next + v1}, ""},
 		"unknown length, a 206 with a part of it": {
 			[]fileReply{wholeFile(4).unknownLength(), partOfFile(4, 6, 3), partOfFile(7, 9, 3)}, all, 0, []string{next + v1, "bytes=7-" + v1}, "",
+		},
+		"a 206 with more than the part it says": {
+			[]fileReply{wholeFile(4), partOfFile(4, 6, 3).unknownLength().longer("???"), partOfFile(7, 9, 3)}, all, 0, []string{next + v1, "bytes=7-" + v1}, "",
 		},
 		"a 206 without a length":        {[]fileReply{wholeFile(4), partOfFile(4, 9, 6).unknownLength()}, all, 0, []string{next + v1}, ""},
 		"a 206 in other letters":        {[]fileReply{wholeFile(4), partOfFile(4, 9, 6).with("Content-Range", "BYTES 4-9/10")}, all, 0, []string{next + v1}, ""},
@@ -726,6 +736,26 @@ func TestResume_CancelOfABodyThatIsBrokenIsFound(t *testing.T) {
 	})
 }
 
+// A body that ends cleanly and too soon is not whole either when its caller has given up meanwhile.
+func TestResume_CancelMakesNoWholeOfAPart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		rest := wholeFile(8).unknownLength()
+		rest.body = newScriptedBody(bodyPart{content: fileContent[:8]}, bodyPart{wait: time.Second, err: io.EOF})
+		response, err := newTransport(t, newScript(stepFunc(wholeFile(4).RoundTrip), stepFunc(rest.RoundTrip)), resumeOptions()...).
+			RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
+		require.NoError(t, err)
+		got := make([]byte, 8)
+		_, err = io.ReadFull(response.Body, got)
+		require.NoError(t, err)
+		time.AfterFunc(500*time.Millisecond, cancel)
+		_, err = response.Body.Read(make([]byte, 1))
+		assert.ErrorIs(t, err, context.Canceled)
+		require.NoError(t, response.Body.Close())
+	})
+}
+
 // What the base marks as our own side's is returned as it is, and asked for no more.
 func TestResume_LocalErrorIsNoBreak(t *testing.T) {
 	t.Parallel()
@@ -1066,3 +1096,38 @@ func TestResume_AnnotatesAlsoAResponseThatTookAttempts(t *testing.T) {
 		assert.Equal(t, 1, steadyhttp.Resumes(d.response))
 	})
 }
+
+// A base may undo a coding, or make a response of its own: then ContentLength is not the body's, and says nothing of its
+// end.
+func TestResume_LengthThatIsNotTheBodysEndsNothing(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		replies []fileReply
+		reason  string // empty: it is resumed
+	}{
+		"not set":                  {replies: []fileReply{withLength(wholeFile(4), 0), partOfFile(4, 9, 6)}},
+		"not set, nothing came":    {replies: []fileReply{withLength(wholeFile(0), 0), partOfFile(0, 9, 10)}},
+		"not set, of the rest":     {replies: []fileReply{wholeFile(4), withLength(partOfFile(4, 9, 6), 0)}},
+		"not set, of all":          {replies: []fileReply{wholeFile(4), withLength(wholeFile(10), 0)}},
+		"of a coding":              {[]fileReply{withLength(wholeFile(4), 3)}, "longer than its Content-Length"},
+		"of a coding that is told": {[]fileReply{withLength(wholeFile(4), 3).edited(func(r *http.Response) { r.Uncompressed = true })}, "content coding"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				d := read(t, c.replies)
+				if c.reason == "" {
+					assert.NoError(t, d.err)
+					assert.Equal(t, fileContent, d.content)
+					return
+				}
+				assert.Equal(t, "0123", d.content)
+				assert.Equal(t, steadyhttp.StopNotResumable, d.failure(t).Stopped)
+				assert.ErrorContains(t, d.err, c.reason)
+				assert.ErrorIs(t, d.err, io.ErrUnexpectedEOF)
+			})
+		})
+	}
+}
+
+func withLength(reply fileReply, length int64) fileReply { reply.length = length; return reply }

@@ -73,8 +73,8 @@ func (b *resumableBody) reopen(c *call) (StopReason, error) {
 	switch {
 	case callerErr(c.request) != nil:
 		return c.interrupt(), c.attempt.err
-	case b.refusal != nil:
-		return StopNotResumable, fmt.Errorf("%w: %w", b.refusal, b.broken)
+	case b.whyNot() != nil:
+		return StopNotResumable, fmt.Errorf("%w: %w", b.whyNot(), b.broken)
 	case b.count.Load() >= maxResumes:
 		return StopMaxAttempts, b.broken
 	}
@@ -86,12 +86,12 @@ func (b *resumableBody) reopen(c *call) (StopReason, error) {
 	if response == nil {
 		return reason, c.attempt.err
 	}
-	skip, err := b.whole.resume(response, b.got)
+	rest, err := b.whole.resume(response, b.got)
 	if err != nil {
 		c.discard(response.Body)
 		return b.judge(c, reason, err)
 	}
-	if !b.goOn(response.Body, skip) {
+	if !b.goOn(response.Body, rest) {
 		return StopCanceled, http.ErrBodyReadAfterClose
 	}
 	return reason, nil
@@ -118,7 +118,7 @@ func (b *resumableBody) judge(c *call, reason StopReason, err error) (StopReason
 }
 
 // goOn puts the new body in the place of the one that broke, unless the reader has closed that. b.reading is held.
-func (b *resumableBody) goOn(body io.ReadCloser, skip int64) bool {
+func (b *resumableBody) goOn(body io.ReadCloser, rest continuation) bool {
 	b.mu.Lock()
 	b.current = body
 	closed := b.closed
@@ -127,7 +127,7 @@ func (b *resumableBody) goOn(body io.ReadCloser, skip int64) bool {
 		_ = body.Close()
 		return false
 	}
-	b.broken, b.skip = nil, skip
+	b.broken, b.rest = nil, rest
 	b.count.Add(1)
 	return true
 }

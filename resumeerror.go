@@ -27,8 +27,8 @@ func (e *ChangedError) Is(target error) bool { return target == ErrChanged }
 // ResumeError says that a response's body broke, and why it was not resumed, or not again; see [WithResume].
 //
 // The body's Read returns it; find it with [errors.As]. [errors.Is] and errors.As reach through it what broke the body,
-// or the last attempt's own error, and a [*ChangedError], a [*ResponseError] or a [*CircuitOpenError] if that was the
-// reason.
+// or the last attempt's own error, and a [*ChangedError] or a [*ResponseError] if that was the reason, or the
+// [*CircuitOpenError] that rejected a retry.
 type ResumeError struct {
 	Method string
 	// URL is without userinfo, query and fragment.

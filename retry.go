@@ -314,7 +314,7 @@ func (c *call) plan() StopReason {
 	if c.origin.breaker.openFor(wait) {
 		return StopCircuitOpen
 	}
-	if c.origin.breaker.suspendsRetries() {
+	if c.origin.breaker.suspendsRetries(c.policy.maxAttempts) {
 		return StopRetriesSuspended
 	}
 	c.wait = c.policy.backoff.stretchAfterTimeout(wait, c.attempt.timeoutAfter())
@@ -449,7 +449,7 @@ func (c *call) interrupted() StopReason {
 	switch {
 	case callerErr(c.request) != nil:
 		return c.interrupt()
-	case c.origin.breaker.suspendsRetries():
+	case c.origin.breaker.suspendsRetries(c.policy.maxAttempts):
 		return c.suspend()
 	default:
 		return 0
