@@ -131,7 +131,7 @@ func (b *breaker) isHeldOpen(wait time.Duration) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.last.rejection.isByHand()
+	return b.last.byHand // whatever the reason says
 }
 
 // changed is when the state last changed; 0 if it never has.

@@ -220,6 +220,9 @@ func TestBreaker_OpenByHandRejectsWhatAPauseHolds(t *testing.T) {
 	for name, open := range map[string]func(*steadyhttp.Breaker){
 		"isolated": func(b *steadyhttp.Breaker) { b.Isolate("a test") },
 		"tripped":  func(b *steadyhttp.Breaker) { b.Trip(time.Hour, "a test") },
+		// with reasons that are ours
+		"failures": func(b *steadyhttp.Breaker) { b.Isolate("failures") },
+		"fleet":    func(b *steadyhttp.Breaker) { b.Trip(time.Hour, "fleet") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -319,6 +322,28 @@ func TestBreaker_IsolationNeedsNoRoom(t *testing.T) {
 		assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
 	}
 	assert.Len(t, transport.Origins(), 5)
+}
+
+func TestBreaker_WhatIsolationNeededBeyondTheLimitIsGivenUpOnceItIsReset(t *testing.T) {
+	t.Parallel()
+	const limit, isolated = 3, 20
+	fleet := newFakeFleet()
+	transport := newTransport(t, newScript(status(200)), steadyhttp.WithOriginLimit(limit), steadyhttp.WithFleet(fleet))
+	hand := func(i int) *steadyhttp.Breaker {
+		return transport.Breaker(fmt.Sprintf("https://host%d.example.com", i))
+	}
+	for i := range isolated {
+		hand(i).Isolate("a test")
+	}
+	for i := 1; i < isolated; i++ {
+		hand(i).Reset()
+	}
+	for i := range 10 * isolated {
+		sendToHost(t, transport, fmt.Sprintf("other%d.example.com", i))
+	}
+	assert.Len(t, transport.Origins(), limit)
+	assert.Len(t, fleet.removed, len(fleet.breakers)-limit)
+	assert.Equal(t, steadyhttp.BreakerOpen, hand(0).Status().State)
 }
 
 func TestBreaker_HandIsSeenInEventsLogsAndHistory(t *testing.T) {

@@ -295,12 +295,26 @@ func (r *registry) place(key, asWritten originKey) *origin {
 	return r.put(slot, key, asWritten)
 }
 
-// makeRoom returns a free slot, or -1. r.mu is held.
+// makeRoom returns a free slot, or -1. Where a hand has made more than the limit, each newcomer lets one more go. r.mu is held.
 func (r *registry) makeRoom() int {
 	if slot := len(r.ring); slot < r.policy.originLimit {
 		return slot
 	}
-	return r.sweep()
+	slot := r.sweep()
+	if slot >= 0 && len(r.ring) > r.policy.originLimit {
+		r.drop(slot)
+		slot = r.sweep()
+	}
+	return slot
+}
+
+// drop takes the slot of a forgotten origin away. It is not the only one. r.mu is held.
+func (r *registry) drop(slot int) {
+	forgotten, last := r.ring[slot], len(r.ring)-1
+	r.ring[slot], r.ring[last] = r.ring[last], nil
+	r.ring = r.ring[:last]
+	r.hand %= last
+	forgotten.breaker.leaveFleet()
 }
 
 // put fills a free slot, which may be the one behind the last. Should the user's fleet panic, all is in its place. r.mu is held.
