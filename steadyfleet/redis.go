@@ -48,7 +48,8 @@ func WithPrefix(prefix string) Option {
 //
 // The client stays yours: close it after the fleet. Nothing is asked of it before [Join]. A reply after 250 ms counts as
 // none, so a client that is used for nothing else should have MaxRetries -1. It takes one connection for the
-// subscription, and another while something fails. The error is for a nil client and for invalid options.
+// subscription, and another while something fails. The error is for a nil client, for a [redis.Ring], whose servers do not
+// hear each other, and for invalid options.
 //
 // The commands are EVALSHA, EVAL, SUBSCRIBE, UNSUBSCRIBE and PING; the scripts call TIME, HMGET, HSET, ZADD, ZCARD, ZREM,
 // ZSCORE, ZREMRANGEBYSCORE, DEL, PEXPIRE and PUBLISH. Keys begin with "steadyhttp:1:", where 1 is the version of what is
@@ -57,6 +58,9 @@ func WithPrefix(prefix string) Option {
 func New(client redis.UniversalClient, options ...Option) (Store, error) {
 	if isNil(client) {
 		return nil, errors.New("steadyfleet: New: the client is nil")
+	}
+	if _, isRing := client.(*redis.Ring); isRing { // which besides panics on Subscribe while all its servers are away
+		return nil, errors.New("steadyfleet: New: a *redis.Ring is invalid, since its servers do not hear each other: want a client of one server, or of a Redis Cluster")
 	}
 	return NewWithEngine(goRedis{client}, options...)
 }

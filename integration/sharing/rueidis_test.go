@@ -33,7 +33,12 @@ func TestSharing_OverRueidis(t *testing.T) {
 	defer client.Close()
 	store, err := steadyfleet.NewWithEngine(engine{client})
 	require.NoError(t, err)
+	checkWordsAreHeard(t, store, d)
+}
 
+// checkWordsAreHeard raises an alert.
+func checkWordsAreHeard(t *testing.T, store steadyfleet.Store, d *database) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	heard, ended := make(chan steadyfleet.Word, 10), make(chan error, 1)
 	go func() { ended <- store.Listen(ctx, "g", func(w steadyfleet.Word) { heard <- w }) }()

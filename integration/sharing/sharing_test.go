@@ -170,19 +170,26 @@ func (s *server) recover(t *testing.T) time.Time {
 // A database is a Redis that can be started anew.
 type database struct {
 	address, directory string
+	arguments          []string // beside the usual ones
 	command            *exec.Cmd
 	exited             chan struct{}
 }
 
-func startRedis(t *testing.T) *database {
+func startRedis(t *testing.T, arguments ...string) *database {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	d := &database{address: listener.Addr().String(), directory: t.TempDir()}
-	require.NoError(t, listener.Close())
+	d := &database{address: freeAddress(t), directory: t.TempDir(), arguments: arguments}
 	d.start(t)
 	t.Cleanup(d.kill)
 	return d
+}
+
+// freeAddress is one that nobody has at present.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	return listener.Addr().String()
 }
 
 func (d *database) start(t *testing.T) {
@@ -191,7 +198,8 @@ func (d *database) start(t *testing.T) {
 	require.NoError(t, err, "it is not installed; integration/run installs it")
 	_, port, err := net.SplitHostPort(d.address)
 	require.NoError(t, err)
-	d.command = exec.Command(path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", d.directory, "--loglevel", "warning")
+	arguments := []string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", d.directory, "--loglevel", "warning"}
+	d.command = exec.Command(path, append(arguments, d.arguments...)...)
 	d.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	require.NoError(t, d.command.Start())
 	require.NoError(t, os.WriteFile(filepath.Join(d.directory, "process-group"), []byte(strconv.Itoa(d.command.Process.Pid)), 0o600))
