@@ -107,7 +107,7 @@ var stopFixes = map[StopReason]string{
 	StopRetryAfterTooLong: "to wait that long, raise WithMaxRetryAfter",
 	StopDeadline:          "the deadline left no time for a retry",
 	StopRetriesSuspended:  "retries are suspended until something succeeds at this origin, where nothing does at present",
-	StopCircuitOpen:       "the breaker of this origin is open, because the origin keeps failing",
+	StopCircuitOpen:       "the breaker of this origin is open",
 	StopPaused:            "the origin asked all calls to wait, for longer than this one can; see WithOriginPause",
 	StopServerDeclined:    "the server said that a retry is of no use",
 	StopNoRetry:           "NoRetry forbade retries",

@@ -168,19 +168,14 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, t.refuse(request)
 	}
 	options := callOptionsOf(request.Context())
-	policy := t.policy
+	policy, invalid := t.policy, error(nil)
 	if len(options.overrides) > 0 {
-		own, err := policy.override(options)
-		if err != nil {
-			closeRequest(request)
-			return nil, err
-		}
-		policy = own
+		policy, invalid = policy.override(options)
 	}
 	c := t.calls.Get().(*call)
 	origin := t.origins.acquire(request, c.last)
 	defer origin.release()
-	c.transport, c.caller, c.request, c.origin, c.policy, c.options = t, request, request, origin, policy, options
+	c.transport, c.caller, c.request, c.origin, c.policy, c.options, c.invalid = t, request, request, origin, policy, options, invalid
 	t.send(c)
 	response, err := c.attempt.response, c.attempt.err
 	t.putBack(c)

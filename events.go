@@ -12,12 +12,12 @@ import (
 // into it: take from them what may be shown, as [Event.LogValue] does.
 type Event struct {
 	Kind EventKind
-	// Request is the caller's, read-only; nil for EventBreaker.
+	// Request is the caller's, read-only; nil for EventBreaker and EventPause.
 	Request *http.Request
 	// Origin is "https://api.example.com:443", or what [WithOriginKey] returned.
 	Origin string
 	// Attempt counts from 1. For EventEnd it is how many attempts were made: 0 if nothing was sent. It is 0
-	// for EventBreaker.
+	// for EventBreaker and EventPause.
 	Attempt int
 	// Class, StatusCode (0 without a response) and Err are the last attempt's.
 	Class      Class

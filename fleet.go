@@ -82,7 +82,7 @@ type FleetEvidence struct {
 	Silence time.Duration
 }
 
-// Evidence is a snapshot.
+// Evidence returns a snapshot of what this process has seen of the origin.
 func (f *FleetBreaker) Evidence() FleetEvidence {
 	b := f.breaker
 	pace := &b.origin.pace

@@ -19,7 +19,7 @@ import (
 // userinfo, query and fragment), attempt, class, status (where there is a response), error (without the
 // userinfo and query of URLs in it), and duration, held (if a pause held it back) and shadow (if only a shadow breaker let
 // it through) for an attempt, wait for a retry, stopped for the end of a call, offset, and wait or stopped, for a body that
-// breaks; for a breaker and a pause the keys are origin, from and to, and for a breaker reason (if it was by hand) and shadow
+// breaks; for a breaker and a pause the keys are origin, from and to, and for a breaker reason (if it was by hand or by a fleet) and shadow
 // (if it rejects nothing). The keys are stable. docs/observability.md describes them.
 //
 // A nil logger gives a nil observer, which WithObserver refuses.

@@ -97,8 +97,8 @@ func (b *Breaker) Reset() {
 	}
 }
 
-// Status is a snapshot, as in [Transport.Breakers]. It is that of a closed breaker where nothing is remembered of the
-// origin.
+// Status returns a snapshot of the breaker, as [Transport.Breakers] does. It is that of a closed breaker where nothing is
+// remembered of the origin.
 func (b *Breaker) Status() BreakerStatus {
 	if b == nil {
 		return BreakerStatus{}

@@ -423,6 +423,20 @@ func TestBreaker_AdviceSaysThatItWasByHand(t *testing.T) {
 	})
 }
 
+// A response does not know why the breaker is open.
+func TestBreaker_AdviceOfAResponseDoesNotSayWhoOpenedIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := newTransport(t, newScript(delay(time.Second, status(503))))
+		time.AfterFunc(time.Millisecond, func() { transport.Breaker(targetOrigin).Isolate("a test") })
+		response, err := transport.RoundTrip(newGet(t))
+		require.NoError(t, err)
+		failed := checkResponse(t, response)
+		assert.Equal(t, steadyhttp.StopCircuitOpen, failed.Stopped)
+		assert.Contains(t, failed.Advice(), "; the breaker of this origin is open.")
+	})
+}
+
 func TestShadowBreaker_TellsAndRejectsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -10,7 +10,8 @@ import (
 type OriginStatus struct {
 	// Origin is "https://api.example.com:443", or what [WithOriginKey] returned.
 	Origin string
-	// Calls is how many calls are under way, those that wait included.
+	// Calls is how many calls are under way, those that wait included. A call is over when its response is returned,
+	// though the body is still to be read.
 	Calls int
 	// Breaker is the zero BreakerStatus with [WithoutBreaker].
 	Breaker BreakerStatus

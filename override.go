@@ -29,7 +29,8 @@ func Override(ctx context.Context, options ...Option) context.Context {
 	return o.in(ctx)
 }
 
-// override returns the policy of one call. The breaker, the budget and all else that calls share stay the Transport's.
+// override returns the policy of one call; the Transport's, if the options are wrong. The breaker, the budget and all else
+// that calls share stay the Transport's.
 func (p *policy) override(options *callOptions) (*policy, error) {
 	own := *p
 	var errs []error
@@ -37,7 +38,7 @@ func (p *policy) override(options *callOptions) (*policy, error) {
 		errs = append(errs, own.overrideBy(i, o))
 	}
 	if err := joinErrors(errs...); err != nil {
-		return nil, err
+		return p, err
 	}
 	for _, r := range options.reporters {
 		r.setOverridden(own.overridden(options.overrides))

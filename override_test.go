@@ -157,13 +157,15 @@ func TestOverride_WrongOptionIsAnErrorAndNothingIsSent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := newScript(status(200))
-			transport := newTransport(t, server)
+			var recorder eventRecorder
+			transport := newTransport(t, server, steadyhttp.WithObserver(recorder.observe))
 			options := []steadyhttp.Option{steadyhttp.WithMaxAttempts(2), c.option}
 			if len(c.want) == 3 {
 				options = append(options, steadyhttp.WithBodyTimeout(-1))
 			}
 			body := newTrackedBody("payload")
-			r := newRequest(t, overridden(t, options...), http.MethodPost, "")
+			ctx, report := steadyhttp.WithReport(overridden(t, options...))
+			r := newRequest(t, ctx, http.MethodPost, "")
 			r.Body = body
 			response, err := transport.RoundTrip(r)
 			assert.Nil(t, response)
@@ -172,7 +174,8 @@ func TestOverride_WrongOptionIsAnErrorAndNothingIsSent(t *testing.T) {
 			}
 			assert.Equal(t, 1, body.closes())
 			assert.Empty(t, server.Attempts())
-			assert.Empty(t, transport.Breakers(), "no origin is remembered")
+			assert.Equal(t, []string{"end 0 permanent 0 because not_retryable: " + err.Error()}, recorder.lines)
+			assert.Equal(t, &steadyhttp.Report{Stopped: steadyhttp.StopNotRetryable}, report)
 		})
 	}
 }

@@ -19,6 +19,7 @@ type call struct {
 	policy  *policy
 	base    *baseInfo    // of the base transport; known where the attempt is sent
 	options *callOptions // what the context says; never written to
+	invalid error        // what is wrong with its [Override]; nil: nothing
 	timed   bool         // whether anyone wants to know how long a success takes
 	attempt attempt
 	*kept
@@ -122,7 +123,7 @@ func (c *call) closeUnsent() {
 // prepare makes the first attempt's request. It is the caller's own unless an option asks for more.
 func (c *call) prepare() error {
 	c.attempt.request, c.attempt.unsent = c.request, true
-	if err := checkURL(c.request.URL); err != nil {
+	if err := c.check(); err != nil {
 		return err
 	}
 	if c.options.attempt != 0 {
@@ -138,6 +139,14 @@ func (c *call) prepare() error {
 	}
 	c.attempt.request = c.request
 	return err
+}
+
+// check looks at what is wrong before anything is sent.
+func (c *call) check() error {
+	if c.invalid != nil {
+		return c.invalid
+	}
+	return checkURL(c.request.URL)
 }
 
 // leaveOuterCall: this call is made within an attempt of another one, whose number it must not take for its own.

@@ -18,7 +18,7 @@ func Handler(transports ...*steadyhttp.Transport) http.Handler {
 	return HandlerFor(transports)
 }
 
-// HandlerFor is [Handler] with options.
+// HandlerFor is [Handler] with options, such as [Writable]. A nil option changes nothing.
 func HandlerFor(transports []*steadyhttp.Transport, options ...Option) http.Handler {
 	h := &handler{transports: slices.Clone(transports)}
 	for _, option := range options {

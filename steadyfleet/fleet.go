@@ -97,7 +97,7 @@ func (f *Fleet) Close() {
 	}
 }
 
-// Add is called by steadyhttp.
+// Add makes the fleet watch an origin. It is called by steadyhttp, and by nobody else.
 func (f *Fleet) Add(origin string, breaker *steadyhttp.FleetBreaker) steadyhttp.FleetOrigin {
 	digest := sha256.Sum256([]byte(origin))
 	w := &watch{fleet: f, name: origin, key: hex.EncodeToString(digest[:12]), breaker: breaker}
@@ -115,7 +115,8 @@ func (f *Fleet) remove(key string, w *watch) {
 	}
 }
 
-// Status is a snapshot: members as of the last heartbeat, which comes every 10 s. [steadyhttp.Transport.Fleet] returns it, too.
+// Status returns a snapshot of what the fleet knows: members as of the last heartbeat, which comes every 10 s.
+// [steadyhttp.Transport.Fleet] returns it, too.
 func (f *Fleet) Status() steadyhttp.FleetStatus {
 	f.mu.Lock()
 	s := steadyhttp.FleetStatus{Members: int(f.members), Lag: f.lag, Alone: f.isAlone()}

@@ -7,7 +7,7 @@ import (
 )
 
 // InMemory returns a store within this process, for tests: of a program that shares, and, in a testing/synctest bubble,
-// of how a whole fleet behaves. Each word takes delay each way.
+// of how a whole fleet behaves. Each word takes delay each way; 0 is no time.
 func InMemory(delay time.Duration) Store {
 	return &memory{delay: delay, epoch: time.Now(), origins: map[string]*remembered{}, members: map[string]map[string]time.Time{}, listeners: map[string]map[*listener]struct{}{}}
 }

@@ -65,7 +65,7 @@ func New(client redis.UniversalClient, options ...Option) (Store, error) {
 	return NewWithEngine(goRedis{client}, options...)
 }
 
-// NewWithEngine is [New] for another client of Redis or Valkey.
+// NewWithEngine is [New] for another client of Redis or Valkey. The error is for a nil engine and for invalid options.
 func NewWithEngine(engine Engine, options ...Option) (Store, error) {
 	if isNil(engine) {
 		return nil, errors.New("steadyfleet: NewWithEngine: the engine is nil")

@@ -40,8 +40,8 @@ const (
 	Slow           Kind = "slow"            // successes there, but slow ones
 	Working        Kind = "working"         // successes
 	AskProbe       Kind = "ask_probe"       // whether it may send the next probe
-	ProbeFailed    Kind = "probe_failed"    // what came of that,
-	ProbeSucceeded Kind = "probe_succeeded" // or this
+	ProbeFailed    Kind = "probe_failed"    // the probe failed
+	ProbeSucceeded Kind = "probe_succeeded" // the probe succeeded
 )
 
 func (k Kind) isVerdict() bool { return slices.Contains([]Kind{Failing, Slow, Working}, k) }
@@ -78,7 +78,8 @@ func (w Word) String() string {
 	return fmt.Sprint(w.Origin, " ", w.Gen, " ", uint8(w.Phase), " ", w.Limit, " ", w.Voices, " ", w.Silence, " ", granted, " ", w.Wait)
 }
 
-// ParseWord reads what String wrote. Fields that a later version adds behind are ignored.
+// ParseWord reads what String wrote. Fields that a later version adds behind are ignored. The
+// error is for what is no word, and for numbers out of all reason.
 func ParseWord(text string) (w Word, err error) {
 	var phase uint8
 	var granted int64

@@ -21,7 +21,7 @@ const adviceKey = attribute.Key("steadyhttp.fleet.advice")
 // Call unregister before the fleet is closed, or let it be: a closed fleet is on its own. It is an error if the
 // provider or the fleet is nil, or if the provider cannot make an instrument. Call it once for each fleet.
 func FleetMetrics(provider metric.MeterProvider, fleet steadyhttp.Fleet) (unregister func() error, err error) {
-	if provider == nil || isNil(fleet) {
+	if isNil(provider) || isNil(fleet) {
 		return nil, errors.New("steadyotel: FleetMetrics: nil MeterProvider or Fleet")
 	}
 	m, err := newFleetMetrics(provider.Meter(scope, metric.WithSchemaURL(semconv.SchemaURL)))
@@ -39,9 +39,9 @@ func FleetMetrics(provider metric.MeterProvider, fleet steadyhttp.Fleet) (unregi
 }
 
 // isNil sees through an interface: a fleet that could not be joined is a nil pointer.
-func isNil(fleet steadyhttp.Fleet) bool {
-	v := reflect.ValueOf(fleet)
-	return fleet == nil || v.Kind() == reflect.Pointer && v.IsNil()
+func isNil(value any) bool {
+	v := reflect.ValueOf(value)
+	return value == nil || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 type fleetMetrics struct {

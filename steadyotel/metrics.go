@@ -40,7 +40,7 @@ const scope = "github.com/steadyhttp/steadyhttp/steadyotel"
 // several Transports, and is safe for concurrent use. It is an error if the provider is nil or cannot make
 // an instrument.
 func MetricObserver(provider metric.MeterProvider) (steadyhttp.Observer, error) {
-	if provider == nil {
+	if isNil(provider) {
 		return nil, errors.New("steadyotel: MetricObserver: nil MeterProvider; use otel.GetMeterProvider for the global one")
 	}
 	m, err := newMetrics(provider.Meter(scope, metric.WithSchemaURL(semconv.SchemaURL)))

@@ -533,9 +533,11 @@ func TestMetrics_BucketsSeparateRetriesAndWaits(t *testing.T) {
 
 func TestMetrics_NilProviderIsAnError(t *testing.T) {
 	t.Parallel()
-	observe, err := steadyotel.MetricObserver(nil)
-	assert.Nil(t, observe)
-	assert.EqualError(t, err, "steadyotel: MetricObserver: nil MeterProvider; use otel.GetMeterProvider for the global one")
+	for _, none := range []metric.MeterProvider{nil, (*sdk.MeterProvider)(nil)} {
+		observe, err := steadyotel.MetricObserver(none)
+		assert.Nil(t, observe)
+		assert.EqualError(t, err, "steadyotel: MetricObserver: nil MeterProvider; use otel.GetMeterProvider for the global one")
+	}
 }
 
 // failingProvider has a meter that cannot make a gauge.
