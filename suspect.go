@@ -21,6 +21,7 @@ type suspicion struct {
 	silence atomic.Int64 // the start of an attempt that timed out; 0: none
 	hurry   atomic.Int64 // the start of the first one that ended with the deadline of a caller in a hurry; 0: none
 	errors  atomic.Int32 // 5xx in a row over HTTP/2
+	unseen  atomic.Bool  // whether a 5xx came over a connection of HTTP/1 that is not known, and no success since
 	listed  atomic.Int32 // how many suspects there are
 
 	mu       sync.Mutex
@@ -80,7 +81,7 @@ func (c *call) chooseConnection() {
 // isSuspicious reports whether attempts must be traced to be kept off a connection.
 func (o *origin) isSuspicious() bool {
 	s := o.suspicion.Load()
-	return s != nil && (s.silence.Load() != 0 || s.errors.Load() >= maxErrors || s.listed.Load() > 0)
+	return s != nil && (s.silence.Load() != 0 || s.errors.Load() >= maxErrors || s.unseen.Load() || s.listed.Load() > 0)
 }
 
 // suspicious returns what is to be written to.
@@ -154,15 +155,18 @@ func (o *origin) takeSilence(a *attempt) bool {
 	}
 }
 
-// suspectBackend: over HTTP/1 the connection is listed. Over HTTP/2 all attempts go over one connection, so nothing
-// succeeds if its backend is the sick one.
+// suspectBackend: over HTTP/1 the connection is listed. That of an attempt that was not traced is not known, so the next
+// one is traced: else a client that retries nothing would never learn it. Over HTTP/2 all attempts go over one connection,
+// so nothing succeeds if its backend is the sick one.
 func (o *origin) suspectBackend(a *attempt) {
-	if o.has(http2Spoken) {
+	id, s := connID(a.conn), o.suspicious()
+	switch {
+	case o.has(http2Spoken):
 		o.countError(a.start)
-		return
-	}
-	if id := connID(a.conn); id != 0 && o.suspicious().list(id) && o.mayLeave(a.end, leaveSickHTTP1) {
-		o.suspicious().leave(id)
+	case id == 0:
+		s.unseen.Store(true)
+	case s.list(id) && o.mayLeave(a.end, leaveSickHTTP1):
+		s.leave(id)
 	}
 }
 
@@ -251,8 +255,14 @@ func (s *suspicion) leave(id uintptr) {
 	}
 }
 
-// clear forgets a connection that brought a success.
-func (s *suspicion) clear(conn net.Conn) {
+// noteSuccess forgets a connection that brought one.
+func (s *suspicion) noteSuccess(conn net.Conn) {
+	if s.unseen.Load() {
+		s.unseen.Store(false)
+	}
+	if s.listed.Load() == 0 {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.remove(s.index(connID(conn)))
@@ -298,10 +308,13 @@ func connID(conn net.Conn) uintptr {
 	return 0
 }
 
+// sameConn does not panic for a type of a user's that is not comparable.
+func sameConn(a, b net.Conn) bool { return reflect.ValueOf(a).Comparable() && a == b }
+
 // noteSuccess does for an origin without a breaker what the breaker does else.
 func (o *origin) noteSuccess(a *attempt) {
-	if s := o.suspicion.Load(); s != nil && s.listed.Load() > 0 {
-		s.clear(a.conn)
+	if s := o.suspicion.Load(); s != nil {
+		s.noteSuccess(a.conn)
 	}
 	if o.breaker == nil {
 		raise(&o.succeeded, int64(max(1, a.start)))
