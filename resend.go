@@ -90,7 +90,8 @@ func (g *resendGuard) gotConn(got httptrace.GotConnInfo, fresh bool) {
 	}
 	multiplexed := g.isHTTP2(got.Conn)
 	if g.conn != nil && !g.awaited {
-		refused := multiplexed && got.Conn == g.conn // only REFUSED_STREAM leaves a connection usable
+		refused := sameConn(got.Conn, g.conn) // only REFUSED_STREAM leaves a connection usable
+		multiplexed = multiplexed || refused  // the first response would have told it
 		unsafe := multiplexed && !g.repeatable
 		if refused || unsafe || g.fresh || g.sends >= g.limit {
 			g.stop(refused)

@@ -50,7 +50,19 @@ func newHTTP2Server(t *testing.T, react func(w io.Writer, request int64, stream 
 	template.Close()
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: certificates, NextProtos: []string{"h2"}})
 	require.NoError(t, err)
-	s := &http2Server{url: "https://" + listener.Addr().String(), trust: trust}
+	return serveHTTP2(t, &http2Server{url: "https://" + listener.Addr().String(), trust: trust}, listener, react)
+}
+
+// newClearHTTP2Server does so without TLS, with prior knowledge (RFC 9113 §3.3).
+func newClearHTTP2Server(t *testing.T, react func(w io.Writer, request int64, stream uint32) bool) *http2Server {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	return serveHTTP2(t, &http2Server{url: "http://" + listener.Addr().String()}, listener, react)
+}
+
+func serveHTTP2(t *testing.T, s *http2Server, listener net.Listener, react func(io.Writer, int64, uint32) bool) *http2Server {
+	t.Helper()
 	var serving sync.WaitGroup
 	t.Cleanup(func() {
 		_ = listener.Close()
@@ -188,6 +200,57 @@ func TestResend_PostIsSentAgainAfterOneGoAwayThatDidNotCountItIn(t *testing.T) {
 	call.assertResponse(t, 200, "")
 	call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Success)
 	assert.Equal(t, 1, call.Attempts[0].Resends)
+}
+
+// newRefusingServer refuses the first stream. It speaks HTTP/2 in the clear, so nothing tells that before its first response.
+func newRefusingServer(t *testing.T) (*http2Server, *http.Transport) {
+	t.Helper()
+	server := newClearHTTP2Server(t, func(w io.Writer, request int64, stream uint32) bool {
+		reaction := resetFrame(stream, codeRefused)
+		if request > 1 {
+			reaction = okFrame(stream)
+		}
+		_, _ = w.Write(reaction)
+		return true
+	})
+	base := &http.Transport{Protocols: new(http.Protocols)}
+	base.Protocols.SetUnencryptedHTTP2(true)
+	return server, base
+}
+
+func TestResend_RefusedStreamOfAFirstRequestInTheClearIsSentAgain(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		for _, content := range []string{"", "payload"} {
+			t.Run(method+" "+content, func(t *testing.T) {
+				t.Parallel()
+				server, base := newRefusingServer(t)
+				call := sendWire(t, newWireTransport(t, base), newWireRequest(t, method, server.url, content))
+				call.assertResponse(t, 200, "")
+				call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Success)
+				assert.Equal(t, 1, call.Attempts[0].Resends)
+				assert.EqualValues(t, 1, server.dials.Load(), "the connection is left open, since other requests use it too")
+			})
+		}
+	}
+}
+
+func TestResend_ConnectionOfATypeThatIsNotComparableDoesNotPanic(t *testing.T) {
+	t.Parallel()
+	server, base := newRefusingServer(t)
+	base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dialDefault(ctx, network, address)
+		return uncomparableConn{conn, nil}, err
+	}
+	transport := newWireTransport(t, base)
+	sendWire(t, transport, newWireRequest(t, http.MethodGet, server.url, "")).assertResponse(t, 200, "")
+	server.requests.Store(0) // so that it refuses again, now that the origin is known to speak HTTP/2
+	sendWire(t, transport, newWireRequest(t, http.MethodGet, server.url, "")).assertResponse(t, 200, "")
+}
+
+type uncomparableConn struct {
+	net.Conn
+	_ []byte
 }
 
 func TestResend_AttemptTimeoutAmongRefusedStreamsIsUnprocessed(t *testing.T) {
