@@ -134,10 +134,19 @@ func (g *resendGuard) isUnsent() bool {
 }
 
 func (g *resendGuard) isHTTP2(conn net.Conn) bool {
-	if secure, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
-		return secure.ConnectionState().NegotiatedProtocol == "h2"
+	if protocol, secure := protocolOver(conn); secure {
+		return protocol == "h2"
 	}
 	return g.http2
+}
+
+// protocolOver is what was negotiated over a connection, if that is one of TLS.
+func protocolOver(conn net.Conn) (protocol string, secure bool) {
+	state, ok := conn.(interface{ ConnectionState() tls.ConnectionState })
+	if !ok {
+		return "", false
+	}
+	return state.ConnectionState().NegotiatedProtocol, true
 }
 
 // stop ends the attempt. g.mu is held.
