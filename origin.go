@@ -36,6 +36,7 @@ const (
 	answered                       // the last attempt brought a response
 	http2Spoken                    // the last response came over HTTP/2,
 	tlsSpoken                      // and one over TLS
+	unseen                         // a 5xx came over a connection of HTTP/1 that is not known, and no success since
 )
 
 // isPlain reports whether the last attempt brought a response over HTTP/1 without TLS, and few calls were ever made at the

@@ -54,7 +54,7 @@ func (r *reconnector) getConn() {
 }
 
 // isSpare needs no lock.
-func (r *reconnector) isSpare(conn net.Conn) bool { return conn != nil && sameConn(conn, r.spare) }
+func (r *reconnector) isSpare(conn net.Conn) bool { return r.spare != nil && sameConn(conn, r.spare) }
 
 // gotConn reports whether the connection is not to be used.
 func (r *reconnector) gotConn(got httptrace.GotConnInfo, multiplexed bool) (refused bool) {

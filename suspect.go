@@ -21,7 +21,6 @@ type suspicion struct {
 	silence atomic.Int64 // the start of an attempt that timed out; 0: none
 	hurry   atomic.Int64 // the start of the first one that ended with the deadline of a caller in a hurry; 0: none
 	errors  atomic.Int32 // 5xx in a row over HTTP/2
-	unseen  atomic.Bool  // whether a 5xx came over a connection of HTTP/1 that is not known, and no success since
 	listed  atomic.Int32 // how many suspects there are
 
 	mu       sync.Mutex
@@ -81,7 +80,7 @@ func (c *call) chooseConnection() {
 // isSuspicious reports whether attempts must be traced to be kept off a connection.
 func (o *origin) isSuspicious() bool {
 	s := o.suspicion.Load()
-	return s != nil && (s.silence.Load() != 0 || s.errors.Load() >= maxErrors || s.unseen.Load() || s.listed.Load() > 0)
+	return o.has(unseen) || s != nil && (s.silence.Load() != 0 || s.errors.Load() >= maxErrors || s.listed.Load() > 0)
 }
 
 // suspicious returns what is to be written to.
@@ -159,14 +158,14 @@ func (o *origin) takeSilence(a *attempt) bool {
 // one is traced: else a client that retries nothing would never learn it. Over HTTP/2 all attempts go over one connection,
 // so nothing succeeds if its backend is the sick one.
 func (o *origin) suspectBackend(a *attempt) {
-	id, s := connID(a.conn), o.suspicious()
+	id := connID(a.conn)
 	switch {
 	case o.has(http2Spoken):
 		o.countError(a.start)
 	case id == 0:
-		s.unseen.Store(true)
-	case s.list(id) && o.mayLeave(a.end, leaveSickHTTP1):
-		s.leave(id)
+		o.set(unseen, unseen)
+	case o.suspicious().list(id) && o.mayLeave(a.end, leaveSickHTTP1):
+		o.suspicious().leave(id)
 	}
 }
 
@@ -255,14 +254,8 @@ func (s *suspicion) leave(id uintptr) {
 	}
 }
 
-// noteSuccess forgets a connection that brought one.
-func (s *suspicion) noteSuccess(conn net.Conn) {
-	if s.unseen.Load() {
-		s.unseen.Store(false)
-	}
-	if s.listed.Load() == 0 {
-		return
-	}
+// clear forgets a connection that brought a success.
+func (s *suspicion) clear(conn net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.remove(s.index(connID(conn)))
@@ -313,8 +306,9 @@ func sameConn(a, b net.Conn) bool { return reflect.ValueOf(a).Comparable() && a 
 
 // noteSuccess does for an origin without a breaker what the breaker does else.
 func (o *origin) noteSuccess(a *attempt) {
-	if s := o.suspicion.Load(); s != nil {
-		s.noteSuccess(a.conn)
+	o.set(unseen, 0)
+	if s := o.suspicion.Load(); s != nil && s.listed.Load() > 0 {
+		s.clear(a.conn)
 	}
 	if o.breaker == nil {
 		raise(&o.succeeded, int64(max(1, a.start)))
