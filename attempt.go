@@ -90,7 +90,7 @@ func sending(base http.RoundTripper, epoch time.Time) sender {
 			a.response.Request = a.request
 			a.status = a.response.StatusCode
 		}
-		c.origin.setAnswered(a.response)
+		c.origin.setAnswered(a)
 		a.end, a.measured = a.start, c.measures()
 		if a.measured {
 			a.end = time.Since(epoch)

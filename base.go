@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-cleanhttp"
@@ -67,6 +68,7 @@ type builtInTransport struct {
 	boundsHeader bool // whether it bounds the wait for a response's header itself
 	writeTimeout time.Duration
 	late         *lateTrace
+	open         openConnections
 
 	mu   sync.Mutex        // held to use twin
 	twin *builtInTransport // of an other boundsHeader; nil until [Override] needs it
@@ -75,7 +77,46 @@ type builtInTransport struct {
 func newBuiltInTransport(boundsHeader bool) *builtInTransport {
 	transport, late := pooledTransport(boundsHeader), newLateTrace()
 	transport.Proxy = late.before(transport.Proxy)
-	return &builtInTransport{RoundTripper: transport, boundsHeader: boundsHeader, writeTimeout: writeTimeout, late: late}
+	t := &builtInTransport{RoundTripper: transport, boundsHeader: boundsHeader, writeTimeout: writeTimeout, late: late}
+	transport.DialContext = t.counting(transport.DialContext)
+	return t
+}
+
+// counting counts the connections that are open.
+func (t *builtInTransport) counting(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if bounded, ok := conn.(*writeTimeoutConn); ok && err == nil {
+			t.open.add(address, 1)
+			bounded.onClose = sync.OnceFunc(func() { t.open.add(address, -1) })
+		}
+		return conn, err
+	}
+}
+
+// openConnections counts connections by the address that was dialed.
+type openConnections struct {
+	many atomic.Int32 // addresses with [maxSends] or more
+
+	mu        sync.Mutex
+	byAddress map[string]int
+}
+
+func (o *openConnections) add(address string, difference int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.byAddress == nil {
+		o.byAddress = map[string]int{}
+	}
+	before := o.byAddress[address]
+	after := before + difference
+	o.byAddress[address] = after
+	if after == 0 {
+		delete(o.byAddress, address)
+	}
+	if (before >= maxSends) != (after >= maxSends) {
+		o.many.Add(int32(difference))
+	}
 }
 
 // makeTwin makes the transport for calls whose attempts are bounded, if this one is for others, or the other way round.

@@ -63,6 +63,14 @@ func (b *baseInfo) limitsConnections() bool {
 	return ok && transport.MaxConnsPerHost > 0
 }
 
+// hasManyConnections reports whether net/http may resend more often than an attempt allows, over as many idle connections
+// of HTTP/1. Only the built-in transport tells. Of others the calls at the same time must do, which leave out responses
+// whose bodies are still being read.
+func (b *baseInfo) hasManyConnections() bool {
+	builtIn, ok := b.RoundTripper.(*builtInTransport)
+	return ok && builtIn.open.many.Load() > 0
+}
+
 // mayQueue reports whether a request for which no connection was being made was in such a queue. Of a base that is not
 // net/http's it is not known, but a connection that nobody makes is waited for nowhere else.
 func (b *baseInfo) mayQueue() bool {

@@ -35,7 +35,8 @@ const (
 	crowded                        // there were once as many calls at the same time as an attempt may send requests
 	answered                       // the last attempt brought a response
 	http2Spoken                    // the last response came over HTTP/2,
-	tlsSpoken                      // or TLS
+	tlsSpoken                      // and one over TLS
+	unseen                         // a 5xx came over a connection of HTTP/1 that is not known, and no success since
 )
 
 // isPlain reports whether the last attempt brought a response over HTTP/1 without TLS, and few calls were ever made at the
@@ -90,20 +91,27 @@ func (o *origin) forget(now time.Duration) bool {
 	return false
 }
 
-// setAnswered keeps whether an attempt brought a response, and over what.
-func (o *origin) setAnswered(response *http.Response) {
-	if response == nil {
+// setAnswered keeps whether an attempt brought a response, and over what. A base may make its responses itself, or take
+// them from a cache: so the connection is asked too, and TLS that was spoken once is not forgotten.
+func (o *origin) setAnswered(a *attempt) {
+	if a.response == nil {
 		o.set(answered, 0)
 		return
 	}
-	spoken := answered
-	if response.ProtoMajor == 2 {
+	http2, secure := a.response.ProtoMajor == 2, a.response.TLS != nil
+	if !secure && a.conn != nil {
+		var protocol string
+		protocol, secure = protocolOver(a.conn)
+		http2 = http2 || protocol == "h2"
+	}
+	mask, spoken := answered|http2Spoken, answered
+	if http2 {
 		spoken |= http2Spoken
 	}
-	if response.TLS != nil {
-		spoken |= tlsSpoken
+	if secure {
+		mask, spoken = mask|tlsSpoken, spoken|tlsSpoken
 	}
-	o.set(answered|http2Spoken|tlsSpoken, spoken)
+	o.set(mask, spoken)
 }
 
 // mayResend reports whether net/http may resend more often than an attempt allows: over HTTP/2, which TLS can
@@ -369,6 +377,7 @@ func (r *registry) newOrigin(key, asWritten originKey) *origin {
 	o := &whole.origin
 	switch asWritten {
 	case originKey{}: // the key is the user's
+		o.flags.Store(crowded) // other keys' calls go to the same host, perhaps, and this key's to several
 	case key:
 		o.asWritten = &o.key
 	default:

@@ -54,7 +54,7 @@ func (r *reconnector) getConn() {
 }
 
 // isSpare needs no lock.
-func (r *reconnector) isSpare(conn net.Conn) bool { return conn != nil && conn == r.spare }
+func (r *reconnector) isSpare(conn net.Conn) bool { return r.spare != nil && sameConn(conn, r.spare) }
 
 // gotConn reports whether the connection is not to be used.
 func (r *reconnector) gotConn(got httptrace.GotConnInfo, multiplexed bool) (refused bool) {
@@ -155,7 +155,7 @@ func (c *call) leavePool(base http.RoundTripper) {
 		}
 		offered, pooled := c.mark(base)
 		switch {
-		case offered == nil, offered == a.spare: // nil: by a base without hooks, or there was none
+		case offered == nil, sameConn(offered, a.spare): // nil: by a base without hooks, or there was none
 			return
 		case pooled:
 			a.moved = true

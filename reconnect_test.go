@@ -590,6 +590,51 @@ func TestReconnect_TwoBackendsOfWhichOneIsSick(t *testing.T) {
 	}
 }
 
+// A client that retries nothing learns of it too, and also where its first attempts are not traced: over HTTP/1 in the clear.
+// Before, all its calls went to the sick backend, and all probes of the breaker.
+func TestReconnect_BackendThatBecomesSickIsLeftByCallsThatAreNotRetried(t *testing.T) {
+	t.Parallel()
+	testCertificate()
+	for scheme, protocol := range map[string]string{"https": "HTTP/1.1", "http": "HTTP/1.1 in the clear"} {
+		for name, option := range map[string]steadyhttp.Option{
+			"a breaker": steadyhttp.WithBreakerWindow(time.Minute), "no breaker": steadyhttp.WithoutBreaker(),
+		} {
+			t.Run(scheme+", "+name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					var sick atomic.Bool
+					good := newPipeNetwork(t, protocol, (&callServer{}).handle)
+					bad := newPipeNetwork(t, protocol, func(w http.ResponseWriter, _ *http.Request) {
+						if sick.Load() {
+							w.WriteHeader(http.StatusServiceUnavailable)
+						}
+					})
+					var dials atomic.Int64
+					base := good.base(t)
+					base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+						if dials.Add(1)%2 == 0 {
+							return good.dial(ctx, network, address)
+						}
+						return bad.dial(ctx, network, address)
+					}
+					transport := newTransport(t, base, option)
+					succeeded := 0
+					for i := range 120 {
+						sick.Store(i >= 20)
+						got := sendWire(t, transport, newWireRequest(t, http.MethodPost, scheme+"://example.com/", ""))
+						if got.err == nil && got.response.StatusCode == http.StatusOK {
+							succeeded++
+						}
+						time.Sleep(100 * time.Millisecond)
+					}
+					assert.GreaterOrEqual(t, succeeded, 120-3)
+					assert.EqualValues(t, 2, dials.Load())
+				})
+			})
+		}
+	}
+}
+
 // What the connection that was left still brings tells nothing of the new one.
 func TestReconnect_LateErrorsLeaveNoOtherConnectionOfHTTP2(t *testing.T) {
 	t.Parallel()

@@ -1,9 +1,11 @@
 package steadyhttp
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 )
 
@@ -17,7 +19,7 @@ func isRefusal(err error, facts errorFacts, traced traceFlags) bool {
 	case traced&connectFailed != 0:
 		return false
 	case traced&tunneling != 0 && !facts.has(dialFact):
-		return facts.has(refusalFact) || !facts.has(accidentFact) && deniesTunnel(err.Error())
+		return facts.has(refusalFact) || !facts.has(accidentFact) && deniesTunnel(err)
 	case traced&(neverConnected|proxyFuncFailed) != 0, facts.has(dialFact):
 		return !facts.has(accidentFact)
 	default:
@@ -38,12 +40,31 @@ func (e *proxyError) facts() errorFacts {
 	return accidentFact | unprocessedFact
 }
 
-// deniesTunnel looks at the reason phrase of a proxy that has words of its own. One that says neither yes nor no may be
-// a 5xx, which is worth another attempt.
-func deniesTunnel(phrase string) bool {
-	letters := strings.Map(lowerLetter, phrase)
-	return slices.ContainsFunc(denyingWords, func(word string) bool { return strings.Contains(letters, word) })
+// deniesTunnel looks at the reason phrase of a proxy that has words of its own, or writes the usual ones in its own way:
+// HAProxy's are "Bad request" and "Request Time-out". One that says neither yes nor no may be a 5xx, which is worth another
+// attempt.
+func deniesTunnel(err error) bool {
+	letters := strings.Map(lowerLetter, err.Error())
+	if slices.ContainsFunc(denyingWords, func(word string) bool { return strings.Contains(letters, word) }) {
+		return true
+	}
+	for ; err != nil; err = errors.Unwrap(err) {
+		if denyingPhrases()[strings.Map(lowerLetter, err.Error())] {
+			return true
+		}
+	}
+	return false
 }
+
+// denyingPhrases are those of all codes but 200 that are no 5xx, as [proxyError] has it.
+var denyingPhrases = sync.OnceValue(func() map[string]bool {
+	phrases := map[string]bool{"payloadtoolarge": true, "uritoolong": true, "unprocessablecontent": true} // RFC 9110 renamed them
+	for code := 201; code < 500; code++ {
+		phrases[strings.Map(lowerLetter, http.StatusText(code))] = true
+	}
+	delete(phrases, "")
+	return phrases
+})
 
 var denyingWords = []string{"authenti", "authoriz", "credential", "forbid", "denied", "notallowed", "notpermitted", "prohibited", "blocked"}
 

@@ -88,12 +88,19 @@ func TestProxy_RefusalInWordsOfItsOwnIsARefusal(t *testing.T) {
 		"HTTP/1.1 407 authenticationrequired", "HTTP/1.1 407 the server requires authorization", "HTTP/1.1 407 Bad credentials",
 		"HTTP/1.1 403 Not permitted", "HTTP/1.1 403 PROHIBITED",
 		"HTTP/1.1 403 Access Denied", "HTTP/1.0 403 forbidden by policy", "HTTP/1.1 403 URLBlocked", "HTTP/1.1 470 Connection not allowed",
+		"HTTP/1.0 400 Bad request", "HTTP/1.0 408 Request Time-out", "HTTP/1.1 404 not found", // the first two are HAProxy's
+		"HTTP/1.1 413 Payload Too Large", "HTTP/1.1 302 Found", "HTTP/1.1 204 No Content",
 	} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
 			proxy := newConnectProxy(t, line)
-			assertRefused(t, &http.Transport{Proxy: http.ProxyURL(proxy.url)}, newPost(t))
-			assert.EqualValues(t, 1, proxy.asked.Load())
+			base := &http.Transport{Proxy: http.ProxyURL(proxy.url)}
+			assertRefused(t, base, newPost(t))
+			assertRefused(t, baseFunc{func(r *http.Request) (*http.Response, error) {
+				response, err := base.RoundTrip(r)
+				return response, &url.Error{Op: "Post", URL: r.URL.String(), Err: err}
+			}}, newPost(t))
+			assert.EqualValues(t, 2, proxy.asked.Load())
 		})
 	}
 }

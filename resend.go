@@ -90,7 +90,8 @@ func (g *resendGuard) gotConn(got httptrace.GotConnInfo, fresh bool) {
 	}
 	multiplexed := g.isHTTP2(got.Conn)
 	if g.conn != nil && !g.awaited {
-		refused := multiplexed && got.Conn == g.conn // only REFUSED_STREAM leaves a connection usable
+		refused := sameConn(got.Conn, g.conn) // only REFUSED_STREAM leaves a connection usable
+		multiplexed = multiplexed || refused  // the first response would have told it
 		unsafe := multiplexed && !g.repeatable
 		if refused || unsafe || g.fresh || g.sends >= g.limit {
 			g.stop(refused)
@@ -133,10 +134,19 @@ func (g *resendGuard) isUnsent() bool {
 }
 
 func (g *resendGuard) isHTTP2(conn net.Conn) bool {
-	if secure, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
-		return secure.ConnectionState().NegotiatedProtocol == "h2"
+	if protocol, secure := protocolOver(conn); secure {
+		return protocol == "h2"
 	}
 	return g.http2
+}
+
+// protocolOver is what was negotiated over a connection, if that is one of TLS.
+func protocolOver(conn net.Conn) (protocol string, secure bool) {
+	state, ok := conn.(interface{ ConnectionState() tls.ConnectionState })
+	if !ok {
+		return "", false
+	}
+	return state.ConnectionState().NegotiatedProtocol, true
 }
 
 // stop ends the attempt. g.mu is held.

@@ -50,7 +50,19 @@ func newHTTP2Server(t *testing.T, react func(w io.Writer, request int64, stream 
 	template.Close()
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: certificates, NextProtos: []string{"h2"}})
 	require.NoError(t, err)
-	s := &http2Server{url: "https://" + listener.Addr().String(), trust: trust}
+	return serveHTTP2(t, &http2Server{url: "https://" + listener.Addr().String(), trust: trust}, listener, react)
+}
+
+// newClearHTTP2Server does so without TLS, with prior knowledge (RFC 9113 §3.3).
+func newClearHTTP2Server(t *testing.T, react func(w io.Writer, request int64, stream uint32) bool) *http2Server {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	return serveHTTP2(t, &http2Server{url: "http://" + listener.Addr().String()}, listener, react)
+}
+
+func serveHTTP2(t *testing.T, s *http2Server, listener net.Listener, react func(io.Writer, int64, uint32) bool) *http2Server {
+	t.Helper()
 	var serving sync.WaitGroup
 	t.Cleanup(func() {
 		_ = listener.Close()
@@ -190,6 +202,57 @@ func TestResend_PostIsSentAgainAfterOneGoAwayThatDidNotCountItIn(t *testing.T) {
 	assert.Equal(t, 1, call.Attempts[0].Resends)
 }
 
+// newRefusingServer refuses the first stream. It speaks HTTP/2 in the clear, so nothing tells that before its first response.
+func newRefusingServer(t *testing.T) (*http2Server, *http.Transport) {
+	t.Helper()
+	server := newClearHTTP2Server(t, func(w io.Writer, request int64, stream uint32) bool {
+		reaction := resetFrame(stream, codeRefused)
+		if request > 1 {
+			reaction = okFrame(stream)
+		}
+		_, _ = w.Write(reaction)
+		return true
+	})
+	base := &http.Transport{Protocols: new(http.Protocols)}
+	base.Protocols.SetUnencryptedHTTP2(true)
+	return server, base
+}
+
+func TestResend_RefusedStreamOfAFirstRequestInTheClearIsSentAgain(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		for _, content := range []string{"", "payload"} {
+			t.Run(method+" "+content, func(t *testing.T) {
+				t.Parallel()
+				server, base := newRefusingServer(t)
+				call := sendWire(t, newWireTransport(t, base), newWireRequest(t, method, server.url, content))
+				call.assertResponse(t, 200, "")
+				call.assertClasses(t, steadyhttp.StopSuccess, steadyhttp.Success)
+				assert.Equal(t, 1, call.Attempts[0].Resends)
+				assert.EqualValues(t, 1, server.dials.Load(), "the connection is left open, since other requests use it too")
+			})
+		}
+	}
+}
+
+func TestResend_ConnectionOfATypeThatIsNotComparableDoesNotPanic(t *testing.T) {
+	t.Parallel()
+	server, base := newRefusingServer(t)
+	base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dialDefault(ctx, network, address)
+		return uncomparableConn{conn, nil}, err
+	}
+	transport := newWireTransport(t, base)
+	sendWire(t, transport, newWireRequest(t, http.MethodGet, server.url, "")).assertResponse(t, 200, "")
+	server.requests.Store(0) // so that it refuses again, now that the origin is known to speak HTTP/2
+	sendWire(t, transport, newWireRequest(t, http.MethodGet, server.url, "")).assertResponse(t, 200, "")
+}
+
+type uncomparableConn struct {
+	net.Conn
+	_ []byte
+}
+
 func TestResend_AttemptTimeoutAmongRefusedStreamsIsUnprocessed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -215,43 +278,117 @@ func TestResend_AttemptTimeoutAmongRefusedStreamsIsUnprocessed(t *testing.T) {
 	})
 }
 
-// Over HTTP/1 there are as many resends as idle connections.
+// Over HTTP/1 there are as many resends as idle connections, whichever key the calls had that left them.
 func TestResend_IdleConnectionsThatAreDroppedOneAfterTheOtherAreBounded(t *testing.T) {
 	t.Parallel()
-	const idle = 20
-	var dropping atomic.Bool
-	var dropped atomic.Int64
-	arrived := make(chan struct{}, idle)
-	release := make(chan struct{})
-	server := newWireServer(t, (*httptest.Server).Start, func(w http.ResponseWriter, r *http.Request) {
-		if dropping.Load() {
-			dropped.Add(1)
-			conn, _, err := http.NewResponseController(w).Hijack()
-			if err == nil {
-				_ = conn.Close()
+	for name, options := range map[string][]steadyhttp.Option{
+		"one origin":          nil,
+		"a key for each path": {steadyhttp.WithOriginKey(func(r *http.Request) string { return r.URL.Path })},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const idle = 21
+			server, drop := newDroppingServer(t, idle)
+			transport := newWireTransport(t, &http.Transport{MaxIdleConnsPerHost: idle}, append(options, steadyhttp.WithMaxAttempts(1))...)
+			var calls sync.WaitGroup
+			for i := range idle {
+				calls.Go(func() {
+					path := []string{"/a", "/b", "/c"}[i%3]
+					sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL+path, "")).assertResponse(t, 200, "")
+				})
 			}
-			return
-		}
-		arrived <- struct{}{}
-		<-release
-	})
-	transport := newWireTransport(t, &http.Transport{MaxIdleConnsPerHost: idle}, steadyhttp.WithMaxAttempts(1))
-	var calls sync.WaitGroup
-	for range idle {
-		calls.Go(func() {
-			sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, "")).assertResponse(t, 200, "")
+			calls.Wait()
+			drop()
+			call := sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL+"/a", ""))
+			require.Error(t, call.err)
+			assert.LessOrEqual(t, server.arrived.Load(), int64(idle+8))
+			call.assertClasses(t, steadyhttp.StopMaxAttempts, steadyhttp.Transient)
 		})
 	}
-	for range idle {
-		<-arrived
+}
+
+// newDroppingServer responds to so many requests once all are there, and drops each connection after drop.
+func newDroppingServer(t *testing.T, requests int) (server *wireServer, drop func()) {
+	t.Helper()
+	var dropping atomic.Bool
+	var arrived sync.WaitGroup
+	arrived.Add(requests)
+	server = newWireServer(t, startPlain, func(http.ResponseWriter, *http.Request) {
+		if dropping.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		arrived.Done()
+		arrived.Wait()
+	})
+	return server, func() { dropping.Store(true) }
+}
+
+// A base may make its responses itself, or take them from a cache: then they do not tell what the server speaks.
+func TestResend_BaseWhoseResponsesHideTheProtocolIsBounded(t *testing.T) {
+	t.Parallel()
+	bare := func(r *http.Request) *http.Response {
+		return &http.Response{StatusCode: 204, Body: http.NoBody, Request: r}
 	}
-	close(release)
-	calls.Wait()
-	dropping.Store(true)
-	call := sendWire(t, transport, newWireRequest(t, http.MethodGet, server.URL, ""))
-	require.Error(t, call.err)
-	assert.LessOrEqual(t, dropped.Load(), int64(8))
-	assert.Equal(t, []steadyhttp.Class{steadyhttp.Transient}, []steadyhttp.Class{call.Attempts[0].Class})
+	for name, respond := range map[string]func(call int64, base *http.Transport, r *http.Request) (*http.Response, error){
+		"its own": func(_ int64, base *http.Transport, r *http.Request) (*http.Response, error) {
+			response, err := base.RoundTrip(r)
+			if err != nil {
+				return nil, err
+			}
+			return bare(r), response.Body.Close()
+		},
+		"a cache's": func(call int64, base *http.Transport, r *http.Request) (*http.Response, error) {
+			if call == 2 {
+				return bare(r), nil
+			}
+			return base.RoundTrip(r)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := newHTTP2Server(t, func(w io.Writer, request int64, stream uint32) bool {
+				reaction := resetFrame(stream, codeProtocol)
+				if request == 1 {
+					reaction = okFrame(stream)
+				}
+				_, _ = w.Write(reaction)
+				return true
+			})
+			base := server.newBase()
+			t.Cleanup(base.CloseIdleConnections)
+			var calls atomic.Int64
+			hiding := baseFunc{func(r *http.Request) (*http.Response, error) { return respond(calls.Add(1), base, r) }}
+			transport := newTransport(t, hiding, fastRetryOptions(steadyhttp.WithMaxAttempts(1), steadyhttp.WithTimeout(5*time.Second))...)
+			require.NoError(t, sendWire(t, transport, newWireRequest(t, http.MethodGet, server.url, "")).err)
+			if name == "a cache's" {
+				require.NoError(t, sendWire(t, transport, newWireRequest(t, http.MethodGet, server.url, "")).err)
+			}
+			before := server.requests.Load()
+			call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.url, ""))
+			require.Error(t, call.err)
+			assert.EqualValues(t, 1, server.requests.Load()-before)
+		})
+	}
+}
+
+// What one host of a key is like says nothing of another.
+func TestResend_KeyOfSeveralHostsIsBounded(t *testing.T) {
+	t.Parallel()
+	plain := newWireServer(t, startPlain, replyHandler(204))
+	for name, misbehave := range misbehaviors {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := newHTTP2Server(t, func(w io.Writer, _ int64, stream uint32) bool { return misbehave(w, stream) })
+			transport := newWireTransport(t, server.newBase(), steadyhttp.WithMaxAttempts(1), steadyhttp.WithTimeout(5*time.Second),
+				steadyhttp.WithOriginKey(func(*http.Request) string { return "all" }))
+			sendWire(t, transport, newWireRequest(t, http.MethodGet, plain.URL, "")).assertResponse(t, 204, "")
+			call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.url, ""))
+			require.Error(t, call.err)
+			assert.EqualValues(t, 1, server.requests.Load())
+			require.Len(t, call.Attempts, 1)
+			assert.Zero(t, call.Attempts[0].Resends)
+		})
+	}
 }
 
 func TestResend_CallersCancelEndsATracedAttempt(t *testing.T) {

@@ -80,7 +80,7 @@ func (c *call) chooseConnection() {
 // isSuspicious reports whether attempts must be traced to be kept off a connection.
 func (o *origin) isSuspicious() bool {
 	s := o.suspicion.Load()
-	return s != nil && (s.silence.Load() != 0 || s.errors.Load() >= maxErrors || s.listed.Load() > 0)
+	return o.has(unseen) || s != nil && (s.silence.Load() != 0 || s.errors.Load() >= maxErrors || s.listed.Load() > 0)
 }
 
 // suspicious returns what is to be written to.
@@ -154,14 +154,17 @@ func (o *origin) takeSilence(a *attempt) bool {
 	}
 }
 
-// suspectBackend: over HTTP/1 the connection is listed. Over HTTP/2 all attempts go over one connection, so nothing
-// succeeds if its backend is the sick one.
+// suspectBackend: over HTTP/1 the connection is listed. That of an attempt that was not traced is not known, so the next
+// one is traced: else a client that retries nothing would never learn it. Over HTTP/2 all attempts go over one connection,
+// so nothing succeeds if its backend is the sick one.
 func (o *origin) suspectBackend(a *attempt) {
-	if o.has(http2Spoken) {
+	id := connID(a.conn)
+	switch {
+	case o.has(http2Spoken):
 		o.countError(a.start)
-		return
-	}
-	if id := connID(a.conn); id != 0 && o.suspicious().list(id) && o.mayLeave(a.end, leaveSickHTTP1) {
+	case id == 0:
+		o.set(unseen, unseen)
+	case o.suspicious().list(id) && o.mayLeave(a.end, leaveSickHTTP1):
 		o.suspicious().leave(id)
 	}
 }
@@ -298,8 +301,12 @@ func connID(conn net.Conn) uintptr {
 	return 0
 }
 
+// sameConn does not panic for a type of a user's that is not comparable.
+func sameConn(a, b net.Conn) bool { return reflect.ValueOf(a).Comparable() && a == b }
+
 // noteSuccess does for an origin without a breaker what the breaker does else.
 func (o *origin) noteSuccess(a *attempt) {
+	o.set(unseen, 0)
 	if s := o.suspicion.Load(); s != nil && s.listed.Load() > 0 {
 		s.clear(a.conn)
 	}

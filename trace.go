@@ -36,7 +36,8 @@ func needsTrace(c *call) bool {
 // it costs nothing. There a connection that is cut off counts as [Transient], which is the safe side, and
 // net/http resends over idle connections only, of which there are few.
 func tracesConnection(c *call) bool {
-	return c.attempt.number > 1 || !c.origin.isPlain() || c.base.limitsConnections() || c.origin.isSuspicious()
+	return c.attempt.number > 1 || !c.origin.isPlain() || c.base.limitsConnections() || c.base.hasManyConnections() ||
+		c.origin.isSuspicious()
 }
 
 // sendTraced sends again what the server surely has not acted on, where net/http was kept from doing so, and what

@@ -16,6 +16,7 @@ import (
 type writeTimeoutConn struct {
 	*net.TCPConn
 	limit    time.Duration
+	onClose  func()      // nil for none
 	released atomic.Bool // the connection is its user's, after a 101: writes are not bounded any more
 
 	mu       sync.Mutex
@@ -53,6 +54,13 @@ func (c *writeTimeoutConn) Write(p []byte) (int, error) {
 		}
 		c.setTick(now.Add(c.limit / ticks))
 	}
+}
+
+func (c *writeTimeoutConn) Close() error {
+	if c.onClose != nil {
+		c.onClose()
+	}
+	return c.TCPConn.Close()
 }
 
 // release ends the bound. The write of the request's header may have returned without having taken its tick back yet.
