@@ -103,7 +103,7 @@ func (a *attempt) expire(timeout *attemptTimeoutError) {
 // needsContext reports whether the response has a body that the attempt's context must outlive. After
 // a 101 the context no longer controls the connection, and its body must stay an io.ReadWriteCloser.
 func needsContext(response *http.Response) bool {
-	return response != nil && response.Body != http.NoBody && response.StatusCode != http.StatusSwitchingProtocols
+	return response != nil && !isEmpty(response.Body) && response.StatusCode != http.StatusSwitchingProtocols
 }
 
 func holdContext(response *http.Response, cancel context.CancelCauseFunc) {
