@@ -80,6 +80,7 @@ func (b *resumableBody) reopen(c *call) (StopReason, error) {
 	}
 	defer c.release()
 	reason := c.retry()
+	c.cancelPlace()
 	c.closeUnsent()
 	c.finished = true
 	response := c.attempt.response

@@ -59,7 +59,6 @@ func retrying(next sender) sender {
 }
 
 func (c *call) run() {
-	defer c.release()
 	if err := c.prepare(); err != nil {
 		c.refuse(err)
 		return
@@ -95,14 +94,19 @@ func (c *call) nextAttempt() {
 
 // release closes what the call holds when one of the user's functions panics or exits.
 func (c *call) release() {
-	if c.ticket.reserved != nil {
-		c.origin.pause.cancel(c)
-	}
 	if c.finished {
 		return
 	}
+	c.cancelPlace()
 	closeBody(c.attempt.response)
 	c.closeUnsent()
+}
+
+// cancelPlace gives back a place in the queue of a pause that is not taken.
+func (c *call) cancelPlace() {
+	if c.ticket.reserved != nil {
+		c.origin.pause.cancel(c)
+	}
 }
 
 // closeUnsent closes the bodies that were made or given for an attempt and not handed on to the base.
@@ -400,6 +404,7 @@ func (c *call) finish(reason StopReason) {
 	case c.shouldWrap(reason):
 		c.attempt.err = c.failure(reason)
 	}
+	c.cancelPlace()
 	c.closeUnsent()
 	c.finished = true
 }

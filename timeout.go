@@ -9,14 +9,18 @@ import (
 	"time"
 )
 
+// timingCallFor is nil where calls have no limit.
+func timingCallFor(policy *policy) layer {
+	if policy.timeout == 0 {
+		return nil
+	}
+	return timingCall
+}
+
 // timingCall is the layer that bounds a whole call, for [WithTimeout]: the base transport sees the deadline.
 // Reading the response's body is within it, so the context lives on until the body is closed.
 func timingCall(next sender) sender {
 	return func(c *call) {
-		if c.policy.timeout == 0 {
-			next(c)
-			return
-		}
 		limit := c.policy.timeout
 		ctx, cancel := context.WithTimeoutCause(c.request.Context(), limit, &callTimeoutError{limit})
 		held := false // by a body that is still to be read
@@ -33,13 +37,17 @@ func timingCall(next sender) sender {
 	}
 }
 
+// timingAttemptFor is nil where attempts have no limit.
+func timingAttemptFor(policy *policy) layer {
+	if policy.attemptTimeout == 0 {
+		return nil
+	}
+	return timingAttempt
+}
+
 // timingAttempt is the layer that bounds each attempt until its response's header, for [WithAttemptTimeout].
 func timingAttempt(next sender) sender {
 	return func(c *call) {
-		if c.policy.attemptTimeout == 0 {
-			next(c)
-			return
-		}
 		sendWithin(next, c, &attemptTimeoutError{c.policy.attemptTimeout})
 	}
 }
