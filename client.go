@@ -207,8 +207,7 @@ func (t *Transport) leave(c *call) {
 func (t *Transport) putBack(c *call) {
 	left := c.kept
 	left.last = c.origin
-	*c = call{}
-	c.kept = left
+	*c = call{kept: left}
 	t.calls.Put(c)
 }
 
