@@ -79,11 +79,10 @@ func chain(layers ...layer) layer {
 //
 // It reads the clock a second time only where the result matters, since that is a fifth of what a success
 // costs: see measures.
-func sending(base http.RoundTripper, epoch time.Time) sender {
-	known := newBaseInfo(base)
+func sending(base *baseInfo, epoch time.Time) sender {
 	return func(c *call) {
 		a := &c.attempt
-		c.base = known.within(c.policy.attemptTimeout)
+		c.base = base
 		a.begin(c.timed, epoch)
 		c.send()
 		if a.response != nil {

@@ -12,6 +12,7 @@ import (
 type baseInfo struct {
 	http.RoundTripper
 	late        *lateTrace   // of the built-in transport; nil for another
+	asks        atomic.Bool  // for the hooks of httptrace
 	dialsTraced atomic.Bool  // a connection that it made was heard of: one that is being made would be
 	closeDials  atomic.Bool  // it dials for each request with Close, over HTTP/2
 	shared      atomic.Int64 // when attempts last failed together with one another, since the epoch; 0: never

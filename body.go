@@ -7,12 +7,24 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"reflect"
+	"strings"
 	"sync/atomic"
 )
 
 // hasBody treats nil and http.NoBody alike, as net/http does.
 func hasBody(request *http.Request) bool {
 	return request.Body != nil && request.Body != http.NoBody
+}
+
+// isEmpty reports whether a response's body is surely none: http.NoBody, or what net/http returns in its place over HTTP/2,
+// which has a type of its own (http2noBodyReader), without any state.
+func isEmpty(body io.ReadCloser) bool {
+	if body == nil || body == http.NoBody {
+		return true
+	}
+	kind := reflect.TypeOf(body)
+	return kind.Size() == 0 && strings.HasPrefix(kind.PkgPath(), "net/http")
 }
 
 // replayable reports whether the request can be sent once more. A body is replayed from GetBody alone:

@@ -55,8 +55,9 @@ import (
 type Transport struct {
 	base    http.RoundTripper
 	builtIn bool // whether base is the built-in transport
+	known   *baseInfo
 	policy  *policy
-	send    sender
+	send    sender // the chain of the policy
 	origins *registry
 	calls   sync.Pool // of *call, so that a call allocates none
 
@@ -139,22 +140,28 @@ func newTransport(base http.RoundTripper, policy *policy) *Transport {
 	if builtIn {
 		base = newBuiltInTransport(policy.attemptTimeout == 0)
 	}
-	epoch := time.Now()
-	return &Transport{
+	t := &Transport{
 		base:    base,
 		builtIn: builtIn,
+		known:   newBaseInfo(base),
 		policy:  policy,
-		origins: newRegistry(policy, epoch),
+		origins: newRegistry(policy, time.Now()),
 		calls:   sync.Pool{New: func() any { return &call{kept: new(kept)} }},
-		send: chain(
-			timingCall,
-			retrying,
-			pausingFor(policy),
-			breaking,
-			classifying,
-			timingAttempt,
-		)(sending(base, epoch)),
 	}
+	t.send = t.chainFor(policy)
+	return t
+}
+
+// chainFor is what calls with this policy go through. What the policy leaves out has no layer.
+func (t *Transport) chainFor(policy *policy) sender {
+	return chain(
+		timingCallFor(policy),
+		retrying,
+		pausingFor(policy),
+		breaking,
+		classifying,
+		timingAttemptFor(policy),
+	)(sending(t.known.within(policy.attemptTimeout), t.origins.epoch))
 }
 
 // RoundTrip sends the request, retries it if it may and must, and returns the last response or error.
@@ -168,26 +175,35 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, t.refuse(request)
 	}
 	options := callOptionsOf(request.Context())
-	policy, invalid := t.policy, error(nil)
+	policy, send, invalid := t.policy, t.send, error(nil)
 	if len(options.overrides) > 0 {
 		policy, invalid = policy.override(options)
+		send = t.chainFor(policy)
 	}
 	c := t.calls.Get().(*call)
-	origin := t.origins.acquire(request, c.last)
-	defer origin.release()
-	c.transport, c.caller, c.request, c.origin, c.policy, c.options, c.invalid = t, request, request, origin, policy, options, invalid
-	t.send(c)
-	response, err := c.attempt.response, c.attempt.err
+	c.transport, c.caller, c.request, c.policy, c.options, c.invalid = t, request, request, policy, options, invalid
+	c.origin = t.origins.acquire(request, c.last)
+	defer t.leave(c)
+	send(c)
+	return c.attempt.response, c.attempt.err
+}
+
+// leave counts the call out. It closes what the call holds when one of the user's functions panics or exits.
+func (t *Transport) leave(c *call) {
+	if !c.finished {
+		defer c.origin.release()
+		c.release()
+		return
+	}
+	c.origin.release()
 	t.putBack(c)
-	return response, err
 }
 
 // putBack gives a call that has ended to the next one.
 func (t *Transport) putBack(c *call) {
 	left := c.kept
 	left.last = c.origin
-	*c = call{}
-	c.kept = left
+	*c = call{kept: left}
 	t.calls.Put(c)
 }
 

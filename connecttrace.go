@@ -13,8 +13,7 @@ import (
 // A connectTrace notes how an attempt came by its connection, or why it did not. A wrapper around net/http may hide
 // the error of it, and the errors of hooks and dialers may be of any type; the steps are the same.
 type connectTrace struct {
-	base   *baseInfo
-	traced bool // whether the steps are listened to; see traceSteps
+	*tracePlan
 
 	mu        sync.Mutex
 	asked     string // for a connection to this address, maybe a proxy's; empty: not yet

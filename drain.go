@@ -2,7 +2,6 @@ package steadyhttp
 
 import (
 	"io"
-	"net/http"
 	"sync"
 	"time"
 )
@@ -51,9 +50,9 @@ func (c *call) discard(body io.ReadCloser) {
 	}
 }
 
-// hasNoConnection reports whether a body surely comes from memory. Whether there is something to wait for in
+// hasNoConnection reports whether a body surely is none, or comes from memory. Whether there is something to wait for in
 // another one is not known before it is read.
-func hasNoConnection(body io.ReadCloser) bool { return body == http.NoBody || isInMemory(body, 0) }
+func hasNoConnection(body io.ReadCloser) bool { return isEmpty(body) || isInMemory(body, 0) }
 
 func (d *drain) read() {
 	defer d.end()

@@ -10,7 +10,8 @@ import (
 // parent until somebody waits for it. So nothing is left of it where a base transport never does, and nothing has
 // to be released when the response is returned.
 type lazyContext struct {
-	context.Context // the parent
+	context.Context      // the parent
+	bound           bool // whether it ends with its parent alone: then it is as good as that
 
 	mu       sync.Mutex
 	done     chan struct{} // nil until somebody waits
@@ -29,6 +30,9 @@ type lazyChild struct {
 
 // Done registers with the parent, which takes an allocation or two.
 func (c *lazyContext) Done() <-chan struct{} {
+	if c.bound {
+		return c.Context.Done()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.done == nil {
@@ -55,6 +59,9 @@ func (c *lazyContext) Err() error {
 
 // AfterFunc is what context.WithCancel asks for in a parent, so that it starts no goroutine.
 func (c *lazyContext) AfterFunc(f func()) (stop func() bool) {
+	if c.bound {
+		return context.AfterFunc(c.Context, f)
+	}
 	c.Done()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,7 +93,7 @@ func (c *lazyContext) drop(number int) bool {
 // cancel ends the context and, before it returns, those that were made of it.
 func (c *lazyContext) cancel(err error) {
 	c.mu.Lock()
-	if c.err != nil {
+	if c.err != nil || c.bound {
 		c.mu.Unlock()
 		return
 	}

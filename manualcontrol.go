@@ -228,9 +228,10 @@ func (r *registry) findOrMake(key, asWritten originKey) *origin {
 	if o := r.origins[key]; o != nil {
 		return o
 	}
-	slot := r.makeRoom()
+	now := time.Since(r.epoch)
+	slot := r.makeRoom(now)
 	if slot < 0 {
 		slot = len(r.ring)
 	}
-	return r.put(slot, key, asWritten)
+	return r.put(slot, r.newOrigin(key, asWritten, now))
 }

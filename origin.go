@@ -136,10 +136,11 @@ func (k originKey) canonical() originKey {
 
 // portAt is where the port begins, with its colon; -1 if there is none.
 func portAt(host string) int {
-	if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') {
-		return colon
+	at := strings.LastIndexAny(host, ":]")
+	if at < 0 || host[at] == ']' { // which ends an IPv6 address
+		return -1
 	}
-	return -1
+	return at
 }
 
 // clone copies the strings, lest they hold on to the whole URL that they are part of.
@@ -275,9 +276,12 @@ func (r *registry) customKey(request *http.Request, otherwise originKey) originK
 	return originKey{host: custom}
 }
 
+// find looks once more for a key that was looked for as it is written: meanwhile another call may have placed the origin.
 func (r *registry) find(key, asWritten originKey) *origin {
-	if o := r.lookUp(key); o != nil {
-		return o
+	if key != asWritten {
+		if o := r.lookUp(key); o != nil {
+			return o
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -296,22 +300,23 @@ func (r *registry) lookUp(key originKey) *origin {
 
 // place makes an origin, and room for it.
 func (r *registry) place(key, asWritten originKey) *origin {
-	slot := r.makeRoom()
+	now := time.Since(r.epoch)
+	slot := r.makeRoom(now)
 	if slot < 0 {
 		return &origin{key: key, name: key.name(), budget: r.overflow}
 	}
-	return r.put(slot, key, asWritten)
+	return r.put(slot, r.newOrigin(key, asWritten, now))
 }
 
 // makeRoom returns a free slot, or -1. Where a hand has made more than the limit, each newcomer lets one more go. r.mu is held.
-func (r *registry) makeRoom() int {
+func (r *registry) makeRoom(now time.Duration) int {
 	if slot := len(r.ring); slot < r.policy.originLimit {
 		return slot
 	}
-	slot := r.sweep()
+	slot := r.sweep(now)
 	if slot >= 0 && len(r.ring) > r.policy.originLimit {
 		r.drop(slot)
-		slot = r.sweep()
+		slot = r.sweep(now)
 	}
 	return slot
 }
@@ -326,8 +331,7 @@ func (r *registry) drop(slot int) {
 }
 
 // put fills a free slot, which may be the one behind the last. Should the user's fleet panic, all is in its place. r.mu is held.
-func (r *registry) put(slot int, key, asWritten originKey) *origin {
-	o := r.newOrigin(key, asWritten)
+func (r *registry) put(slot int, o *origin) *origin {
 	r.origins[o.key] = o
 	if slot == len(r.ring) {
 		r.ring = append(r.ring, o)
@@ -342,8 +346,7 @@ func (r *registry) put(slot int, key, asWritten originKey) *origin {
 
 // sweep forgets one origin and returns its slot, or -1. What was used since the last look is spared
 // once. It does not look for ever; the next newcomer looks on from there.
-func (r *registry) sweep() int {
-	now := time.Since(r.epoch)
+func (r *registry) sweep(now time.Duration) int {
 	dirty := 0
 	for range min(2*len(r.ring), sweepLimit) {
 		slot := r.hand
@@ -371,7 +374,7 @@ type wholeOrigin struct {
 	itsBudget  budget
 }
 
-func (r *registry) newOrigin(key, asWritten originKey) *origin {
+func (r *registry) newOrigin(key, asWritten originKey, now time.Duration) *origin {
 	name := key.name()
 	whole := &wholeOrigin{origin: origin{key: key.sliceOf(name), name: name}}
 	o := &whole.origin
@@ -388,7 +391,7 @@ func (r *registry) newOrigin(key, asWritten originKey) *origin {
 		o.breaker = &whole.itsBreaker
 	}
 	if !r.policy.withoutBudget {
-		whole.itsBudget = makeBudget(&r.policy.budget, time.Since(r.epoch))
+		whole.itsBudget = makeBudget(&r.policy.budget, now)
 		o.budget = &whole.itsBudget
 	}
 	if r.policy.pause.on {

@@ -30,15 +30,9 @@ const maxMoves = 128
 
 // A reconnector keeps one sending off the connections of the pool.
 type reconnector struct {
-	ctx        *lazyContext // of the sending
-	suspects   *suspicion   // nil: none
-	spare      net.Conn     // one of HTTP/2 that was dialed for a marker; nil: none
-	marker     http.Header  // of a marker; nil for another request
-	replayable bool         // whether the request can be sent once more at all: what is refused must be
-	repeatable bool         // whether it may reach the server twice
+	*tracePlan
 
 	mu      sync.Mutex
-	want    reconnect
 	offered net.Conn // the last connection
 	pooled  bool     // whether that was one of the pool,
 	refused bool     // was not used,
@@ -84,7 +78,7 @@ func (r *reconnector) gotConn(got httptrace.GotConnInfo, multiplexed bool) (refu
 // refuses leaves HTTP/2 to a marker where the request might reach the server twice, should a base write it though
 // its context has ended. r.mu is held.
 func (r *reconnector) refuses(got httptrace.GotConnInfo) bool {
-	if !r.pooled || !r.replayable || r.http2 && !r.repeatable {
+	if !r.pooled || !r.replayable || r.http2 && !r.idempotent {
 		return false
 	}
 	return r.suspects.take(got) || r.want != keepConnection
@@ -175,12 +169,12 @@ const provingDials = 3
 // mark sends a marker, and returns the connection of HTTP/2 that the base offered, and whether it was one of the pool.
 func (c *call) mark(base http.RoundTripper) (offered net.Conn, pooled bool) {
 	t := newTracer(c)
-	t.request = markerOf(t.request)
-	t.reconnector.marker = t.request.Header
-	response, _ := base.RoundTrip(t.request) // never any, over net/http
+	t.sent = *markerOf(&t.sent)
+	t.plan.marker = t.sent.Header
+	response, _ := base.RoundTrip(&t.sent) // never any, over net/http
 	closeBody(response)
 	t.release(nil)
-	return t.reconnector.last()
+	return t.heard().offered()
 }
 
 // An idleCloser closes a base's idle connections, which may be those of other origins: once a minute at most, and

@@ -22,10 +22,7 @@ import (
 // Two things are left to net/http, since they are safe and quick: it may walk over connections of the pool
 // that have died, and dial one new connection.
 type resendGuard struct {
-	ctx        *lazyContext // of the attempt
-	http2      bool         // whether the origin spoke HTTP/2 last; TLS connections tell it themselves
-	limit      int          // of sends
-	repeatable bool         // whether the request may reach the server twice
+	*tracePlan
 
 	mu      sync.Mutex
 	asked   int      // how often a connection was asked for since one of the pool was got
@@ -93,7 +90,7 @@ func (g *resendGuard) gotConn(got httptrace.GotConnInfo, fresh bool) {
 		refused := sameConn(got.Conn, g.conn) // only REFUSED_STREAM leaves a connection usable
 		multiplexed = multiplexed || refused  // the first response would have told it
 		unsafe := multiplexed && !g.repeatable
-		if refused || unsafe || g.fresh || g.sends >= g.limit {
+		if refused || unsafe || g.fresh || g.sends >= int(g.limit) {
 			g.stop(refused)
 		}
 	}
@@ -137,7 +134,7 @@ func (g *resendGuard) isHTTP2(conn net.Conn) bool {
 	if protocol, secure := protocolOver(conn); secure {
 		return protocol == "h2"
 	}
-	return g.http2
+	return g.knownHTTP2
 }
 
 // protocolOver is what was negotiated over a connection, if that is one of TLS.

@@ -81,6 +81,7 @@ func (b *resumableBody) reopen(c *call) (StopReason, error) {
 	defer c.release()
 	reason := c.retry()
 	c.closeUnsent()
+	c.giveBack()
 	c.finished = true
 	response := c.attempt.response
 	if response == nil {

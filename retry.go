@@ -60,7 +60,6 @@ func retrying(next sender) sender {
 }
 
 func (c *call) run() {
-	defer c.release()
 	if err := c.prepare(); err != nil {
 		c.refuse(err)
 		return
@@ -94,20 +93,25 @@ func (c *call) nextAttempt() {
 	c.attempt.request.Header = c.policy.headerOf(&c.attempt)
 }
 
-// release gives back what the call holds of its origin, and closes what else it holds when one of the user's functions
-// panics or exits.
+// release closes what the call holds when one of the user's functions panics or exits.
 func (c *call) release() {
-	if c.ticket.reserved != nil {
-		c.origin.pause.cancel(c)
-	}
-	if c.paid && (c.upcoming != nil || c.attempt.unsent) { // for a retry that was not made
-		c.origin.budget.refund()
-	}
 	if c.finished {
 		return
 	}
+	c.giveBack()
 	closeBody(c.attempt.response)
 	c.closeUnsent()
+}
+
+// giveBack gives back what the call holds of its origin: a place in the queue of a pause that is not taken, and what a
+// retry cost that was not made.
+func (c *call) giveBack() {
+	if c.ticket.reserved != nil {
+		c.origin.pause.cancel(c)
+	}
+	if c.paid && (c.upcoming != nil || c.attempt.unsent) {
+		c.origin.budget.refund()
+	}
 }
 
 // closeUnsent closes the bodies that were made or given for an attempt and not handed on to the base.
@@ -414,6 +418,7 @@ func (c *call) finish(reason StopReason) {
 		c.attempt.err = c.failure(reason)
 	}
 	c.closeUnsent()
+	c.giveBack()
 	c.finished = true
 }
 

@@ -9,14 +9,18 @@ import (
 	"time"
 )
 
+// timingCallFor is nil where calls have no limit.
+func timingCallFor(policy *policy) layer {
+	if policy.timeout == 0 {
+		return nil
+	}
+	return timingCall
+}
+
 // timingCall is the layer that bounds a whole call, for [WithTimeout]: the base transport sees the deadline.
 // Reading the response's body is within it, so the context lives on until the body is closed.
 func timingCall(next sender) sender {
 	return func(c *call) {
-		if c.policy.timeout == 0 {
-			next(c)
-			return
-		}
 		limit := c.policy.timeout
 		ctx, cancel := context.WithTimeoutCause(c.request.Context(), limit, &callTimeoutError{limit})
 		held := false // by a body that is still to be read
@@ -33,13 +37,17 @@ func timingCall(next sender) sender {
 	}
 }
 
+// timingAttemptFor is nil where attempts have no limit.
+func timingAttemptFor(policy *policy) layer {
+	if policy.attemptTimeout == 0 {
+		return nil
+	}
+	return timingAttempt
+}
+
 // timingAttempt is the layer that bounds each attempt until its response's header, for [WithAttemptTimeout].
 func timingAttempt(next sender) sender {
 	return func(c *call) {
-		if c.policy.attemptTimeout == 0 {
-			next(c)
-			return
-		}
 		sendWithin(next, c, &attemptTimeoutError{c.policy.attemptTimeout})
 	}
 }
@@ -103,7 +111,7 @@ func (a *attempt) expire(timeout *attemptTimeoutError) {
 // needsContext reports whether the response has a body that the attempt's context must outlive. After
 // a 101 the context no longer controls the connection, and its body must stay an io.ReadWriteCloser.
 func needsContext(response *http.Response) bool {
-	return response != nil && response.Body != http.NoBody && response.StatusCode != http.StatusSwitchingProtocols
+	return response != nil && !isEmpty(response.Body) && response.StatusCode != http.StatusSwitchingProtocols
 }
 
 func holdContext(response *http.Response, cancel context.CancelCauseFunc) {

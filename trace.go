@@ -3,12 +3,12 @@ package steadyhttp
 import (
 	"bytes"
 	"io"
+	"net"
 	"net/http"
-	"net/http/httptrace"
 	"reflect"
 	"strings"
+	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // traceFlags are what the attempt itself showed, for errors whose type does not tell.
@@ -53,20 +53,20 @@ func sendTraced(base http.RoundTripper, c *call) (*http.Response, traceFlags, er
 		}
 		t := newTracer(c)
 		response, err := t.send(base, c)
-		wait, ok := t.resendAfter(err, &c.attempt)
-		if moves < maxSends && isCannotRewind(err) && t.guard.isUnsent() {
+		wait, ok := t.heard().resendAfter(err, &c.attempt)
+		if moves < maxSends && isCannotRewind(err) && t.heard().isUnsent() {
 			ok = true
 		}
 		if !ok || !replayable(c.attempt.request) {
-			return response, t.flags(), err
+			return response, t.flags(err), err
 		}
 		c.sleep(c.attempt.request, wait)
 		if callerErr(c.attempt.request) != nil { // that of the attempt's context
-			return response, t.flags() | unsent, err
+			return response, t.flags(err) | unsent, err
 		}
 		again := c.attempt.request.WithContext(c.attempt.request.Context())
 		if cannot := replayBody(again, c.attempt.request); cannot != nil {
-			return response, t.flags(), err
+			return response, t.flags(err), err
 		}
 		c.attempt.request = again
 	}
@@ -79,14 +79,8 @@ func (t *tracer) send(base http.RoundTripper, c *call) (*http.Response, error) {
 			t.release(nil)
 		}
 	}()
-	response, err := t.guard.settle(roundTrip(base, t.request))
-	c.attempt.sends += t.sends()
-	c.attempt.conn, c.attempt.fresh = t.guard.last()
-	c.attempt.moved = t.reconnector.hasMoved() || c.attempt.moved
-	if c.attempt.reconnect == ownConnection {
-		t.checkOwnConnection(c.base)
-	}
-	t.err = err
+	response, err := roundTrip(base, &t.sent)
+	response, err = t.heard().settle(c, response, err)
 	held = response != nil
 	if needsContext(response) && t.isKnown() {
 		holdContext(response, t.release)
@@ -94,102 +88,95 @@ func (t *tracer) send(base http.RoundTripper, c *call) (*http.Response, error) {
 	return response, err
 }
 
-// checkOwnConnection: a base that dials for each request with Close gives none of them a connection of its pool.
-func (t *tracer) checkOwnConnection(base *baseInfo) {
-	if _, pooled := t.reconnector.last(); pooled {
-		base.closeDials.Store(false)
-	}
-}
-
-// resendAfter says after which wait the request is sent again within its attempt, and whether it is at all.
-func (t *tracer) resendAfter(err error, a *attempt) (wait time.Duration, ok bool) {
-	if err == nil {
-		return 0, false
-	}
-	if want, refused := t.reconnector.next(); refused {
-		a.reconnect = want
-		return 0, true
-	}
-	return resendAfter(err, a.sends)
-}
-
-// A tracer notes what no error type tells. It is the context of the request that is sent in the attempt's place, and
-// has its hooks ready for a base that asks for them. They may run after RoundTrip has returned.
+// A tracer is the context of the request that is sent in the attempt's place. It has a trace for a base that asks for the
+// hooks of httptrace: many never do, and the trace costs as much as all the rest.
 type tracer struct {
 	lazyContext
-	hooks   traceHooks
-	request *http.Request // to send in the attempt's place: sent, or a marker
-	sent    http.Request
-	guard   resendGuard
-	body    tracedBody
-	err     error // what came of it
+	sent http.Request // in the attempt's place: a copy of its request, or a marker
+	body *tracedBody  // nil: it is reliable
+	plan tracePlan
 
-	connect     connectTrace
-	reconnector reconnector
+	asking sync.Mutex
+	trace  *trace // nil, or not made: nobody asked for it yet
 }
 
-// Value finds the hooks of httptrace, and says to a [lateTrace] that the attempt is traced.
-func (t *tracer) Value(key any) any {
-	if key == (tracedKey{}) {
-		return t
+// A tracePlan says what a trace is to note, and to prevent.
+type tracePlan struct {
+	ctx        *lazyContext // of the sending
+	base       *baseInfo
+	suspects   *suspicion  // nil: none
+	spare      net.Conn    // one of HTTP/2 that was dialed for a marker; nil: none
+	marker     http.Header // of a marker; nil for another request
+	want       reconnect   // which connection it may go over
+	limit      int8        // of sends
+	traced     bool        // whether the steps of making a connection are listened to; see traceSteps
+	knownHTTP2 bool        // whether the origin spoke HTTP/2 last; TLS connections tell it themselves
+	replayable bool        // whether the request can be sent once more at all: what is refused must be
+	idempotent bool        // whether it may reach the server twice,
+	repeatable bool        // also by net/http, which GetBody or its lack keeps from that else
+}
+
+// A roomyTracer is a tracer and its trace in one allocation.
+type roomyTracer struct {
+	tracer
+	room trace
+}
+
+// makeTracer makes one with its trace for a base that is known to ask for that.
+func (b *baseInfo) makeTracer() *tracer {
+	if !b.asks.Load() {
+		return &tracer{}
 	}
-	return t.hooks.value(t, key)
+	t := &roomyTracer{}
+	t.trace = &t.room
+	return &t.tracer
 }
 
 func newTracer(c *call) *tracer {
-	t := &tracer{lazyContext: lazyContext{Context: c.attempt.request.Context()}}
-	t.connect.base, t.connect.traced = c.base, !c.origin.has(answered) || c.base.limitsConnections()
-	request, repeatable := c.attempt.request, c.idempotent()
-	t.guard.ctx, t.guard.http2, t.guard.repeatable, t.guard.limit = &t.lazyContext, c.origin.has(http2Spoken), true, maxSends-c.attempt.sends
-	if c.attempt.late {
-		t.guard.limit--
+	t, request := c.base.makeTracer(), c.attempt.request
+	t.Context = request.Context()
+	t.bound = c.origin.has(answered) && !c.maySpeakHTTP2() // HTTP/1 needs no end: what is not to be sent has its connection closed
+	t.plan = c.planTrace(&t.lazyContext)
+	if !t.plan.idempotent && c.maySpeakHTTP2() {
+		request = withoutGetBody(request)
+		t.plan.repeatable = hasBody(request)
 	}
-	maySpeakHTTP2 := c.origin.mayResend() || c.request.URL.Scheme == "https" // nothing is known of an origin at first
-	if !repeatable && maySpeakHTTP2 {
-		request, t.guard.repeatable = withoutGetBody(request), hasBody(request)
-	}
-	r := &t.reconnector
-	r.ctx, r.suspects, r.want, r.spare = &t.lazyContext, c.origin.suspicion.Load(), c.attempt.reconnect, c.attempt.spare
-	r.replayable, r.repeatable = replayable(c.attempt.request), repeatable
 	t.sent = *request.WithContext(t)
-	t.request = &t.sent
-	t.request.Close = request.Close || c.attempt.reconnect == ownConnection
+	t.sent.Close = request.Close || c.attempt.reconnect == ownConnection
 	if !isReliable(request) {
-		t.body = tracedBody{onceBody: onceBody{ReadCloser: request.Body}, length: request.ContentLength}
-		t.request.Body = &t.body
+		t.body = &tracedBody{onceBody: onceBody{ReadCloser: request.Body}, length: request.ContentLength}
+		t.sent.Body = t.body
 	}
 	return t
 }
 
-func (t *tracer) getConn(address string) {
-	t.connect.getConn(address)
-	t.reconnector.getConn()
-	t.guard.getConn(address)
-}
-
-func (t *tracer) gotConn(got httptrace.GotConnInfo) {
-	if t.reconnector.gotConn(got, t.guard.isHTTP2(got.Conn)) {
-		t.guard.forget()
-		return
+func (c *call) planTrace(ctx *lazyContext) tracePlan {
+	a, o := &c.attempt, c.origin
+	limit := maxSends - a.sends
+	if a.late {
+		limit--
 	}
-	t.connect.gotConn(got.Conn)
-	t.guard.gotConn(got, !got.Reused || t.reconnector.isSpare(got.Conn))
-}
-
-// sends is how often the request was sent. A base that calls no hooks sends it once.
-func (t *tracer) sends() int {
-	if !t.connect.hasAsked() {
-		return 1
+	return tracePlan{
+		ctx: ctx, base: c.base, suspects: o.suspicion.Load(), spare: a.spare, want: a.reconnect, limit: int8(limit),
+		traced: !o.has(answered) || c.base.limitsConnections(), knownHTTP2: o.has(http2Spoken),
+		replayable: replayable(a.request), idempotent: c.idempotent(), repeatable: true,
 	}
-	return t.guard.sent()
 }
 
-func (t *tracer) flags() traceFlags {
-	if t.err == nil {
+// maySpeakHTTP2 holds for an origin of which nothing is known, too.
+func (c *call) maySpeakHTTP2() bool { return c.origin.mayResend() || c.request.URL.Scheme == "https" }
+
+// flags is what the sending showed of its error.
+func (t *tracer) flags(err error) traceFlags {
+	if err == nil {
 		return 0
 	}
-	flags := t.connect.flags(t.request, t.err, t.Context.Err() != nil)
-	if t.body.failed.Load() {
+	connect := &connectTrace{tracePlan: &t.plan} // of a base that asked for nothing
+	if heard := t.heard(); heard != nil {
+		connect = &heard.connect
+	}
+	flags := connect.flags(&t.sent, err, t.Context.Err() != nil)
+	if t.body != nil && t.body.failed.Load() {
 		flags |= bodyFailed
 	}
 	return flags

@@ -3,6 +3,7 @@ package steadyhttp
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"testing"
 
@@ -14,23 +15,27 @@ func newTestTracer(t *testing.T, ctx context.Context) *tracer {
 	t.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://api.example.com/", nil)
 	require.NoError(t, err)
+	return newTracer(newTestCall(request))
+}
+
+func newTestCall(request *http.Request) *call {
 	c := &call{request: request, origin: &origin{}, options: &noCallOptions, policy: defaultPolicy(), base: newBaseInfo(http.DefaultTransport)}
 	c.attempt.request = request
-	return newTracer(c)
+	return c
 }
 
 func TestTraceHooks_AreMadeOnceForWhoAsks(t *testing.T) {
 	t.Parallel()
 	require.NotNil(t, clientTraceKey)
 	tracer := newTestTracer(t, t.Context())
-	ctx := tracer.request.Context()
+	ctx := tracer.sent.Context()
 	assert.Nil(t, ctx.Value("another key"))
-	assert.False(t, tracer.hooks.made)
+	assert.Nil(t, tracer.heard())
 	trace := httptrace.ContextClientTrace(ctx)
 	require.NotNil(t, trace)
 	assert.Same(t, trace, httptrace.ContextClientTrace(ctx))
 	trace.GetConn("api.example.com:443")
-	assert.True(t, tracer.connect.hasAsked())
+	assert.True(t, tracer.heard().connect.hasAsked())
 }
 
 func TestTraceHooks_CallTheCallersToo(t *testing.T) {
@@ -38,17 +43,17 @@ func TestTraceHooks_CallTheCallersToo(t *testing.T) {
 	var asked string
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GetConn: func(address string) { asked = address }})
 	tracer := newTestTracer(t, ctx)
-	httptrace.ContextClientTrace(tracer.request.Context()).GetConn("api.example.com:443")
+	httptrace.ContextClientTrace(tracer.sent.Context()).GetConn("api.example.com:443")
 	assert.Equal(t, "api.example.com:443", asked)
-	assert.True(t, tracer.connect.hasAsked())
+	assert.True(t, tracer.heard().connect.hasAsked())
 }
 
 // net/http makes a context of the request's, and looks at its own before it writes the request.
 func TestTraceHooks_WhatIsMadeOfTheContextHasEndedOnceItIsCancelled(t *testing.T) {
 	t.Parallel()
 	tracer := newTestTracer(t, t.Context())
-	assert.NotNil(t, httptrace.ContextClientTrace(tracer.request.Context()))
-	ctx, cancel := context.WithCancelCause(tracer.request.Context())
+	assert.NotNil(t, httptrace.ContextClientTrace(tracer.sent.Context()))
+	ctx, cancel := context.WithCancelCause(tracer.sent.Context())
 	defer cancel(nil)
 	require.NoError(t, ctx.Err())
 	tracer.cancel(context.Canceled)
@@ -75,7 +80,47 @@ func TestTraceHooks_PanicOfTheCallersContextLocksNobodyOut(t *testing.T) {
 	caller.panics = true
 	assert.Panics(t, func() { httptrace.ContextClientTrace(tracer) })
 	caller.panics = false
-	require.True(t, tracer.hooks.mu.TryLock())
-	tracer.hooks.mu.Unlock()
+	require.True(t, tracer.asking.TryLock())
+	tracer.asking.Unlock()
 	assert.NotNil(t, httptrace.ContextClientTrace(tracer))
+}
+
+// Each context that net/http makes of one that can be cancelled costs it four allocations.
+func TestTraceHooks_OverHTTP1TheContextEndsWithTheCallersAlone(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"http://api.example.com/", "https://api.example.com/"} {
+		for _, spoken := range []uint32{0, answered, answered | crowded, answered | http2Spoken} {
+			caller, giveUp := context.WithCancel(t.Context())
+			request, err := http.NewRequestWithContext(caller, http.MethodGet, url, nil)
+			require.NoError(t, err)
+			c := newTestCall(request)
+			c.origin.set(spoken, spoken)
+			tracer := newTracer(c)
+			bound := request.URL.Scheme == "http" && spoken == answered
+			assert.Equal(t, bound, tracer.Done() == caller.Done(), "%s %b", url, spoken)
+			assert.Equal(t, bound, httptrace.ContextClientTrace(tracer).WroteHeaders == nil, "it counts HTTP/2's sends")
+			child, stop := context.WithCancel(tracer)
+			tracer.release(nil)
+			if bound {
+				require.NoError(t, tracer.Err())
+				require.NoError(t, child.Err())
+			}
+			giveUp()
+			assert.Equal(t, context.Canceled, tracer.Err())
+			<-child.Done()
+			stop()
+		}
+	}
+}
+
+func TestTraceHooks_HaveTheirRoomInTheTracerOfABaseThatAsks(t *testing.T) {
+	t.Parallel()
+	c := newTestCall(httptest.NewRequest(http.MethodGet, "http://api.example.com/", nil))
+	assert.Nil(t, newTracer(c).trace)
+	first := newTracer(c)
+	assert.NotNil(t, httptrace.ContextClientTrace(first))
+	next := newTracer(c)
+	assert.NotNil(t, next.trace)
+	assert.Nil(t, next.heard(), "not made before it is asked for")
+	assert.Same(t, &next.trace.hooks, httptrace.ContextClientTrace(next))
 }

@@ -40,9 +40,9 @@ func (w *window) advance(now time.Duration) {
 	if !w.due(now) {
 		return
 	}
-	number, added := int64(now/w.width), uint32(w.total())
-	for fresh := max(w.upcoming(), number-slots+1); fresh <= number; fresh++ {
-		w.marks[fresh%slots] = added
+	number, added := int64(now/w.width), w.total()
+	for fresh := max(w.upcoming(), number-slots+1); fresh <= number && added > 0; fresh++ { // without any, all marks are 0
+		w.marks[fresh%slots] = uint32(added)
 	}
 	w.next.Store(int64(later(time.Duration(number)*w.width, w.width)))
 }
