@@ -63,7 +63,7 @@ var mutantAlive, _ = strconv.Atoi(os.Getenv("` + mutantEnv + `"))
 func mutantIs(id int) bool { return mutantAlive == id }
 
 type mutantNumber interface {
-	~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64 | ~float32 | ~float64
+	~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64 | ~uintptr | ~float32 | ~float64
 }
 
 func mutantString[T ~string](id int, text T) T {
