@@ -72,7 +72,7 @@ func sendTraced(base http.RoundTripper, c *call) (*http.Response, traceFlags, er
 }
 
 func (t *tracer) send(base http.RoundTripper, c *call) (*http.Response, error) {
-	held := false // by a response, whose body is still to be read
+	held := false // by a response, whose body is still to be read, or whose connection is the caller's
 	defer func() {
 		if !held {
 			t.release(nil)
@@ -80,8 +80,9 @@ func (t *tracer) send(base http.RoundTripper, c *call) (*http.Response, error) {
 	}()
 	response, err := roundTrip(base, &t.sent)
 	response, err = t.heard().settle(c, response, err)
-	held = response != nil
-	if needsContext(response) && t.isKnown() {
+	needed := needsContext(response)
+	held = needed || isUpgrade(response)
+	if needed && t.isKnown() {
 		holdContext(response, t.release)
 	}
 	return response, err
