@@ -18,13 +18,18 @@ func hasBody(request *http.Request) bool {
 }
 
 // isEmpty reports whether a response's body is surely none: http.NoBody, or what net/http returns in its place over HTTP/2,
-// which has a type of its own (http2noBodyReader), without any state.
+// which has a type of its own (http2noBodyReader), without any state. It is told by its EOF from one that was promised and
+// is missing (http2missingBody).
 func isEmpty(body io.ReadCloser) bool {
 	if body == nil || body == http.NoBody {
 		return true
 	}
 	kind := reflect.TypeOf(body)
-	return kind.Size() == 0 && strings.HasPrefix(kind.PkgPath(), "net/http")
+	if kind.Size() > 0 || !strings.HasPrefix(kind.PkgPath(), "net/http") {
+		return false
+	}
+	_, err := body.Read(nil)
+	return err == io.EOF
 }
 
 // replayable reports whether the request can be sent once more. A body is replayed from GetBody alone:

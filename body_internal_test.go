@@ -24,12 +24,16 @@ func TestBody_IsEmptyWhereNetHTTPSaysSo(t *testing.T) {
 	assert.False(t, isEmpty(statelessBody{}))
 	assert.False(t, isEmpty(io.NopCloser(strings.NewReader(""))))
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawQuery == "missing" {
+			w.Header().Set("Content-Length", "10")
+			return
+		}
 		_, _ = io.WriteString(w, r.URL.RawQuery)
 	}))
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	for _, content := range []string{"", "content"} {
+	for _, content := range []string{"", "content", "missing"} {
 		response, err := server.Client().Get(server.URL + "?" + content)
 		require.NoError(t, err)
 		assert.Equal(t, 2, response.ProtoMajor)

@@ -116,7 +116,7 @@ func (o *origin) setAnswered(a *attempt) {
 
 // mayResend reports whether net/http may resend more often than an attempt allows: over HTTP/2, which TLS can
 // change to with any connection, or over as many idle connections of HTTP/1 as there were calls at the same time.
-func (o *origin) mayResend() bool { return o.has(http2Spoken | tlsSpoken | crowded) }
+func mayResend(flags uint32) bool { return flags&(http2Spoken|tlsSpoken|crowded) != 0 }
 
 // An originKey is comparable and made without allocating.
 type originKey struct{ scheme, host string }

@@ -204,7 +204,7 @@ const bodyLimit = 8 << 10
 
 // peek reads the start of the body and puts it back. The body of a 101 is a connection, and stays one.
 func peek(response *http.Response) []byte {
-	if response.Body == nil || !needsContext(response) {
+	if !bringsBody(response) {
 		return nil
 	}
 	source := response.Body

@@ -29,7 +29,7 @@ func (c *call) followBody() {
 // hasContent reports whether the response has a body of its own to read: what follows a 101, or a CONNECT, is a
 // connection, and what has no content has no length to be held to (RFC 9110 §6.4.1).
 func hasContent(request *http.Request, response *http.Response) bool {
-	if !needsContext(response) || request.Method == http.MethodHead || request.Method == http.MethodConnect {
+	if !bringsBody(response) || request.Method == http.MethodHead || request.Method == http.MethodConnect {
 		return false
 	}
 	code := response.StatusCode

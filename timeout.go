@@ -108,10 +108,26 @@ func (a *attempt) expire(timeout *attemptTimeoutError) {
 	}
 }
 
-// needsContext reports whether the response has a body that the attempt's context must outlive. After
-// a 101 the context no longer controls the connection, and its body must stay an io.ReadWriteCloser.
+// needsContext reports whether the attempt's context must outlive the response's body, or the request's: over HTTP/2
+// net/http may send that still. After a 101 the context no longer controls the connection.
 func needsContext(response *http.Response) bool {
-	return response != nil && !isEmpty(response.Body) && response.StatusCode != http.StatusSwitchingProtocols
+	return bringsBody(response) || mayUpload(response)
+}
+
+// bringsBody reports whether the response has a body. That of a 101 must stay an io.ReadWriteCloser.
+func bringsBody(response *http.Response) bool {
+	return response != nil && !isEmpty(response.Body) && !isUpgrade(response)
+}
+
+// mayUpload reports whether the request's body may be on its way still, though the response has none (RFC 9113 §8.1). Over
+// HTTP/1, where that is http.NoBody, net/http closes the connection then.
+func mayUpload(response *http.Response) bool {
+	return response != nil && response.Body != http.NoBody && !isUpgrade(response) &&
+		response.Request != nil && hasBody(response.Request)
+}
+
+func isUpgrade(response *http.Response) bool {
+	return response != nil && response.StatusCode == http.StatusSwitchingProtocols
 }
 
 func holdContext(response *http.Response, cancel context.CancelCauseFunc) {

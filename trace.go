@@ -73,7 +73,7 @@ func sendTraced(base http.RoundTripper, c *call) (*http.Response, traceFlags, er
 }
 
 func (t *tracer) send(base http.RoundTripper, c *call) (*http.Response, error) {
-	held := false // by a response, whose body is still to be read
+	held := false // by a response, whose body is still to be read, or whose connection is the caller's
 	defer func() {
 		if !held {
 			t.release(nil)
@@ -81,8 +81,9 @@ func (t *tracer) send(base http.RoundTripper, c *call) (*http.Response, error) {
 	}()
 	response, err := roundTrip(base, &t.sent)
 	response, err = t.heard().settle(c, response, err)
-	held = response != nil
-	if needsContext(response) && t.isKnown() {
+	needed := needsContext(response)
+	held = needed || isUpgrade(response)
+	if needed && t.isKnown() {
 		holdContext(response, t.release)
 	}
 	return response, err
@@ -135,9 +136,11 @@ func (b *baseInfo) makeTracer() *tracer {
 func newTracer(c *call) *tracer {
 	t, request := c.base.makeTracer(), c.attempt.request
 	t.Context = request.Context()
-	t.bound = c.origin.has(answered) && !c.maySpeakHTTP2() // HTTP/1 needs no end: what is not to be sent has its connection closed
-	t.plan = c.planTrace(&t.lazyContext)
-	if !t.plan.idempotent && c.maySpeakHTTP2() {
+	flags := c.origin.flags.Load() // once, since other calls write them
+	maySpeakHTTP2 := mayResend(flags) || c.request.URL.Scheme == "https"
+	t.bound = flags&answered != 0 && !maySpeakHTTP2 // HTTP/1 needs no end: what is not to be sent has its connection closed
+	t.plan = c.planTrace(&t.lazyContext, flags)
+	if !t.plan.idempotent && maySpeakHTTP2 {
 		request = withoutGetBody(request)
 		t.plan.repeatable = hasBody(request)
 	}
@@ -150,7 +153,8 @@ func newTracer(c *call) *tracer {
 	return t
 }
 
-func (c *call) planTrace(ctx *lazyContext) tracePlan {
+// planTrace is given the flags of the call's origin.
+func (c *call) planTrace(ctx *lazyContext, flags uint32) tracePlan {
 	a, o := &c.attempt, c.origin
 	limit := maxSends - a.sends
 	if a.late {
@@ -158,13 +162,10 @@ func (c *call) planTrace(ctx *lazyContext) tracePlan {
 	}
 	return tracePlan{
 		ctx: ctx, base: c.base, suspects: o.suspicion.Load(), spare: a.spare, want: a.reconnect, limit: int8(limit),
-		traced: !o.has(answered) || c.base.limitsConnections(), knownHTTP2: o.has(http2Spoken),
+		traced: flags&answered == 0 || c.base.limitsConnections(), knownHTTP2: flags&http2Spoken != 0,
 		replayable: replayable(a.request), idempotent: c.idempotent(), repeatable: true,
 	}
 }
-
-// maySpeakHTTP2 holds for an origin of which nothing is known, too.
-func (c *call) maySpeakHTTP2() bool { return c.origin.mayResend() || c.request.URL.Scheme == "https" }
 
 // flags is what the sending showed of its error.
 func (t *tracer) flags(err error) traceFlags {

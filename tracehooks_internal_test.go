@@ -2,9 +2,11 @@ package steadyhttp
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -123,4 +125,36 @@ func TestTraceHooks_HaveTheirRoomInTheTracerOfABaseThatAsks(t *testing.T) {
 	assert.NotNil(t, next.trace)
 	assert.Nil(t, next.heard(), "not made before it is asked for")
 	assert.Same(t, &next.trace.hooks, httptrace.ContextClientTrace(next))
+}
+
+// What an origin speaks may change at any time, where several share a key. A plan that took a connection for one of HTTP/2
+// under a context that cannot end would neither cancel a request nor close its connection; with GetBody, net/http would resend.
+func TestTraceHooks_BoundToTheCallersContextIsNeverAnHTTP2Plan(t *testing.T) {
+	t.Parallel()
+	request := httptest.NewRequest(http.MethodPost, "http://api.example.com/", strings.NewReader("content"))
+	request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("content")), nil }
+	c := newTestCall(request)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				c.origin.setAnswered(&http.Response{ProtoMajor: 1})
+				c.origin.setAnswered(&http.Response{ProtoMajor: 2})
+			}
+		}
+	}()
+	for range 50_000 {
+		tracer := newTracer(c)
+		plan := &tracer.plan
+		if plan.knownHTTP2 && (tracer.bound || tracer.sent.GetBody != nil) {
+			t.Errorf("bound %v, GetBody %v", tracer.bound, tracer.sent.GetBody != nil)
+			break
+		}
+	}
+	close(stop)
+	<-stopped
 }
