@@ -3,6 +3,7 @@ package steadyhttp_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -105,6 +106,33 @@ func TestBodyOutcome_OfACallersCancelIsNeutral(t *testing.T) {
 			require.NoError(t, response.Body.Close())
 			assertBreakerCount(t, transport, breakerCount{0, 0})
 			cancel()
+		}
+	})
+}
+
+// An upload may go on while the response's body is read. If it fails there, that is not the server's doing.
+func TestBodyOutcome_OfARequestBodyThatFailsIsNeutral(t *testing.T) {
+	t.Parallel()
+	errUpload := errors.New("a test's upload broke")
+	runEachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
+		for name, option := range bodyOptions {
+			server := newWireServer(t, startProtocols(spoken), func(w http.ResponseWriter, r *http.Request) {
+				_ = http.NewResponseController(w).EnableFullDuplex()
+				_ = http.NewResponseController(w).Flush()
+				echoHandler(w, r)
+			})
+			transport := newTransport(t, &http.Transport{Protocols: spoken}, option)
+			t.Cleanup(transport.CloseIdleConnections)
+			content, upload := io.Pipe()
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, content)
+			require.NoError(t, err)
+			response, err := transport.RoundTrip(r)
+			require.NoError(t, err)
+			_ = upload.CloseWithError(errUpload)
+			_, err = io.ReadAll(response.Body)
+			require.Error(t, err, name)
+			require.NoError(t, response.Body.Close())
+			assertBreakerCount(t, transport, breakerCount{0, 0})
 		}
 	})
 }
