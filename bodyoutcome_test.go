@@ -339,6 +339,46 @@ func TestBodyOutcome_OfAProbeIsTheBreakers(t *testing.T) {
 	}
 }
 
+// A client that looks at headers alone finds its way back after an outage. One probe that is closed unread tells nothing.
+func TestBodyOutcome_ProbesThatNobodyReadsCloseTheBreakerTogether(t *testing.T) {
+	t.Parallel()
+	runEachBodyOption(t, func(t *testing.T, option steadyhttp.Option) {
+		transport, _ := newOpenBreaker(t, newBodyStep(func() io.ReadCloser { return newScriptedBody(bodyPart{content: "a"}) }), option)
+		time.Sleep(breakerProbeDue)
+		for _, state := range []steadyhttp.BreakerState{steadyhttp.BreakerHalfOpen, steadyhttp.BreakerClosed} {
+			response, err := transport.RoundTrip(newGet(t))
+			require.NoError(t, err)
+			assert.Equal(t, steadyhttp.BreakerHalfOpen, breakerState(t, transport), "at the header")
+			require.NoError(t, response.Body.Close())
+			assert.Equal(t, state, breakerState(t, transport))
+		}
+	})
+}
+
+// Of another outage the next one tells nothing either.
+func TestBodyOutcome_ProbeThatNobodyReadsCountsForItsPhaseAlone(t *testing.T) {
+	t.Parallel()
+	runEachBodyOption(t, func(t *testing.T, option steadyhttp.Option) {
+		var bodies []io.ReadCloser
+		transport, _ := newOpenBreaker(t, newBodyStep(func() (next io.ReadCloser) { next, bodies = bodies[0], bodies[1:]; return next }), option)
+		bodies = []io.ReadCloser{newScriptedBody(bodyPart{content: "a"}), newBrokenBody("a"), newScriptedBody(bodyPart{content: "a"})}
+		for _, c := range []struct {
+			use   func(*http.Response)
+			state steadyhttp.BreakerState
+		}{
+			{func(r *http.Response) { _ = r.Body.Close() }, steadyhttp.BreakerHalfOpen},
+			{readAndClose, steadyhttp.BreakerOpen},
+			{func(r *http.Response) { _ = r.Body.Close() }, steadyhttp.BreakerHalfOpen},
+		} {
+			time.Sleep(breakerProbeDue)
+			response, err := transport.RoundTrip(newGet(t))
+			require.NoError(t, err)
+			c.use(response)
+			assert.Equal(t, c.state, breakerState(t, transport))
+		}
+	})
+}
+
 func readAndClose(r *http.Response) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	_ = r.Body.Close()
