@@ -15,6 +15,7 @@ type attempt struct {
 	request *http.Request // what is sent; never modified
 	held    time.Duration // by a pause, before it was sent
 	unsent  bool          // whether the request's body is still ours to close; sending hands it on
+	upload  *tracedBody   // the request's body as it is sent, if that can fail; nil if not, or if nothing was sent
 
 	probe     bool      // of a breaker
 	phase     uint64    // the breaker's, in which the probe was let through

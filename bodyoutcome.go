@@ -88,13 +88,14 @@ func (o *bodyOutcome) succeed() {
 }
 
 // close counts a success if all was read, or nothing has gone wrong for long enough. Else nothing is counted, but the
-// origin did respond: a client that wants headers alone must not open the breaker by the few calls that fail.
+// origin did respond: a client that wants headers alone must not open the breaker by the few calls that fail, nor keep
+// it half-open.
 func (o *bodyOutcome) close(complete bool) {
 	switch {
 	case complete || o.now()-o.header >= wellAfter:
 		o.countSuccess()
-	case o.isOpen():
-		o.origin.breaker.noteResponse(o.permit, o.start)
+	case o.isOpen() && o.origin.breaker.noteResponse(o.permit, o.start):
+		o.countSuccess()
 	}
 }
 

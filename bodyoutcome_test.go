@@ -3,6 +3,7 @@ package steadyhttp_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -105,6 +106,33 @@ func TestBodyOutcome_OfACallersCancelIsNeutral(t *testing.T) {
 			require.NoError(t, response.Body.Close())
 			assertBreakerCount(t, transport, breakerCount{0, 0})
 			cancel()
+		}
+	})
+}
+
+// An upload may go on while the response's body is read. If it fails there, that is not the server's doing.
+func TestBodyOutcome_OfARequestBodyThatFailsIsNeutral(t *testing.T) {
+	t.Parallel()
+	errUpload := errors.New("a test's upload broke")
+	runEachProtocol(t, func(t *testing.T, spoken *http.Protocols) {
+		for name, option := range bodyOptions {
+			server := newWireServer(t, startProtocols(spoken), func(w http.ResponseWriter, r *http.Request) {
+				_ = http.NewResponseController(w).EnableFullDuplex()
+				_ = http.NewResponseController(w).Flush()
+				echoHandler(w, r)
+			})
+			transport := newTransport(t, &http.Transport{Protocols: spoken}, option)
+			t.Cleanup(transport.CloseIdleConnections)
+			content, upload := io.Pipe()
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, content)
+			require.NoError(t, err)
+			response, err := transport.RoundTrip(r)
+			require.NoError(t, err)
+			_ = upload.CloseWithError(errUpload)
+			_, err = io.ReadAll(response.Body)
+			require.Error(t, err, name)
+			require.NoError(t, response.Body.Close())
+			assertBreakerCount(t, transport, breakerCount{0, 0})
 		}
 	})
 }
@@ -309,6 +337,46 @@ func TestBodyOutcome_OfAProbeIsTheBreakers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A client that looks at headers alone finds its way back after an outage. One probe that is closed unread tells nothing.
+func TestBodyOutcome_ProbesThatNobodyReadsCloseTheBreakerTogether(t *testing.T) {
+	t.Parallel()
+	runEachBodyOption(t, func(t *testing.T, option steadyhttp.Option) {
+		transport, _ := newOpenBreaker(t, newBodyStep(func() io.ReadCloser { return newScriptedBody(bodyPart{content: "a"}) }), option)
+		time.Sleep(breakerProbeDue)
+		for _, state := range []steadyhttp.BreakerState{steadyhttp.BreakerHalfOpen, steadyhttp.BreakerClosed} {
+			response, err := transport.RoundTrip(newGet(t))
+			require.NoError(t, err)
+			assert.Equal(t, steadyhttp.BreakerHalfOpen, breakerState(t, transport), "at the header")
+			require.NoError(t, response.Body.Close())
+			assert.Equal(t, state, breakerState(t, transport))
+		}
+	})
+}
+
+// Of another outage the next one tells nothing either.
+func TestBodyOutcome_ProbeThatNobodyReadsCountsForItsPhaseAlone(t *testing.T) {
+	t.Parallel()
+	runEachBodyOption(t, func(t *testing.T, option steadyhttp.Option) {
+		var bodies []io.ReadCloser
+		transport, _ := newOpenBreaker(t, newBodyStep(func() (next io.ReadCloser) { next, bodies = bodies[0], bodies[1:]; return next }), option)
+		bodies = []io.ReadCloser{newScriptedBody(bodyPart{content: "a"}), newBrokenBody("a"), newScriptedBody(bodyPart{content: "a"})}
+		for _, c := range []struct {
+			use   func(*http.Response)
+			state steadyhttp.BreakerState
+		}{
+			{func(r *http.Response) { _ = r.Body.Close() }, steadyhttp.BreakerHalfOpen},
+			{readAndClose, steadyhttp.BreakerOpen},
+			{func(r *http.Response) { _ = r.Body.Close() }, steadyhttp.BreakerHalfOpen},
+		} {
+			time.Sleep(breakerProbeDue)
+			response, err := transport.RoundTrip(newGet(t))
+			require.NoError(t, err)
+			c.use(response)
+			assert.Equal(t, c.state, breakerState(t, transport))
+		}
+	})
 }
 
 func readAndClose(r *http.Response) {

@@ -166,6 +166,7 @@ type breaker struct {
 	probeAt  time.Duration // when the next one may go, since the epoch
 	probes   uint32        // under way in this phase
 	leave    bool          // whether the fleet lets the next one of this phase go
+	unread   bool          // whether one of this phase brought a response that its caller closed
 	changes  *delivery     // to the Observer; nil for none
 	last     *change       // which began this phase; nil in the first
 }
@@ -466,7 +467,7 @@ func (b *breaker) setState(ctx context.Context, change func(), reason string) {
 	b.phase.Store(generation<<stateBits | uint64(to))
 	b.successes.clear()
 	b.failures.clear()
-	b.run, b.probes, b.leave = run{}, 0, false
+	b.run, b.probes, b.leave, b.unread = run{}, 0, false, false
 	if from != to || to == BreakerOpen { // which it may be once more, for another reason
 		b.record(ctx, from, to, reason)
 	}
@@ -493,11 +494,30 @@ func (b *breaker) succeededSince(start time.Duration) bool {
 	return last > 0 && last >= start
 }
 
-// noteResponse ends a run of failures, and counts nothing: by a response of which its caller wanted no more.
-func (b *breaker) noteResponse(granted permit, start time.Duration) {
-	if b != nil && !granted.probe && granted.phase == b.phase.Load() {
+// noteResponse is told of a response of which its caller wanted no more. It ends a run of failures, and counts nothing.
+// Of probes the second one counts as a success, and for that it reports true: callers that want headers alone would
+// never close the breaker else.
+func (b *breaker) noteResponse(granted permit, start time.Duration) (counts bool) {
+	switch {
+	case b == nil || granted.phase != b.phase.Load():
+		return false
+	case granted.probe:
+		return b.noteUnread(granted.phase)
+	default:
 		b.noteSuccess(granted.phase, start)
+		return false
 	}
+}
+
+// noteUnread reports whether another probe of the phase ended so before.
+func (b *breaker) noteUnread(phase uint64) (before bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if phase != b.phase.Load() {
+		return false
+	}
+	before, b.unread = b.unread, true
+	return before
 }
 
 // suspendsRetries reports whether nothing is to be sent a second time at present, by a call that may make so many attempts.

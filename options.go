@@ -173,8 +173,10 @@ func WithAttemptTimeout(d time.Duration) Option {
 // It also makes a body count, and so does [WithResume]. A body that the server breaks, or that stalls, is
 // a failure of the origin for its breaker. A response that would be a success at its header becomes one,
 // for breaker and budget, once its body has ended, lived for a second, or brought 8 MiB. A body that the
-// caller closes or cancels before that is neither, though a Close ends a run of failures: so read short
-// bodies to their end. It costs one allocation for each response. d must not be negative.
+// caller closes or cancels before that is neither, nor is one that breaks since the request's own body
+// failed. But a Close ends a run of failures, and a half-open breaker closes by the second probe that is
+// closed so: to have a success counted at once, read short bodies to their end. It costs one allocation for
+// each response. d must not be negative.
 func WithBodyTimeout(d time.Duration) Option {
 	return callOption("WithBodyTimeout", func(p *policy) error {
 		p.bodyTimeout = d

@@ -48,6 +48,7 @@ type attemptBody struct {
 	timers   *stallTimers
 	realTime bool
 	outcome  bodyOutcome
+	upload   *tracedBody // which may be sent still; nil: it cannot fail
 	state    atomic.Uint32
 
 	reading sync.Mutex
@@ -65,7 +66,7 @@ const (
 // follow takes the attempt's response over, and its outcome if that is the body's to tell.
 func (b *attemptBody) follow(c *call) {
 	response, now := c.attempt.response, time.Now()
-	b.base, b.length = response.Body, promisedLength(response)
+	b.base, b.length, b.upload = response.Body, promisedLength(response), c.attempt.upload
 	b.limit, b.timers, b.realTime = c.policy.bodyTimeout, &c.transport.stallTimers, isRealTime(now)
 	b.outcome.begin(c, now)
 }
@@ -124,7 +125,7 @@ func (b *attemptBody) judge(n int, err error) {
 		b.outcome.succeed()
 	case b.state.Load() == bodyClosed || callerErr(b.outcome.request) != nil:
 		b.outcome.abandon()
-	case isLocalError(err), isLocalFault(err):
+	case isLocalError(err), isLocalFault(err), b.upload.hasFailed():
 		b.outcome.abandon()
 	default:
 		b.outcome.fail(err)

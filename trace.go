@@ -52,6 +52,7 @@ func sendTraced(base http.RoundTripper, c *call) (*http.Response, traceFlags, er
 			c.attempt.reconnect = keepConnection // rather the pool's than none
 		}
 		t := newTracer(c)
+		c.attempt.upload = t.body
 		response, err := t.send(base, c)
 		wait, ok := t.heard().resendAfter(err, &c.attempt)
 		if moves < maxSends && isCannotRewind(err) && t.heard().isUnsent() {
@@ -177,7 +178,7 @@ func (t *tracer) flags(err error) traceFlags {
 		connect = &heard.connect
 	}
 	flags := connect.flags(&t.sent, err, t.Context.Err() != nil)
-	if t.body != nil && t.body.failed.Load() {
+	if t.body.hasFailed() {
 		flags |= bodyFailed
 	}
 	return flags
@@ -205,6 +206,9 @@ func (b *tracedBody) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// hasFailed is false for a body that cannot.
+func (b *tracedBody) hasFailed() bool { return b != nil && b.failed.Load() }
 
 // isReliable reports whether the request's body is sure to be read as promised. A file's may not be:
 // with sendfile its error looks like one of the connection.

@@ -20,7 +20,7 @@ import (
 // A Fleet is this process's membership in a group of processes that call the same origins from the same place. It is a
 // [steadyhttp.Fleet], for [steadyhttp.WithFleet]; several Transports may share it.
 //
-// [Join] makes one. It is safe for concurrent use.
+// [Join] makes one. The zero Fleet is in no group, and shares nothing. It is safe for concurrent use.
 type Fleet struct {
 	store   Store
 	group   string
@@ -38,7 +38,7 @@ type Fleet struct {
 	told    int           // how much was told in it
 
 	mu      sync.Mutex
-	origins map[string][]weak.Pointer[watch] // by digest: each Transport may have the origin. Its breaker keeps the watch
+	origins map[string][]weak.Pointer[watch] // nil: nobody joined. By digest: each Transport may have the origin. Its breaker keeps the watch
 	members int64
 	lag     time.Duration // of the store's last reply
 }
@@ -82,6 +82,9 @@ func Join(store Store, group string) (*Fleet, error) {
 // timeouts. Further calls do nothing more.
 func (f *Fleet) Close() {
 	f.closed.Store(true)
+	if f.origins == nil {
+		return
+	}
 	f.end()
 	f.goAlone()
 	ended := make(chan struct{})
@@ -99,6 +102,9 @@ func (f *Fleet) Close() {
 
 // Add makes the fleet watch an origin. It is called by steadyhttp, and by nobody else.
 func (f *Fleet) Add(origin string, breaker *steadyhttp.FleetBreaker) steadyhttp.FleetOrigin {
+	if f.origins == nil {
+		return nil
+	}
 	digest := sha256.Sum256([]byte(origin))
 	w := &watch{fleet: f, name: origin, key: hex.EncodeToString(digest[:12]), breaker: breaker}
 	f.mu.Lock()

@@ -513,6 +513,20 @@ func TestFleet_CloseEndsAllThatJoinBegan(t *testing.T) {
 	})
 }
 
+func TestFleet_ZeroSharesNothing(t *testing.T) {
+	t.Parallel()
+	fleet := &steadyfleet.Fleet{}
+	defer fleet.Close()
+	transport, err := steadyhttp.NewTransport(&way{server: &server{}}, steadyhttp.WithFleet(fleet))
+	require.NoError(t, err)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, origin, nil)
+	require.NoError(t, err)
+	response, err := transport.RoundTrip(request)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	assert.Empty(t, transport.Fleet().Advice)
+}
+
 // A store that replies while the fleet is closed changes nothing any more.
 func TestFleet_HearsNothingOnceItIsClosed(t *testing.T) {
 	t.Parallel()

@@ -54,7 +54,7 @@ func WithPrefix(prefix string) Option {
 // The commands are EVALSHA, EVAL, SUBSCRIBE, UNSUBSCRIBE and PING; the scripts call TIME, HMGET, HSET, ZADD, ZCARD, ZREM,
 // ZSCORE, ZREMRANGEBYSCORE, DEL, PEXPIRE and PUBLISH. Keys begin with "steadyhttp:1:", where 1 is the version of what is
 // said, and expire half a minute after the last word. All keys of an origin have one hash tag. The channel of a group is
-// "steadyhttp:1:" and its name.
+// "steadyhttp:1:" and its name. Channels know no databases: in two of one server, groups or prefixes must differ.
 func New(client redis.UniversalClient, options ...Option) (Store, error) {
 	if isNil(client) {
 		return nil, errors.New("steadyfleet: New: the client is nil")
