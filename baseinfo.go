@@ -72,6 +72,19 @@ func (b *baseInfo) hasManyConnections() bool {
 	return ok && builtIn.open.many.Load() > 0
 }
 
+// keepsFewConnections reports whether the base surely has no more idle connections of HTTP/1 to a host than an attempt may
+// send requests. Others, of the same base, may have left them.
+func (b *baseInfo) keepsFewConnections() bool {
+	switch base := b.RoundTripper.(type) {
+	case *builtInTransport:
+		return !b.hasManyConnections()
+	case *http.Transport:
+		return base.MaxIdleConnsPerHost <= maxSends // 0 stands for 2, and without keep-alives there are none
+	default:
+		return false
+	}
+}
+
 // mayQueue reports whether a request for which no connection was being made was in such a queue. Of a base that is not
 // net/http's it is not known, but a connection that nobody makes is waited for nowhere else.
 func (b *baseInfo) mayQueue() bool {

@@ -139,7 +139,8 @@ func newTracer(c *call) *tracer {
 	t.Context = request.Context()
 	flags := c.origin.flags.Load() // once, since other calls write them
 	maySpeakHTTP2 := mayResend(flags) || c.request.URL.Scheme == "https"
-	t.bound = flags&answered != 0 && !maySpeakHTTP2 // HTTP/1 needs no end: what is not to be sent has its connection closed
+	// Over HTTP/1 an attempt need not be ended: each connection that it is not to be sent over is closed.
+	t.bound = flags&answered != 0 && !maySpeakHTTP2 && c.base.keepsFewConnections()
 	t.plan = c.planTrace(&t.lazyContext, flags)
 	if !t.plan.idempotent && maySpeakHTTP2 {
 		request = withoutGetBody(request)

@@ -142,8 +142,8 @@ func TestTraceHooks_BoundToTheCallersContextIsNeverAnHTTP2Plan(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				c.origin.setAnswered(&http.Response{ProtoMajor: 1})
-				c.origin.setAnswered(&http.Response{ProtoMajor: 2})
+				c.origin.setAnswered(&attempt{response: &http.Response{ProtoMajor: 1}})
+				c.origin.setAnswered(&attempt{response: &http.Response{ProtoMajor: 2}})
 			}
 		}
 	}()
