@@ -132,6 +132,8 @@ func classifyOurs(request *http.Request, err error) Class {
 		return answered.Class
 	case errors.Is(err, ErrCircuitOpen):
 		return Unprocessed
+	case errors.Is(err, ErrPaused):
+		return Throttled
 	case errors.Is(err, ErrAttemptTimeout):
 		return Transient
 	default:

@@ -84,6 +84,7 @@ func TestClassify_EveryErrorHasAClass(t *testing.T) {
 		"an odd remote error":                    {&net.OpError{Op: "remote error", Err: errors.New("?")}, steadyhttp.Permanent},
 		"an impossible port":                     {&net.OpError{Op: "dial", Err: &net.AddrError{Err: "invalid port"}}, steadyhttp.Permanent},
 		"an open breaker":                        {&steadyhttp.CircuitOpenError{}, steadyhttp.Unprocessed},
+		"a pause":                                {&steadyhttp.PausedError{}, steadyhttp.Throttled},
 		"an attempt timeout":                     {steadyhttp.ErrAttemptTimeout, steadyhttp.Transient},
 		"an error of ours":                       {&steadyhttp.Error{Class: steadyhttp.Unprocessed}, steadyhttp.Unprocessed},
 	} {

@@ -96,12 +96,18 @@ type waiter struct {
 
 	settled chan struct{} // closed once it is decided,
 	phase   uint64        // and in which phase it was let go,
-	refused string        // or why it was not,
+	again   bool          // or whether it is to come anew,
+	refused string        // or why it was not let go,
 	retryAt time.Duration // and when it might have been
 }
 
 func (w *waiter) letGo(phase uint64) {
 	w.phase = phase
+	close(w.settled)
+}
+
+func (w *waiter) recall() {
+	w.again = true
 	close(w.settled)
 }
 

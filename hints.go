@@ -148,9 +148,14 @@ func longestReset(quotas []quota, refused bool, sent time.Time) (wait time.Durat
 	return wait, ok
 }
 
-// quotasOf are those that a header tells of, in any of the forms in use.
-func quotasOf(header http.Header) []quota {
-	quotas := parseQuotas(strings.Join(header.Values("Ratelimit"), ","))
+// maxQuotaField is in octets. Servers send some 100; 10 MiB, which net/http lets through, would take 5 GB to parse.
+const maxQuotaField = 8 << 10
+
+// quotasOf are those that a header tells of, in any of the forms in use. A RateLimit that is too long is junk.
+func quotasOf(header http.Header) (quotas []quota) {
+	if field := strings.Join(header.Values("Ratelimit"), ","); len(field) <= maxQuotaField {
+		quotas = parseQuotas(field)
+	}
 	for _, name := range []string{"Ratelimit", "X-Ratelimit", "X-Rate-Limit"} {
 		quotas = append(quotas, quotasNamed(name, header)...)
 	}

@@ -466,6 +466,17 @@ func TestHintRateLimit_OfSeveralQuotasTheLongestCounts(t *testing.T) {
 	}
 }
 
+// net/http lets 10 MiB of header through.
+func TestHintRateLimit_ThatIsTooLongIsJunk(t *testing.T) {
+	t.Parallel()
+	for padding, valid := range map[int]bool{0: true, 8000: true, 10 << 20: false} {
+		response := newResponse(429, nil, "RateLimit", `"default";r=0;t=30`+strings.Repeat(",", padding))
+		wait, ok := steadyhttp.HintRateLimit(response)
+		assert.Equal(t, valid, ok, "%d more octets", padding)
+		assert.Equal(t, valid, wait == 30*time.Second)
+	}
+}
+
 // A client whose clock runs ahead must not come back early: what counts is the server's own Date.
 func TestHints_CountFromTheServersOwnDate(t *testing.T) {
 	t.Parallel()

@@ -81,13 +81,19 @@ func (b *Breaker) open(change func(*breaker)) {
 		return
 	}
 	for _, key := range b.keys {
-		o := b.origins.keep(key)
-		o.breaker.applyChange(change)
-		if o.breaker.isHeldOpen(b.origins.policy.maxRetryAfter) {
-			o.pause.letAllGo() // to be rejected: a pause is not waited for in vain
-		}
-		o.release()
+		b.origins.keep(key).open(change, b.origins.policy.maxRetryAfter)
 	}
+}
+
+// open does so to an origin that is counted in, and counts it out, also if an Observer panics.
+func (o *origin) open(change func(*breaker), longestWait time.Duration) {
+	defer o.release()
+	defer func() {
+		if o.breaker.isHeldOpen(longestWait) {
+			o.pause.recallAll() // to be rejected: a pause is not waited for in vain
+		}
+	}()
+	o.breaker.applyChange(change)
 }
 
 // Reset closes the breaker, with nothing counted, whatever opened it. The retry budget stays as it is.

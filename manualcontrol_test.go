@@ -253,6 +253,67 @@ func TestBreaker_OpenByHandRejectsWhatAPauseHolds(t *testing.T) {
 	}
 }
 
+// The key function stands for a moment at which a hand opens the breaker while a call is on its way to the pause.
+func TestBreaker_OpenByHandRejectsWhatIsOnItsWayToAPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		meanwhile := func() {}
+		key := func(*http.Request) string { meanwhile(); return "" }
+		transport := newTransport(t, newScript(status(429, "Retry-After", "30")), pauseOptions(steadyhttp.WithPauseKey(key))...)
+		pause(t, transport)
+		start := time.Now()
+		meanwhile = func() { transport.Breaker(targetOrigin).Isolate("a test") }
+		_, err := sendGet(t, transport)
+		assert.ErrorIs(t, err, steadyhttp.ErrCircuitOpen)
+		assert.Zero(t, time.Since(start))
+	})
+}
+
+// The origin still says "wait": those that it holds back must not all go because a hand came and went.
+func TestBreaker_ResetAtOnceLeavesAPauseAsItIs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newGatedServer(waitsUntil(time.Second, 30))
+		transport := newTransport(t, server, pauseOptions()...)
+		pause(t, transport)
+		var calls sync.WaitGroup
+		for range 50 {
+			calls.Go(func() {
+				code, err := sendGet(t, transport)
+				assert.NoError(t, err)
+				assert.Equal(t, 200, code)
+			})
+		}
+		synctest.Wait()
+		hand := transport.Breaker(targetOrigin)
+		hand.Isolate("a test")
+		hand.Reset()
+		synctest.Wait()
+		assert.Equal(t, 50, onlyOrigin(t, transport).Waiting)
+		assert.Len(t, server.sendings(), 3)
+		calls.Wait()
+		assert.GreaterOrEqual(t, server.sendings()[3].at, 30*time.Second)
+	})
+}
+
+func TestBreaker_HandOfAnObserverThatPanicsHoldsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		observer := steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
+			if e.Kind == steadyhttp.EventBreaker {
+				panic("an observer")
+			}
+		})
+		transport := newTransport(t, newScript(status(429, "Retry-After", "30")), pauseOptions(observer)...)
+		pause(t, transport)
+		call := getPath(t, t.Context(), transport, "/")
+		synctest.Wait()
+		assert.Panics(t, func() { transport.Breaker(targetOrigin).Isolate("a test") })
+		assert.ErrorIs(t, <-call, steadyhttp.ErrCircuitOpen)
+		assert.Zero(t, onlyOrigin(t, transport).Calls)
+	})
+}
+
 func TestBreaker_NameIsWhatTheOriginKeySays(t *testing.T) {
 	t.Parallel()
 	key := func(r *http.Request) string { return r.Header.Get("Tenant") }

@@ -30,8 +30,8 @@ const maxPauseKeys = 1024
 // An originPause has the gates of one origin: one, or one for each key of [WithPauseKey]. A gate exists from the
 // first response that says "wait" until the gate is as good as none, so a healthy origin has none.
 //
-// Invariants. mu guards all fields below it, and the gates; the methods that need it say "p.mu is held".
-// present is the number of gates; it is written under p.mu and read without it. Nobody but deliver calls the
+// Invariants. mu guards all fields below it, and the gates; the methods that need it say "p.mu is held". The lock order
+// is p.mu, then the breaker's. present is the number of gates; it is written under p.mu and read without it. Nobody but deliver calls the
 // Observer, and it holds no lock.
 type originPause struct {
 	origin   string
@@ -72,7 +72,7 @@ func pausing(next sender) sender {
 			next(c)
 			return
 		}
-		if p.present.Load() > 0 && !c.origin.breaker.isHeldOpen(c.policy.maxRetryAfter) && !p.admit(c) {
+		if p.present.Load() > 0 && !p.admit(c) {
 			return
 		}
 		next(c)
@@ -108,6 +108,14 @@ type pauseTicket struct {
 	reserved *timedGate // where the next attempt has a place; nil for none
 }
 
+// giveBack gives a place back that will not be taken; originPause.mu is held.
+func (t *pauseTicket) giveBack() {
+	if t.reserved != nil {
+		t.reserved.reserved--
+		t.reserved = nil
+	}
+}
+
 // keyOf asks the user's function once for each call, and only if its origin says "wait".
 func (p *originPause) keyOf(c *call) string {
 	if p.config.policy.key != nil && !c.ticket.known {
@@ -119,22 +127,27 @@ func (p *originPause) keyOf(c *call) string {
 
 // admit waits until the attempt may be sent, and reports whether it may.
 func (p *originPause) admit(c *call) bool {
-	w, g := p.enter(c)
-	p.delivery.deliver()
-	if w == nil {
-		return true
+	for {
+		w, g := p.enter(c)
+		p.delivery.deliver()
+		if w == nil {
+			return true
+		}
+		refused := p.await(c, g, w)
+		p.delivery.deliver() // what changed as it was let go
+		switch {
+		case refused != nil:
+			c.attempt.err, c.attempt.class, c.attempt.rejected = refused, Throttled, StopPaused
+			return false
+		case !w.again:
+			c.ticket.phase = w.phase
+			return true
+		}
 	}
-	refused := p.await(c, g, w)
-	p.delivery.deliver() // what changed as it was let go
-	if refused != nil {
-		c.attempt.err, c.attempt.class, c.attempt.rejected = refused, Throttled, StopPaused
-		return false
-	}
-	c.ticket.phase = w.phase
-	return true
 }
 
-// enter brings the attempt to its gate; nil if there is none.
+// enter brings the attempt to its gate; nil if there is none, or if a hand on the breaker rejects the attempt anyway. That
+// is asked under p.mu, since the hand recalls all that wait, once: none may come to wait after it.
 func (p *originPause) enter(c *call) (*waiter, *timedGate) {
 	key := p.keyOf(c)
 	p.mu.Lock()
@@ -142,6 +155,11 @@ func (p *originPause) enter(c *call) (*waiter, *timedGate) {
 	now := p.now()
 	g := p.find(c.caller.Context(), key, now)
 	if g == nil {
+		return nil, nil
+	}
+	if c.origin.breaker.isHeldOpen(c.policy.maxRetryAfter) {
+		c.ticket.giveBack()
+		p.update(g, now)
 		return nil, nil
 	}
 	w := p.newWaiter(c, now)
@@ -175,7 +193,7 @@ func (p *originPause) await(c *call, g *timedGate, w *waiter) *PausedError {
 	defer limit.Stop()
 	select {
 	case <-w.settled:
-		c.attempt.held = p.now() - start
+		c.attempt.held += p.now() - start
 	case <-c.request.Context().Done():
 	case <-cancelOf(c.request):
 	case <-limit.C:
@@ -249,10 +267,9 @@ func (p *originPause) reserve(c *call) bool {
 // cancel gives a place back that will not be taken.
 func (p *originPause) cancel(c *call) {
 	g := c.ticket.reserved
-	c.ticket.reserved = nil
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	g.reserved--
+	c.ticket.giveBack()
 	p.update(g, p.now())
 }
 
@@ -320,8 +337,9 @@ func (p *originPause) release(g *timedGate) {
 	p.update(g, now)
 }
 
-// letAllGo lets all go that wait.
-func (p *originPause) letAllGo() {
+// recallAll makes all that wait come to their gates anew, for a hand on the breaker. Where that is closed again by then,
+// they wait on: the origin still says "wait".
+func (p *originPause) recallAll() {
 	if p == nil || p.present.Load() == 0 {
 		return
 	}
@@ -329,7 +347,7 @@ func (p *originPause) letAllGo() {
 	defer p.mu.Unlock()
 	for _, g := range p.gates {
 		for _, w := range g.queue {
-			w.letGo(g.phase)
+			w.recall()
 		}
 		g.queue = nil
 		p.update(g, p.now())

@@ -763,6 +763,24 @@ func TestPause_WaitsNoLongerThanWithMaxRetryAfter(t *testing.T) {
 	})
 }
 
+// A base may call another origin, for a token for example. That this one is paused says nothing against the caller's own.
+func TestPause_OfAnotherOriginIsNoFailureOfTheCallers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tokens := newTransport(t, newGatedServer(saysWait(30)), pauseOptions(steadyhttp.WithOriginPause(0))...)
+		pause(t, tokens)
+		base := baseFunc{func(r *http.Request) (*http.Response, error) {
+			return tokens.RoundTrip(newRequest(t, r.Context(), http.MethodGet, ""))
+		}}
+		transport := newTransport(t, base)
+		_, err := transport.RoundTrip(newGet(t))
+		var paused *steadyhttp.PausedError
+		assert.ErrorAs(t, err, &paused)
+		assert.Zero(t, onlyBreaker(t, transport).Failures)
+		assert.Equal(t, 5.0, onlyOrigin(t, transport).Budget, "nothing was retried")
+	})
+}
+
 func TestPauseKey_OtherKeysGoOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
