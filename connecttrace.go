@@ -164,10 +164,16 @@ func lostAlert(conn net.Conn, err error) traceFlags {
 
 // isClosed reports whether a connection was closed on our side. One that is no socket does not tell.
 func isClosed(conn net.Conn) bool {
+	_, socket := conn.(syscall.Conn)
+	return socket && !isOpen(conn)
+}
+
+// isOpen reports whether a connection is a socket that was not closed on our side.
+func isOpen(conn net.Conn) bool {
 	socket, ok := conn.(syscall.Conn)
 	if !ok {
 		return false
 	}
 	raw, err := socket.SyscallConn()
-	return err != nil || raw.Control(func(uintptr) {}) != nil
+	return err == nil && raw.Control(func(uintptr) {}) == nil
 }

@@ -152,12 +152,8 @@ func newTracer(c *call) *tracer {
 
 func (c *call) planTrace(ctx *lazyContext) tracePlan {
 	a, o := &c.attempt, c.origin
-	limit := maxSends - a.sends
-	if a.late {
-		limit--
-	}
 	return tracePlan{
-		ctx: ctx, base: c.base, suspects: o.suspicion.Load(), spare: a.spare, want: a.reconnect, limit: int8(limit),
+		ctx: ctx, base: c.base, suspects: o.suspicion.Load(), spare: a.spare, want: a.reconnect, limit: int8(a.sendsLeft()),
 		traced: !o.has(answered) || c.base.limitsConnections(), knownHTTP2: o.has(http2Spoken),
 		replayable: replayable(a.request), idempotent: c.idempotent(), repeatable: true,
 	}
