@@ -110,6 +110,7 @@ func (c *call) send() {
 		a.response, a.err = roundTrip(c.base.RoundTripper, a.request)
 		a.sends = 1
 		if a.err != errNeedsTrace {
+			a.traced = garbledRecord(a.err) // over TLS, an attempt is not traced that has an established connection
 			return
 		}
 		a.sends, a.late = 0, true

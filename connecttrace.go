@@ -2,6 +2,7 @@ package steadyhttp
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -94,7 +95,7 @@ func (c *connectTrace) flags(request *http.Request, err error, ended bool) trace
 	defer c.mu.Unlock()
 	switch {
 	case c.got:
-		return lostAlert(c.conn, err)
+		return lostAlert(c.conn, err) | garbledRecord(err)
 	case c.asked == "":
 		return c.neverAsked(request)
 	}
@@ -156,8 +157,20 @@ func lostAlert(conn net.Conn, err error) traceFlags {
 	if !ok || !hasErrorText(err, errNotEstablished) && !isClosed(secure.NetConn()) {
 		return 0
 	}
-	if _, alert := secure.Read(make([]byte, 1)); factsOf(alert).has(permanentFact) {
+	if _, alert := secure.Read(make([]byte, 1)); factsOf(alert).has(permanentFact) && garbledRecord(alert) == 0 {
 		return handshakeRefused
+	}
+	return 0
+}
+
+// garbledRecord is asked of errors of connections that were established: what is no TLS there comes from a server or a network
+// that broke, and from no port of another protocol.
+func garbledRecord(err error) traceFlags {
+	if err == nil {
+		return 0
+	}
+	if header := (tls.RecordHeaderError{}); errors.As(err, &header) {
+		return garbled
 	}
 	return 0
 }

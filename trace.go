@@ -23,6 +23,7 @@ const (
 	proxyFuncFailed                         // no connection was asked for, so an own Proxy function failed
 	queued                                  // the time ran out in the queue for a connection of the client's own pool
 	unreadable                              // the response could not be read, and it was the only one on its connection
+	garbled                                 // what came over a connection that was established was no record of TLS
 	unsent                                  // the server refused every stream on which the request was sent
 )
 
