@@ -39,7 +39,7 @@ type attempt struct {
 	fresh      bool          // whether that was dialed for it
 	rejected   StopReason    // by an open breaker or a pause: nothing was sent; 0 if it was
 	shadowed   bool          // whether only a shadow breaker let it through
-	late       bool          // whether it was traced late, and may have been sent once before that
+	late       bool          // whether it was traced late, and may have been sent before that
 	sends      int           // how often the base sent the request; 0: it got no connection
 	start      time.Duration // since the transport's epoch
 	end        time.Duration // equal to start unless it is measured
@@ -111,6 +111,7 @@ func (c *call) send() {
 		a.response, a.err = roundTrip(c.base.RoundTripper, a.request)
 		a.sends = 1
 		if a.err != errNeedsTrace {
+			a.traced = garbledRecord(a.err) // over TLS, an attempt is not traced that has an established connection
 			return
 		}
 		a.sends, a.late = 0, true
@@ -151,6 +152,15 @@ func roundTrip(base http.RoundTripper, request *http.Request) (*http.Response, e
 		response.Body = http.NoBody
 	}
 	return response, nil
+}
+
+// sendsLeft is how often the request may still be sent within the attempt. Before an attempt was traced late, net/http may
+// have sent it up to seven times over connections of its pool, which had refused its stream, or were lost.
+func (a *attempt) sendsLeft() int {
+	if a.late {
+		return 1 - a.sends
+	}
+	return maxSends - a.sends
 }
 
 // resends is how often the base sent the request after the first time.

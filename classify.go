@@ -88,6 +88,8 @@ func classifyForeign(request *http.Request, err error, traced traceFlags) Class 
 	facts := factsOf(err)
 	sent := facts.has(wireFact) && !facts.has(closedFact)
 	switch {
+	case traced&garbled != 0:
+		return Transient
 	case facts.has(permanentFact), traced&unreadable != 0, isRefusal(err, facts, traced):
 		return Permanent
 	case traced&neverConnected != 0, facts.has(unprocessedFact):

@@ -2,6 +2,7 @@ package steadyhttp
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -94,7 +95,7 @@ func (c *connectTrace) flags(request *http.Request, err error, ended bool) trace
 	defer c.mu.Unlock()
 	switch {
 	case c.got:
-		return lostAlert(c.conn, err)
+		return lostAlert(c.conn, err) | garbledRecord(err)
 	case c.asked == "":
 		return c.neverAsked(request)
 	}
@@ -156,18 +157,36 @@ func lostAlert(conn net.Conn, err error) traceFlags {
 	if !ok || !hasErrorText(err, errNotEstablished) && !isClosed(secure.NetConn()) {
 		return 0
 	}
-	if _, alert := secure.Read(make([]byte, 1)); factsOf(alert).has(permanentFact) {
+	if _, alert := secure.Read(make([]byte, 1)); factsOf(alert).has(permanentFact) && garbledRecord(alert) == 0 {
 		return handshakeRefused
+	}
+	return 0
+}
+
+// garbledRecord is asked of errors of connections that were established: what is no TLS there comes from a server or a network
+// that broke, and from no port of another protocol.
+func garbledRecord(err error) traceFlags {
+	if err == nil {
+		return 0
+	}
+	if header := (tls.RecordHeaderError{}); errors.As(err, &header) {
+		return garbled
 	}
 	return 0
 }
 
 // isClosed reports whether a connection was closed on our side. One that is no socket does not tell.
 func isClosed(conn net.Conn) bool {
+	_, socket := conn.(syscall.Conn)
+	return socket && !isOpen(conn)
+}
+
+// isOpen reports whether a connection is a socket that was not closed on our side.
+func isOpen(conn net.Conn) bool {
 	socket, ok := conn.(syscall.Conn)
 	if !ok {
 		return false
 	}
 	raw, err := socket.SyscallConn()
-	return err != nil || raw.Control(func(uintptr) {}) != nil
+	return err == nil && raw.Control(func(uintptr) {}) == nil
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"strings"
 	"sync"
 	"time"
@@ -32,6 +33,8 @@ type resendGuard struct {
 	fresh   bool     // whether that one was dialed for this attempt
 	awaited bool     // whether the request is still to be written to it
 	stopped *resendError
+
+	responded bool // whether a response came, so that what is sent next is a request of the base's own
 }
 
 const (
@@ -70,6 +73,9 @@ func (e *resendError) class() Class {
 func (g *resendGuard) getConn(string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.responded {
+		g.beginNext()
+	}
 	if g.asked++; g.asked > maxAsks {
 		g.stop(false)
 	}
@@ -90,7 +96,8 @@ func (g *resendGuard) gotConn(got httptrace.GotConnInfo, fresh bool) {
 		refused := sameConn(got.Conn, g.conn) // only REFUSED_STREAM leaves a connection usable
 		multiplexed = multiplexed || refused  // the first response would have told it
 		unsafe := multiplexed && !g.repeatable
-		if refused || unsafe || g.fresh || g.sends >= int(g.limit) {
+		again := refused || unsafe || g.fresh
+		if again && !g.mayBeHedge() || g.sends >= int(g.limit) {
 			g.stop(refused)
 		}
 	}
@@ -104,6 +111,34 @@ func (g *resendGuard) gotConn(got httptrace.GotConnInfo, fresh bool) {
 	if !multiplexed && got.Conn != nil {
 		_ = got.Conn.Close()
 	}
+}
+
+// mayBeHedge reports whether a base of the user's may have begun a second request while the first is under way. net/http does
+// not before it has closed the connection, unless that refused the stream. g.mu is held.
+func (g *resendGuard) mayBeHedge() bool {
+	return !g.base.isNetHTTP() && g.idempotent && isOpen(belowTLS(g.conn))
+}
+
+// beginNext forgets a request that got a response: the next one is the base's own, one with the credentials that a 401 asked
+// for, or the first that is not for a token. Only what was sent in vain still counts. g.mu is held.
+func (g *resendGuard) beginNext() {
+	g.responded = false
+	g.asked, g.reused, g.sends = 0, 0, max(0, g.sends-1)
+	g.conn, g.fresh, g.awaited = nil, false, false
+}
+
+func (g *resendGuard) gotResponse() { g.setResponded(true) }
+
+// got1xx: net/http may send a request again after an informational response, over HTTP/2.
+func (g *resendGuard) got1xx(int, textproto.MIMEHeader) error {
+	g.setResponded(false)
+	return nil
+}
+
+func (g *resendGuard) setResponded(responded bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.responded = responded
 }
 
 // wroteHeaders comes before net/http gives up an HTTP/2 connection to which it has written the request. It does not

@@ -2,10 +2,12 @@ package steadyhttp_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -388,6 +390,121 @@ func TestResend_KeyOfSeveralHostsIsBounded(t *testing.T) {
 			require.Len(t, call.Attempts, 1)
 			assert.Zero(t, call.Attempts[0].Resends)
 		})
+	}
+}
+
+// A base may send requests of its own with the attempt's context: for a token, once more with credentials after a 401, or a
+// second one where the first is slow.
+func TestResend_BaseThatSendsRequestsOfItsOwnIsNotStopped(t *testing.T) {
+	t.Parallel()
+	for name, send := range map[string]func(base *http.Transport, r *http.Request) (*http.Response, error){
+		"after a 401": func(base *http.Transport, r *http.Request) (*http.Response, error) {
+			content, _ := io.ReadAll(r.Body)
+			first, again := r.Clone(r.Context()), r.Clone(r.Context())
+			first.Body, again.Body = io.NopCloser(bytes.NewReader(content)), io.NopCloser(bytes.NewReader(content))
+			response, err := base.RoundTrip(first)
+			if err != nil {
+				return nil, err
+			}
+			_, _ = io.Copy(io.Discard, response.Body)
+			_ = response.Body.Close()
+			return base.RoundTrip(again)
+		},
+		"for a token of another host": func(base *http.Transport, r *http.Request) (*http.Response, error) {
+			token := r.Clone(r.Context())
+			token.Method, token.Body, token.ContentLength = http.MethodGet, nil, 0
+			token.URL.Host = strings.Replace(token.URL.Host, "127.0.0.1", "localhost", 1)
+			response, err := base.RoundTrip(token)
+			if err != nil {
+				return nil, err
+			}
+			_ = response.Body.Close()
+			return base.RoundTrip(r)
+		},
+	} {
+		for protocol, start := range map[string]func(*httptest.Server){"plain": startPlain, "TLS": startTLS, "HTTP/2": startHTTP2} {
+			for _, method := range []string{http.MethodGet, http.MethodPost} {
+				t.Run(strings.Join([]string{name, protocol, method}, " "), func(t *testing.T) {
+					t.Parallel()
+					server := newWireServer(t, start, echoHandler)
+					transport := newTransport(t, newOwnBase(t, send), steadyhttp.WithMaxAttempts(1))
+					for range 3 {
+						call := sendWire(t, transport, newWireRequest(t, method, server.URL, "payload"))
+						call.assertResponse(t, 200, method+" payload")
+						assert.Zero(t, call.Attempts[0].Resends)
+					}
+				})
+			}
+		}
+	}
+}
+
+func startHTTP2(s *httptest.Server) {
+	s.EnableHTTP2 = true
+	s.StartTLS()
+}
+
+func newOwnBase(t *testing.T, send func(*http.Transport, *http.Request) (*http.Response, error)) http.RoundTripper {
+	t.Helper()
+	base := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
+	t.Cleanup(base.CloseIdleConnections)
+	return baseFunc{func(r *http.Request) (*http.Response, error) { return send(base, r) }}
+}
+
+func TestResend_BaseThatHedgesIsNotStopped(t *testing.T) {
+	t.Parallel()
+	for protocol, start := range map[string]func(*httptest.Server){"plain": startPlain, "TLS": startTLS, "HTTP/2": startHTTP2} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			arrived := make(chan struct{}, 2)
+			var both sync.WaitGroup
+			both.Add(2)
+			server := newWireServer(t, start, func(http.ResponseWriter, *http.Request) {
+				arrived <- struct{}{}
+				both.Done()
+				both.Wait() // the first response comes once both requests are there
+			})
+			hedging := newOwnBase(t, func(base *http.Transport, r *http.Request) (*http.Response, error) {
+				first := make(chan error, 1)
+				go func() {
+					response, err := base.RoundTrip(r.Clone(r.Context()))
+					if err == nil {
+						_ = response.Body.Close()
+					}
+					first <- err
+				}()
+				<-arrived
+				response, err := base.RoundTrip(r)
+				return response, errors.Join(err, <-first)
+			})
+			call := sendWire(t, newTransport(t, hedging, steadyhttp.WithMaxAttempts(1)), newWireRequest(t, http.MethodGet, server.URL, ""))
+			call.assertResponse(t, 200, "")
+		})
+	}
+}
+
+// A response ends a request, but an informational one does not.
+func TestResend_WrappedBaseIsBoundedWhateverComesBefore(t *testing.T) {
+	t.Parallel()
+	for name, misbehave := range misbehaviors {
+		for _, hint := range []bool{false, true} {
+			for method, most := range map[string]int64{http.MethodGet: 8, http.MethodPost: 1} {
+				t.Run(fmt.Sprint(name, method, hint), func(t *testing.T) {
+					t.Parallel()
+					server := newHTTP2Server(t, func(w io.Writer, _ int64, stream uint32) bool {
+						if hint {
+							_, _ = w.Write(frame(frameHeaders, 0x4, stream, 0x08, 3, '1', '0', '3'))
+						}
+						return misbehave(w, stream)
+					})
+					transport := newTransport(t, hiddenBase{server.newBase(), new(atomic.Int64)}, steadyhttp.WithMaxAttempts(1), steadyhttp.WithTimeout(10*time.Second))
+					call := sendWire(t, transport, newWireRequest(t, method, server.url, ""))
+					require.Error(t, call.err)
+					assert.LessOrEqual(t, server.requests.Load(), most)
+					assert.EqualValues(t, server.requests.Load()-1, call.Attempts[0].Resends)
+				})
+			}
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package steadyhttp_test
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -115,6 +116,40 @@ func TestTLS_BrokenHandshakeIsRetried(t *testing.T) {
 			call := sendWire(t, transport, newWireRequest(t, http.MethodPost, "https://"+address, ""))
 			call.assertClasses(t, steadyhttp.StopMaxAttempts, steadyhttp.Unprocessed, steadyhttp.Unprocessed)
 		})
+	}
+}
+
+// Once a connection of TLS is established, no octet that is corrupted tells of a port of another protocol.
+func TestTLS_GarbageOnAnEstablishedConnectionStaysTransient(t *testing.T) {
+	t.Parallel()
+	certificate, _ := testCertificate()
+	for name, garbage := range map[string]string{
+		"no TLS at all":           "HTTP/1.1 502 Bad Gateway\r\n\r\n",
+		"a record of any length":  "\x17\x03\x03\xff\xffabcde",
+		"a record that is broken": "\x17\x03\x03\x00\x20abcdefghabcdefghabcdefghabcdefgh",
+	} {
+		for _, healthy := range []int{0, 1} {
+			t.Run(fmt.Sprint(name, " after ", healthy), func(t *testing.T) {
+				t.Parallel()
+				address := newTCPServer(t, func(conn net.Conn) {
+					secure := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{certificate}})
+					for range healthy {
+						readSome(secure)
+						_, _ = io.WriteString(secure, "HTTP/1.1 204 No Content\r\n\r\n")
+					}
+					readSome(secure)
+					_, _ = io.WriteString(conn, garbage)
+				})
+				base := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+				transport := newWireTransport(t, base, steadyhttp.WithMaxAttempts(1))
+				for range healthy {
+					require.NoError(t, sendWire(t, transport, newWireRequest(t, http.MethodGet, "https://"+address, "")).err)
+				}
+				call := sendWire(t, transport, newWireRequest(t, http.MethodPost, "https://"+address, "")) // a GET net/http would resend
+				call.assertClasses(t, steadyhttp.StopMaxAttempts, steadyhttp.Transient)
+				assertBreakerCount(t, transport, breakerCount{1, 1 + healthy})
+			})
+		}
 	}
 }
 

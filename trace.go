@@ -23,6 +23,7 @@ const (
 	proxyFuncFailed                         // no connection was asked for, so an own Proxy function failed
 	queued                                  // the time ran out in the queue for a connection of the client's own pool
 	unreadable                              // the response could not be read, and it was the only one on its connection
+	garbled                                 // what came over a connection that was established was no record of TLS
 	unsent                                  // the server refused every stream on which the request was sent
 )
 
@@ -158,12 +159,8 @@ func newTracer(c *call) *tracer {
 // planTrace is given the flags of the call's origin.
 func (c *call) planTrace(ctx *lazyContext, flags uint32) tracePlan {
 	a, o := &c.attempt, c.origin
-	limit := maxSends - a.sends
-	if a.late {
-		limit--
-	}
 	return tracePlan{
-		ctx: ctx, base: c.base, suspects: o.suspicion.Load(), spare: a.spare, want: a.reconnect, limit: int8(limit),
+		ctx: ctx, base: c.base, suspects: o.suspicion.Load(), spare: a.spare, want: a.reconnect, limit: int8(a.sendsLeft()),
 		traced: flags&answered == 0 || c.base.limitsConnections(), knownHTTP2: flags&http2Spoken != 0,
 		replayable: replayable(a.request), idempotent: c.idempotent(), repeatable: true,
 	}

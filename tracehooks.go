@@ -94,6 +94,9 @@ func (trace *trace) make(t *tracer) {
 	if !t.bound {
 		trace.hooks.WroteHeaders = trace.guard.wroteHeaders
 	}
+	if !plan.base.isNetHTTP() {
+		trace.hooks.GotFirstResponseByte, trace.hooks.Got1xxResponse = trace.guard.gotResponse, trace.guard.got1xx
+	}
 	if plan.traced {
 		trace.connect.traceSteps(&trace.hooks)
 	}
@@ -171,6 +174,9 @@ func (trace *trace) resendAfter(err error, a *attempt) (wait time.Duration, ok b
 			a.reconnect = want
 			return 0, true
 		}
+	}
+	if a.sendsLeft() <= 0 {
+		return 0, false
 	}
 	return resendAfter(err, a.sends)
 }
