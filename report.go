@@ -65,7 +65,8 @@ type Attempt struct {
 	Class      Class
 	// Resends is how often the base transport sent the request again by itself within this attempt, because a
 	// connection failed: 0 usually, and at most 7. It is known of net/http's transport, and of each base that
-	// calls the hooks of net/http/httptrace.
+	// calls the hooks of net/http/httptrace. Over the built-in transport and HTTP/2 it leaves out how often a
+	// GET was sent again over connections that the pool had already: to count them would cost each success.
 	Resends int
 	// Wait is how long was waited after this attempt, before the next; 0 for the last.
 	Wait time.Duration
