@@ -54,7 +54,9 @@ func (o *bodyOutcome) begin(c *call, now time.Time) {
 	o.origin, o.permit, o.request, o.epoch = c.origin, c.permit, c.withoutReplay(), c.transport.origins.epoch
 	o.start, o.header, o.fresh = a.start, now.Sub(o.epoch), a.fresh
 	o.refunds = c.refunds
-	o.ended = !a.deferred
+	if o.ended = !a.deferred; !o.ended {
+		o.origin.bodies.Add(1)
+	}
 }
 
 // withoutReplay lets go of what [WithReplayBuffer] holds: no more attempt needs it.
@@ -132,13 +134,16 @@ func silenceOf(err error) time.Duration {
 	return 0
 }
 
-// end reports whether the body had not ended before.
+// end reports whether the body had not ended before. Until then its origin is not forgotten.
 func (o *bodyOutcome) end() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	ended := o.ended
+	if o.ended {
+		return false
+	}
 	o.ended = true
-	return !ended
+	o.origin.bodies.Add(-1)
+	return true
 }
 
 func (o *bodyOutcome) countSuccess() {

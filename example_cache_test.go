@@ -58,7 +58,9 @@ func (c *staleCache) keep(request *http.Request, response *http.Response) (*http
 	response.Body = io.NopCloser(bytes.NewReader(body))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.kept[request.URL.String()] = keptResponse{*response, body, time.Now()}
+	kept := *response
+	kept.Header = response.Header.Clone() // the caller may change its own
+	c.kept[request.URL.String()] = keptResponse{kept, body, time.Now()}
 	return response, nil
 }
 

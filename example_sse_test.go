@@ -41,18 +41,25 @@ func follow(ctx context.Context, client *http.Client, url string, handle func(da
 			response.Body.Close()
 			return err
 		}
-		lastID = readEvents(response.Body, lastID, handle)
+		lastID, err = readEvents(response.Body, lastID, handle)
 		response.Body.Close()
+		if errors.Is(err, bufio.ErrTooLong) { // it would be as long the next time
+			return err
+		}
 		if err := sleep(ctx, 20*time.Millisecond); err != nil { // in earnest some seconds, with jitter
 			return err
 		}
 	}
 }
 
+const maxLine = 4 << 20 // of a stream; a Scanner's default is 64 KiB
+
 // readEvents reads until the stream breaks, and returns the ID of the last event that was whole.
-func readEvents(stream io.Reader, lastID string, handle func(data string)) string {
+func readEvents(stream io.Reader, lastID string, handle func(data string)) (string, error) {
 	id, data := lastID, ""
-	for lines := bufio.NewScanner(stream); lines.Scan(); {
+	lines := bufio.NewScanner(stream)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
 		name, value, _ := strings.Cut(lines.Text(), ":")
 		value = strings.TrimPrefix(value, " ")
 		switch {
@@ -67,7 +74,7 @@ func readEvents(stream io.Reader, lastID string, handle func(data string)) strin
 			data += value + "\n"
 		}
 	}
-	return lastID
+	return lastID, lines.Err()
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

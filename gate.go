@@ -137,7 +137,7 @@ func (g *gate) enter(w *waiter, now time.Duration) {
 	if w.reserved {
 		g.reserved--
 	}
-	if g.state == PauseIdle || len(g.queue) == 0 && now >= g.next {
+	if g.isFree(now) {
 		g.letGo(w, now)
 		return
 	}
@@ -147,6 +147,11 @@ func (g *gate) enter(w *waiter, now time.Duration) {
 	}
 	g.queue = append(g.queue, w)
 	g.release(now)
+}
+
+// isFree reports whether a call that comes now need not wait.
+func (g *gate) isFree(now time.Duration) bool {
+	return g.state == PauseIdle || len(g.queue) == 0 && now >= g.next
 }
 
 // reserve takes a place in the queue for a retry that will come, or says why it would be refused.

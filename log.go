@@ -12,7 +12,8 @@ import (
 // that ends otherwise than with a [Success], a [ClientFault] or its caller giving up is a warning, and so is a
 // retry, a body that breaks, a breaker that opens and a pause that begins. Every other change of a breaker or a pause is
 // info, also that it opens again after a probe has failed. A call that an open breaker or a pause rejected, of which
-// nothing was sent, is logged at debug: there may be thousands for one warning. So a healthy service logs nothing above
+// nothing was sent, is logged at debug: there may be thousands for one warning. So is a body that is not resumed because
+// its caller gave up. So a healthy service logs nothing above
 // debug, and each decision is one line.
 //
 // The message is "steadyhttp: " and the kind of the event. The keys are origin, method, url (without
@@ -50,7 +51,7 @@ func (e Event) level() slog.Level {
 		return slog.LevelWarn
 	case e.Kind == EventPause:
 		return slog.LevelInfo
-	case e.Kind == EventRetry, e.Kind == EventResume, e.Kind == EventEnd && !e.harmless():
+	case e.Kind == EventRetry, e.Kind == EventResume && e.Stopped != StopCanceled, e.Kind == EventEnd && !e.harmless():
 		return slog.LevelWarn
 	default:
 		return slog.LevelDebug

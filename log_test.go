@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -111,6 +112,46 @@ func TestLog_EndIsAWarningUnlessTheServerIsHealthy(t *testing.T) {
 			assert.Equal(t, []string{`level=` + level + ` msg="steadyhttp: end" origin="" attempt=1 class=` + class.String() + ` stopped=` + reason.String()}, written.lines())
 		}
 	}
+}
+
+// The caller's own cancel is no fault of the server.
+func TestLog_BodyThatItsCallerGaveUpIsNoWarning(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var written logBuffer
+		base := stepFunc(func(r *http.Request) (*http.Response, error) {
+			reply := wholeFile(4)
+			reply.body = newScriptedBody(bodyPart{content: "0123", err: io.ErrUnexpectedEOF})
+			return reply.RoundTrip(r)
+		})
+		observer := steadyhttp.WithObserver(steadyhttp.LogObserver(written.logger(slog.LevelDebug)))
+		transport := newTransport(t, base, resumeOptions(observer)...)
+		for wait, levels := range map[time.Duration][]string{
+			0:               {"DEBUG"},         // before a resume
+			time.Nanosecond: {"WARN", "DEBUG"}, // the body broke, and in the wait its caller gave up
+		} {
+			ctx, cancel := context.WithCancel(t.Context())
+			response, err := transport.RoundTrip(newRequest(t, ctx, http.MethodGet, ""))
+			require.NoError(t, err)
+			_, err = io.ReadFull(response.Body, make([]byte, 4))
+			require.NoError(t, err)
+			before := len(written.lines())
+			if wait == 0 {
+				cancel()
+			}
+			time.AfterFunc(wait, cancel)
+			_, err = response.Body.Read(make([]byte, 1))
+			require.ErrorIs(t, err, context.Canceled)
+			require.NoError(t, response.Body.Close())
+			var found []string
+			for _, line := range written.lines()[before:] {
+				if strings.Contains(line, "steadyhttp: resume") {
+					found = append(found, strings.TrimPrefix(strings.Fields(line)[0], "level="))
+				}
+			}
+			assert.Equal(t, levels, found, "%v", wait)
+		}
+	})
 }
 
 func TestLog_OpenBreakerIsOneWarningHoweverManyCallsItRejects(t *testing.T) {

@@ -505,7 +505,8 @@ func WithOriginKey(key func(*http.Request) string) Option {
 //
 // The default is 1,024. When there are more, the registry evicts an origin that is idle and healthy,
 // preferring one that was not used lately. Origins with recent failures or an open breaker are kept; an open
-// one that nobody called for a minute after its RetryAt may go. While none can go, new origins have no
+// one that nobody called for a minute after its RetryAt may go. With [WithBodyTimeout] or [WithResume] an
+// origin with a body that is still read is not idle, so close each body. While none can go, new origins have no
 // breaker and share one retry budget. n must be at least 1.
 func WithOriginLimit(n int) Option {
 	return option("WithOriginLimit", func(p *policy) error {

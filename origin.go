@@ -22,8 +22,9 @@ type origin struct {
 	pause     *originPause // nil: none
 	pace      pace
 
-	calls atomic.Int32  // under way; far below zero once the origin is forgotten
-	flags atomic.Uint32 // what it is like; written only when that is news
+	calls  atomic.Int32  // under way; far below zero once the origin is forgotten
+	bodies atomic.Int32  // that are still to tell an outcome
+	flags  atomic.Uint32 // what it is like; written only when that is news
 
 	suspicion atomic.Pointer[suspicion] // nil: there was never any
 	succeeded atomic.Int64              // when the last success began, since the epoch; only without a breaker, which knows it
@@ -84,7 +85,8 @@ func (o *origin) forget(now time.Duration) bool {
 	if !o.calls.CompareAndSwap(0, forgotten) {
 		return false
 	}
-	if o.breaker.forgettable(now) && o.budget.full(now) && o.pause.forgettable(now) {
+	if o.bodies.Load() == 0 && // one begins in a call only, and there is none
+		o.breaker.forgettable(now) && o.budget.full(now) && o.pause.forgettable(now) {
 		return true
 	}
 	o.calls.Add(-forgotten)

@@ -2,6 +2,7 @@ package steadyhttp_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"runtime"
@@ -295,6 +296,43 @@ func TestOrigin_SchemeMayBeInAnyCase(t *testing.T) {
 	_, err := transport.RoundTrip(r)
 	require.NoError(t, err)
 	assert.Equal(t, targetOrigin, onlyBreaker(t, transport).Origin)
+}
+
+// With WithBodyTimeout and WithResume a body may break long after its call has ended, and then it counts.
+func TestRegistry_OriginWithAnOpenBodyIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		body   io.ReadCloser
+		reads  int64
+		states map[string]steadyhttp.BreakerState // once it was read and closed, and others called
+	}{
+		"broken": {newBrokenBody("0123"), 10, map[string]steadyhttp.BreakerState{"https://first.example.com:443": steadyhttp.BreakerOpen}},
+		"whole":  {newScriptedBody(bodyPart{content: fileContent}), 10, map[string]steadyhttp.BreakerState{"https://other.example.com:443": steadyhttp.BreakerClosed}},
+		"closed": {newScriptedBody(bodyPart{content: "0123"}, bodyPart{wait: time.Hour}), 4, map[string]steadyhttp.BreakerState{"https://other.example.com:443": steadyhttp.BreakerClosed}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				first := fileReply{code: 200, body: c.body, length: 10}
+				transport := newTransport(t, newScript(stepFunc(first.RoundTrip), status(200)),
+					steadyhttp.WithBodyTimeout(time.Minute), steadyhttp.WithOriginLimit(1), steadyhttp.WithBreakerConsecutiveFailures(1, 0))
+				r := newGet(t)
+				r.URL.Host = "first.example.com"
+				response, err := transport.RoundTrip(r)
+				require.NoError(t, err)
+				for range 3 {
+					sendToHost(t, transport, "other.example.com")
+				}
+				assert.Contains(t, breakerStates(transport), "https://first.example.com:443")
+				_, _ = io.CopyN(io.Discard, response.Body, c.reads)
+				_ = response.Body.Close()
+				for range 3 {
+					sendToHost(t, transport, "other.example.com")
+				}
+				assert.Equal(t, c.states, breakerStates(transport))
+			})
+		})
+	}
 }
 
 func TestRegistry_ManyCallersMeetNewOriginsAtOnce(t *testing.T) {

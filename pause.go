@@ -264,6 +264,19 @@ func (p *originPause) reserve(c *call) bool {
 	return refused == ""
 }
 
+// refuses reports whether the call's first attempt would be refused now. It changes nothing.
+func (p *originPause) refuses(c *call) bool {
+	if p == nil || p.present.Load() == 0 {
+		return false
+	}
+	key := p.keyOf(c)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	g := p.gates[key]
+	return g != nil && !g.isFree(now) && g.refusal(p.newWaiter(c, now), now) != ""
+}
+
 // cancel gives a place back that will not be taken.
 func (p *originPause) cancel(c *call) {
 	g := c.ticket.reserved

@@ -306,6 +306,37 @@ func TestPause_RefusesAtOnceWhatCannotWait(t *testing.T) {
 	}
 }
 
+func TestPause_RefusedCallDoesNotWaitForABodyToBuffer(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		options []steadyhttp.Option
+		limit   time.Duration
+	}{
+		"a deadline before the time told": {nil, time.Second},
+		"nobody may wait":                 {[]steadyhttp.Option{steadyhttp.WithOriginPause(0)}, time.Hour},
+		"no room for its key":             {[]steadyhttp.Option{steadyhttp.WithOriginPause(0), steadyhttp.WithPauseKey(func(*http.Request) string { return "one" })}, time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				transport := newTransport(t, newGatedServer(saysWait(2)), pauseOptions(append(c.options, steadyhttp.WithReplayBuffer(1024))...)...)
+				pause(t, transport)
+				ctx, cancel := context.WithTimeout(t.Context(), c.limit)
+				defer cancel()
+				reader, writer := io.Pipe() // that nobody writes to
+				r := newRequest(t, ctx, http.MethodPut, "")
+				r.Body, r.ContentLength = reader, -1
+				start := time.Now()
+				_, err := transport.RoundTrip(r)
+				assert.ErrorIs(t, err, steadyhttp.ErrPaused)
+				assert.Zero(t, time.Since(start))
+				_, err = writer.Write([]byte("late"))
+				assert.ErrorIs(t, err, io.ErrClosedPipe, "the body is closed")
+			})
+		})
+	}
+}
+
 // The jitter is ours: it must not make a pause too long that the server's time does not.
 func TestPause_AsLongAsWithMaxRetryAfterIsWaitedFor(t *testing.T) {
 	t.Parallel()

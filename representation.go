@@ -217,6 +217,8 @@ func (r *representation) resumePartial(response *http.Response, got int64) (rest
 		return rest, err
 	case r.complete >= 0 && part.complete != r.complete:
 		return rest, &ChangedError{What: "length"}
+	case r.untold(response) != "":
+		return rest, fmt.Errorf("nothing shows that the 206 is of the same representation: only one of both responses has %s", r.untold(response))
 	case part.first != r.first+got:
 		return rest, errors.New("the 206 begins elsewhere than was asked for")
 	case r.length >= 0 && part.last > r.first+r.length-1:
@@ -259,9 +261,7 @@ func (r *representation) resumeUnsatisfied(response *http.Response, got int64) e
 	}
 }
 
-// checkSame finds out whether the response is of the same representation, in the same coding. A server that does not
-// know If-Range sends the bytes of another one, so the validator must be there, also in a 206, which may leave out a
-// Last-Modified (RFC 9110 §15.3.7).
+// checkSame finds out whether something shows that the response is of another representation, or in another coding.
 func (r *representation) checkSame(response *http.Response) error {
 	switch {
 	case isEncoded(response):
@@ -275,9 +275,27 @@ func (r *representation) checkSame(response *http.Response) error {
 	}
 }
 
+// differs: a 206 says that If-Range held, so a field that is missing there shows no change (RFC 9110 §15.3.7 lets it
+// leave some out); see untold. A 200 says that it did not hold, or that the server does not know it.
 func (r *representation) differs(response *http.Response, field, was string) bool {
-	lines := response.Header[field]
-	return len(lines) > 1 || response.Header.Get(field) != was
+	lines, is := response.Header[field], response.Header.Get(field)
+	if response.StatusCode == http.StatusPartialContent && len(lines) <= 1 && (is == "" || was == "") {
+		return false
+	}
+	return len(lines) > 1 || is != was
+}
+
+// untold is the validator by which a 206 cannot be compared; empty: it can be. A server that does not know If-Range
+// sends the bytes of another representation too, so that its word alone is not enough.
+func (r *representation) untold(response *http.Response) string {
+	switch {
+	case (response.Header.Get("Etag") == "") != (r.etag == ""):
+		return "an ETag"
+	case r.validator == r.lastModified && response.Header.Get("Last-Modified") == "":
+		return "a Last-Modified"
+	default:
+		return ""
+	}
 }
 
 // mayBe reports whether the representation, of which so much was read, can be as long as that.

@@ -220,21 +220,29 @@ func (m *fileModel) progress(n int, clean bool) {
 	}
 }
 
-// identify says which version a response is of, and reports whether a client may go on with it.
-func (m *fileModel) identify(header http.Header, version int) bool {
+// identify says which version a response is of, and reports whether a client may go on with it: 0, or what it must say
+// otherwise. In a 206 a validator that only one of both responses has shows no change.
+func (m *fileModel) identify(header http.Header, version, code int) steadyhttp.StopReason {
+	untold := steadyhttp.StopChanged
+	if code == http.StatusPartialContent {
+		untold = steadyhttp.StopNotResumable
+	}
 	switch m.s.pick(12) {
 	case 0:
 		header.Set("Etag", `W/"v0"`)
-		return false
+		if m.tagged {
+			return steadyhttp.StopChanged
+		}
+		return untold
 	case 1:
 		if m.tagged {
-			return false
+			return untold
 		}
 		header.Set("Etag", `"v0"`) // which the first one did not have
 		header.Set("Last-Modified", fileOld)
-		return false
+		return untold
 	case 2:
-		return false
+		return untold
 	}
 	if m.tagged {
 		header.Set("Etag", fmt.Sprintf(`"v%d"`, version))
@@ -242,7 +250,10 @@ func (m *fileModel) identify(header http.Header, version int) bool {
 	} else {
 		header.Set("Last-Modified", []string{fileOld, fileNew}[version])
 	}
-	return version == 0
+	if version != 0 {
+		return steadyhttp.StopChanged
+	}
+	return 0
 }
 
 // version draws the one that is served now, and its size.
@@ -268,7 +279,7 @@ func (m *fileModel) part() *http.Response {
 		stop = start + m.s.pick(stop-start+1)
 	}
 	header := http.Header{}
-	same := m.identify(header, version)
+	other := m.identify(header, version, 206)
 	readable := m.rangeField(header, start, stop, size)
 	coded := m.s.chance(3)
 	if coded {
@@ -289,9 +300,9 @@ func (m *fileModel) part() *http.Response {
 	switch {
 	case coded:
 		m.ended = steadyhttp.StopNotResumable
-	case !same:
+	case other == steadyhttp.StopChanged, other != 0 && readable && m.known && size != m.size:
 		m.ended = steadyhttp.StopChanged
-	case !readable, start != m.first+m.got, m.known && stop >= m.first+m.length:
+	case other != 0, !readable, start != m.first+m.got, m.known && stop >= m.first+m.length:
 		m.ended = steadyhttp.StopNotResumable
 	default:
 		m.known = true
@@ -333,7 +344,7 @@ func (m *fileModel) rangeField(header http.Header, start, stop, size int) bool {
 func (m *fileModel) whole() *http.Response {
 	version, size := m.version()
 	header := http.Header{}
-	same := m.identify(header, version)
+	other := m.identify(header, version, 200)
 	told := m.s.chance(50)
 	coded := m.s.chance(3)
 	content := versionBytes(version, size)
@@ -348,8 +359,8 @@ func (m *fileModel) whole() *http.Response {
 	switch {
 	case coded:
 		m.ended = steadyhttp.StopNotResumable
-	case !same:
-		m.ended = steadyhttp.StopChanged
+	case other != 0:
+		m.ended = other
 	default:
 		m.known = m.known || told
 		rest := min(max(0, n-m.first-m.got), m.length-m.got)

@@ -138,12 +138,15 @@ func (c *call) prepare() error {
 		c.request = withIdempotencyKey(c.request)
 	}
 	var err error
-	if c.policy.replayBuffer > 0 && !c.origin.breaker.openFor(0) { // a rejected call must not wait for its body
+	if c.policy.replayBuffer > 0 && !c.isRejected() { // a rejected call must not wait for its body
 		c.request, err = withReplayBuffer(c.request, c.policy.replayBuffer)
 	}
 	c.attempt.request = c.request
 	return err
 }
+
+// isRejected reports whether the breaker, or a pause, would reject the call's first attempt now.
+func (c *call) isRejected() bool { return c.origin.breaker.openFor(0) || c.origin.pause.refuses(c) }
 
 // check looks at what is wrong before anything is sent.
 func (c *call) check() error {
