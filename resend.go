@@ -97,7 +97,7 @@ func (g *resendGuard) gotConn(got httptrace.GotConnInfo, fresh bool) {
 		multiplexed = multiplexed || refused  // the first response would have told it
 		unsafe := multiplexed && !g.repeatable
 		again := refused || unsafe || g.fresh
-		if again && !g.mayBeHedge() || g.sends >= int(g.limit) {
+		if again && !g.mayBeOwn() || g.sends >= int(g.limit) {
 			g.stop(refused)
 		}
 	}
@@ -113,10 +113,18 @@ func (g *resendGuard) gotConn(got httptrace.GotConnInfo, fresh bool) {
 	}
 }
 
-// mayBeHedge reports whether a base of the user's may have begun a second request while the first is under way. net/http does
-// not before it has closed the connection, unless that refused the stream. g.mu is held.
-func (g *resendGuard) mayBeHedge() bool {
-	return !g.base.isNetHTTP() && g.idempotent && isOpen(belowTLS(g.conn))
+// mayBeOwn reports whether a base of the user's may have begun a second request: while the first is under way, or over HTTP/1.
+// net/http does not before it has closed the connection, unless that refused the stream, and not after one of HTTP/1 that was
+// dialed for the request. g.mu is held.
+func (g *resendGuard) mayBeOwn() bool {
+	if g.base.isNetHTTP() {
+		return false
+	}
+	protocol, secure := protocolOver(g.conn)
+	if secure && protocol != "h2" {
+		return true
+	}
+	return g.idempotent && (isOpen(belowTLS(g.conn)) || !secure && !g.knownHTTP2)
 }
 
 // beginNext forgets a request that got a response: the next one is the base's own, one with the credentials that a 401 asked

@@ -439,6 +439,99 @@ func TestResend_BaseThatSendsRequestsOfItsOwnIsNotStopped(t *testing.T) {
 	}
 }
 
+// A base may also set GetBody itself, since it has read the body: to sign it, to compress it, or to send it with credentials.
+func TestResend_PostWithTheBasesOwnGetBodyIsSentOnce(t *testing.T) {
+	t.Parallel()
+	for name, misbehave := range misbehaviors {
+		for _, warm := range []int64{0, 1} {
+			t.Run(fmt.Sprint(name, warm), func(t *testing.T) {
+				t.Parallel()
+				server := newHTTP2Server(t, func(w io.Writer, request int64, stream uint32) bool {
+					if request <= warm {
+						_, _ = w.Write(okFrame(stream))
+						return true
+					}
+					return misbehave(w, stream)
+				})
+				own := server.newBase()
+				t.Cleanup(own.CloseIdleConnections)
+				buffering := baseFunc{func(r *http.Request) (*http.Response, error) {
+					content, _ := io.ReadAll(r.Body)
+					r = r.Clone(r.Context())
+					r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil }
+					r.Body, _ = r.GetBody()
+					return own.RoundTrip(r)
+				}}
+				transport := newTransport(t, buffering, steadyhttp.WithMaxAttempts(1), steadyhttp.WithTimeout(10*time.Second))
+				for range warm {
+					sendWire(t, transport, newWireRequest(t, http.MethodPost, server.url, "payload")).assertResponse(t, 200, "")
+				}
+				call := sendWire(t, transport, newWireRequest(t, http.MethodPost, server.url, "payload"))
+				require.Error(t, call.err)
+				assert.EqualValues(t, 1, server.requests.Load()-warm)
+				call.assertClasses(t, steadyhttp.StopMaxAttempts, steadyhttp.Transient)
+			})
+		}
+	}
+}
+
+// What was surely not processed is sent again over a wrapped base too.
+func TestResend_RefusedPostIsResentOverAWrappedBase(t *testing.T) {
+	t.Parallel()
+	for name, refuse := range map[string]func(w io.Writer, stream uint32) bool{
+		"REFUSED_STREAM": func(w io.Writer, stream uint32) bool {
+			_, _ = w.Write(resetFrame(stream, codeRefused))
+			return true
+		},
+		"GOAWAY": misbehaviors["GOAWAY that counts nothing in"],
+	} {
+		for _, content := range []string{"", "payload"} {
+			if name == "GOAWAY" && content == "" {
+				continue // net/http does not tell what made it send again
+			}
+			for _, warm := range []int64{0, 1} {
+				t.Run(fmt.Sprint(name, content, warm), func(t *testing.T) {
+					t.Parallel()
+					server := newHTTP2Server(t, func(w io.Writer, request int64, stream uint32) bool {
+						if request == warm+1 {
+							return refuse(w, stream)
+						}
+						_, _ = w.Write(okFrame(stream))
+						return true
+					})
+					transport := newTransport(t, hiddenBase{server.newBase(), new(atomic.Int64)}, steadyhttp.WithMaxAttempts(1))
+					for range warm + 1 {
+						sendWire(t, transport, newWireRequest(t, http.MethodPost, server.url, content)).assertResponse(t, 200, "")
+					}
+					assert.Equal(t, warm+2, server.requests.Load())
+				})
+			}
+		}
+	}
+}
+
+func TestResend_BaseThatFallsBackToASecondHostIsNotStopped(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]func(*httptest.Server){"GET plain": startPlain, "GET TLS": startTLS, "POST TLS": startTLS, "GET HTTP/2": startHTTP2} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			broken := newWireServer(t, start, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+			server := newWireServer(t, start, replyHandler(200))
+			base := newOwnBase(t, func(base *http.Transport, r *http.Request) (*http.Response, error) {
+				first := r.Clone(r.Context())
+				first.URL.Host = broken.Listener.Addr().String()
+				if response, err := base.RoundTrip(first); err == nil {
+					return response, nil
+				}
+				return base.RoundTrip(r)
+			})
+			method, _, _ := strings.Cut(name, " ")
+			call := sendWire(t, newTransport(t, base, steadyhttp.WithMaxAttempts(1)), newWireRequest(t, method, server.URL, ""))
+			call.assertResponse(t, 200, "answer")
+		})
+	}
+}
+
 func startHTTP2(s *httptest.Server) {
 	s.EnableHTTP2 = true
 	s.StartTLS()

@@ -145,7 +145,7 @@ func newTracer(c *call) *tracer {
 	t.plan = c.planTrace(&t.lazyContext, flags)
 	if !t.plan.idempotent && maySpeakHTTP2 {
 		request = withoutGetBody(request)
-		t.plan.repeatable = hasBody(request)
+		t.plan.repeatable = hasBody(request) && c.base.isNetHTTP() // a base of the user's may set GetBody itself
 	}
 	t.sent = *request.WithContext(t)
 	t.sent.Close = request.Close || c.attempt.reconnect == ownConnection
