@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -47,8 +48,13 @@ func TestLateTrace_HealthyHTTP2AllocatesAsMuchAsTheBaseAlone(t *testing.T) {
 	transport, server := newLateServer(t, func(http.ResponseWriter, *http.Request) {})
 	callLate(t, transport, server.URL)
 	callLate(t, transport, server.URL)
+	// Of several counts the least is right: what earlier tests left may still end, and the race detector has pools forget.
 	count := func(over http.RoundTripper) float64 {
-		return testing.AllocsPerRun(200, func() { callLate(t, over, server.URL) })
+		least := math.Inf(1)
+		for range 5 {
+			least = min(least, testing.AllocsPerRun(200, func() { callLate(t, over, server.URL) }))
+		}
+		return least
 	}
 	assert.InDelta(t, count(transport.base), count(transport), 1)
 }

@@ -13,15 +13,14 @@ import (
 // retry, a body that breaks, a breaker that opens and a pause that begins. Every other change of a breaker or a pause is
 // info, also that it opens again after a probe has failed. A call that an open breaker or a pause rejected, of which
 // nothing was sent, is logged at debug: there may be thousands for one warning. So is a body that is not resumed because
-// its caller gave up. So a healthy service logs nothing above
-// debug, and each decision is one line.
+// its caller gave up. So a healthy service logs nothing above debug, and each decision is one line.
 //
 // The message is "steadyhttp: " and the kind of the event. The keys are origin, method, url (without
 // userinfo, query and fragment), attempt, class, status (where there is a response), error (without the
 // userinfo and query of URLs in it), and duration, held (if a pause held it back) and shadow (if only a shadow breaker let
 // it through) for an attempt, wait for a retry, stopped for the end of a call, offset, and wait or stopped, for a body that
-// breaks; for a breaker and a pause the keys are origin, from and to, and for a breaker reason (if it was by hand or by a fleet) and shadow
-// (if it rejects nothing). The keys are stable. docs/observability.md describes them.
+// breaks; for a breaker and a pause the keys are origin, from and to, and for a breaker reason (if it was by hand or by a
+// fleet) and shadow (if it rejects nothing). The keys are stable. docs/observability.md describes them.
 //
 // A nil logger gives a nil observer, which WithObserver refuses.
 func LogObserver(logger *slog.Logger) Observer {

@@ -335,7 +335,8 @@ func WithClassifier(classifier Classifier) Option {
 // By default nothing is observed, and nothing is logged. With several, all are called, in the order in
 // which they were given. An observer is called synchronously, without locks held, and concurrently for
 // concurrent calls; events of one breaker arrive in order. It may call anything. Its context is that of the
-// call which caused the event, and the background where a hand or a fleet did. Its time adds to the call's, and a panic in it propagates. It must not be nil.
+// call which caused the event, and the background where a hand or a fleet did. Its time adds to the call's, and
+// a panic in it propagates. It must not be nil.
 func WithObserver(observe Observer) Option {
 	return option("WithObserver", func(p *policy) error {
 		if observe == nil {

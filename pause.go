@@ -31,8 +31,8 @@ const maxPauseKeys = 1024
 // first response that says "wait" until the gate is as good as none, so a healthy origin has none.
 //
 // Invariants. mu guards all fields below it, and the gates; the methods that need it say "p.mu is held". The lock order
-// is p.mu, then the breaker's. present is the number of gates; it is written under p.mu and read without it. Nobody but deliver calls the
-// Observer, and it holds no lock.
+// is p.mu, then the breaker's. present is the number of gates; it is written under p.mu and read without it. Nobody but
+// deliver calls the Observer, and it holds no lock.
 type originPause struct {
 	origin   string
 	config   *pauseConfig

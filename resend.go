@@ -113,9 +113,9 @@ func (g *resendGuard) gotConn(got httptrace.GotConnInfo, fresh bool) {
 	}
 }
 
-// mayBeOwn reports whether a base of the user's may have begun a second request: while the first is under way, or over HTTP/1.
-// net/http does not before it has closed the connection, unless that refused the stream, and not after one of HTTP/1 that was
-// dialed for the request. g.mu is held.
+// mayBeOwn reports whether the second request may be one of the base's own, where the base is the user's. net/http itself
+// resends only after it has closed the connection, or after REFUSED_STREAM. Over HTTP/1 it never does after a connection that
+// was dialed for the request. g.mu is held.
 func (g *resendGuard) mayBeOwn() bool {
 	if g.base.isNetHTTP() {
 		return false

@@ -439,6 +439,47 @@ func TestResend_BaseThatSendsRequestsOfItsOwnIsNotStopped(t *testing.T) {
 	}
 }
 
+// An attempt over HTTP/1 need not end to be stopped, since each connection that it must not go over can be closed. But in a
+// large pool those are other users' connections.
+func TestResend_StoppedAttemptLeavesALargePoolItsConnections(t *testing.T) {
+	t.Parallel()
+	const idle = 40
+	var together sync.WaitGroup
+	together.Add(idle)
+	var responded atomic.Bool // once, by a 503, so that the origin is known
+	server := newWireServer(t, startPlain, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/together":
+			together.Done()
+			together.Wait()
+		case responded.CompareAndSwap(false, true):
+			w.WriteHeader(http.StatusServiceUnavailable)
+		default:
+			panic(http.ErrAbortHandler)
+		}
+	})
+	base := &http.Transport{MaxIdleConnsPerHost: idle}
+	t.Cleanup(base.CloseIdleConnections)
+	callTogether := func() {
+		var group sync.WaitGroup
+		for range idle {
+			group.Go(func() {
+				sendWire(t, base, newWireRequest(t, http.MethodGet, server.URL+"/together", "")).assertResponse(t, 200, "")
+			})
+		}
+		group.Wait()
+	}
+	callTogether()
+	call := sendWire(t, newTransport(t, base, fastRetryOptions(steadyhttp.WithMaxAttempts(2))...), newWireRequest(t, http.MethodGet, server.URL, ""))
+	require.Error(t, call.err)
+	assert.Equal(t, 7, call.Attempts[1].Resends)
+
+	before := server.connections.Load()
+	together.Add(idle)
+	callTogether()
+	assert.LessOrEqual(t, server.connections.Load()-before, int64(10), "the others are still there")
+}
+
 // A base may also set GetBody itself, since it has read the body: to sign it, to compress it, or to send it with credentials.
 func TestResend_PostWithTheBasesOwnGetBodyIsSentOnce(t *testing.T) {
 	t.Parallel()

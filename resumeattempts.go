@@ -80,9 +80,7 @@ func (b *resumableBody) reopen(c *call) (StopReason, error) {
 	}
 	defer c.release()
 	reason := c.retry()
-	c.closeUnsent()
-	c.giveBack()
-	c.finished = true
+	c.conclude()
 	response := c.attempt.response
 	if response == nil {
 		return reason, c.attempt.err

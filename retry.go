@@ -420,6 +420,11 @@ func (c *call) finish(reason StopReason) {
 	case c.shouldWrap(reason):
 		c.attempt.err = c.failure(reason)
 	}
+	c.conclude()
+}
+
+// conclude closes and gives back what is left once the last attempt is over.
+func (c *call) conclude() {
 	c.closeUnsent()
 	c.giveBack()
 	c.finished = true
