@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -75,6 +76,14 @@ func (r *relay) each(do func(*relayConn)) {
 // swallow lets the connections that there are die.
 func (r *relay) swallow() { r.each(func(c *relayConn) { c.dead.Store(true) }) }
 
+// isDead reports whether this is the client's side of a connection that died.
+func (r *relay) isDead(conn net.Conn) (dead bool) {
+	r.each(func(c *relayConn) {
+		dead = dead || c.dead.Load() && c.client.RemoteAddr().String() == conn.LocalAddr().String()
+	})
+	return dead
+}
+
 // count is how many connections there ever were.
 func (r *relay) count() (count int) {
 	r.each(func(*relayConn) { count++ })
@@ -119,8 +128,42 @@ func sendTogether(t *testing.T, transport http.RoundTripper, p protocol, address
 	sending.Wait()
 }
 
+// A deadWatch counts the attempts that began a second after one had failed, and were written to a dead connection all
+// the same. What begins in the same instant may be.
+type deadWatch struct {
+	relay  *relay
+	failed atomic.Pointer[time.Time]
+	late   atomic.Int64
+}
+
+func (w *deadWatch) observe(_ context.Context, e steadyhttp.Event) {
+	if e.Kind == steadyhttp.EventAttempt && e.Err != nil {
+		now := time.Now()
+		w.failed.CompareAndSwap(nil, &now)
+	}
+}
+
+func (w *deadWatch) isLate() bool {
+	failed := w.failed.Load()
+	return failed != nil && time.Since(*failed) > time.Second
+}
+
+// watch watches a call. A connection of HTTP/1 that is offered, and not written to, was not used.
+func (w *deadWatch) watch(ctx context.Context) context.Context {
+	var late, dead atomic.Bool
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { late.Store(w.isLate()) },
+		GotConn: func(info httptrace.GotConnInfo) { dead.Store(w.relay.isDead(info.Conn)) },
+		WroteHeaders: func() {
+			if late.Load() && dead.Load() {
+				w.late.Add(1)
+			}
+		},
+	})
+}
+
 // untilSuccess sends orders until one succeeds, and returns all of them.
-func untilSuccess(t *testing.T, transport http.RoundTripper, method, url string, every time.Duration) (took time.Duration, sent []result) {
+func untilSuccess(t *testing.T, every time.Duration, send func(context.Context) result) (took time.Duration, sent []result) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeLimit)
 	defer cancel()
@@ -132,7 +175,7 @@ func untilSuccess(t *testing.T, transport http.RoundTripper, method, url string,
 	for took == 0 && ctx.Err() == nil {
 		select {
 		case <-ticks.C:
-			sending.Go(func() { results <- send(ctx, transport, newOrder(method, url, 1000)) })
+			sending.Go(func() { results <- send(ctx) })
 		case r := <-results:
 			sent = append(sent, r)
 			if r.succeeded() {
@@ -151,7 +194,9 @@ func untilSuccess(t *testing.T, transport http.RoundTripper, method, url string,
 	return took, sent
 }
 
-func TestReconnect_DeadConnectionsAreLeftWithinFiveSeconds(t *testing.T) {
+// How long it takes the root's TestReconnect_DeadConnectionsAreLeftInTime holds, in virtual time: a busy machine can take seconds of a
+// handshake. Here it is that no attempt is made in vain once one has failed, however many connections died.
+func TestReconnect_DeadConnectionsAreLeftOnceAnAttemptFailed(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		for name, every := range map[string]time.Duration{"1 a second": time.Second, "20 a second": 50 * time.Millisecond} {
@@ -161,13 +206,16 @@ func TestReconnect_DeadConnectionsAreLeftWithinFiveSeconds(t *testing.T) {
 					app := startDirectApplication(t, p)
 					app.setHook(func(http.ResponseWriter, *http.Request) { time.Sleep(20 * time.Millisecond) })
 					relay := startRelay(t, app.address)
-					transport := newTransport(t, p.base(), steadyhttp.WithAttemptTimeout(2*time.Second))
+					watch := &deadWatch{relay: relay}
+					transport := newTransport(t, p.base(), steadyhttp.WithAttemptTimeout(2*time.Second), steadyhttp.WithObserver(watch.observe))
 					sendTogether(t, transport, p, relay.address, 6)
 					relay.swallow()
-					took, sent := untilSuccess(t, transport, method, p.scheme()+relay.address+"/", every)
+					took, sent := untilSuccess(t, every, func(ctx context.Context) result {
+						return send(watch.watch(ctx), transport, newOrder(method, p.scheme()+relay.address+"/", 1000))
+					})
 					t.Log("the first success came after", took)
 					require.NotZero(t, took, "no success at all")
-					assert.LessOrEqual(t, took, 5*time.Second)
+					assert.Zero(t, watch.late.Load())
 					for _, r := range sent {
 						assert.LessOrEqual(t, app.timesProcessed(r.id), 1)
 					}
@@ -188,9 +236,10 @@ func TestReconnect_SilentNetworkThatComesBackIsUsedAtOnce(t *testing.T) {
 			assert.False(t, send(t.Context(), transport, n.order(http.MethodPost, 1000)).succeeded())
 		}
 		n.removeToxics()
-		took, _ := untilSuccess(t, transport, http.MethodGet, n.url("/"), 100*time.Millisecond)
-		require.NotZero(t, took)
-		assert.LessOrEqual(t, took, 5*time.Second)
+		_, sent := untilSuccess(t, 100*time.Millisecond, func(ctx context.Context) result {
+			return send(ctx, transport, newOrder(http.MethodGet, n.url("/"), 1000))
+		})
+		assert.True(t, sent[0].succeeded(), "%v", sent[0].err)
 	})
 }
 
