@@ -228,6 +228,9 @@ func (d *database) signal(t *testing.T, signal syscall.Signal) {
 // What a store in trouble may cost beside an open time: the call that asks it, and a machine that is busy.
 const alone = 1500*time.Millisecond + every
 
+// After so long each process has tried to beat, and is with the store again.
+const untilBeaten = 12 * time.Second
+
 func TestSharing_ManyProcessesAndARealRedis(t *testing.T) {
 	d, s := startRedis(t), newServer(t)
 	f := startFleet(t, s, d.address)
@@ -238,29 +241,36 @@ func TestSharing_ManyProcessesAndARealRedis(t *testing.T) {
 	}
 	time.Sleep(2 * time.Second)
 
-	t.Run("all open, one probes, all close", func(t *testing.T) { f.checkOutage(t, s, 90) }) // 97 to 98 % on a machine that does nothing else
+	run := func(name string, check func(*findings)) {
+		t.Run(name, func(t *testing.T) { checkUndisturbed(t, check) })
+	}
+	run("all open, one probes, all close", func(t *findings) { f.checkOutage(t, s, 90) }) // 97 to 98 % on a machine that does nothing else
 	setClock(t, time.Hour)
-	t.Run("a process is killed in its probe, and the store's clock is an hour ahead", func(t *testing.T) { f.checkKilledProbe(t, s) })
-	t.Run("the clock is set back, and scripts are forgotten", func(t *testing.T) {
+	run("a process is killed in its probe, and the store's clock is an hour ahead", func(t *findings) { f.checkKilledProbe(t, s) })
+	run("the clock is set back, and scripts are forgotten", func(t *findings) {
 		f.checkAlone(t, s, func() {
-			setClock(t, -time.Hour)
-			require.NoError(t, rdb.ScriptFlush(t.Context()).Err())
+			setClock(t.T, -time.Hour)
+			require.NoError(t.T, rdb.ScriptFlush(t.Context()).Err())
 		})
 	})
-	t.Run("flushed", func(t *testing.T) {
-		f.checkAlone(t, s, func() { require.NoError(t, rdb.FlushAll(t.Context()).Err()) })
+	run("flushed", func(t *findings) {
+		f.checkAlone(t, s, func() { require.NoError(t.T, rdb.FlushAll(t.Context()).Err()) })
 	})
-	t.Run("hung", func(t *testing.T) { f.checkAlone(t, s, func() { d.signal(t, syscall.SIGSTOP) }) })
-	d.signal(t, syscall.SIGCONT)
-	t.Run("failed over to one that knows nothing", func(t *testing.T) { f.checkAlone(t, s, func() { d.kill(); d.start(t) }) })
-	t.Run("killed", func(t *testing.T) { f.checkAlone(t, s, d.kill) })
-	d.start(t)
-	time.Sleep(12 * time.Second)                                       // by which each has tried to beat
-	t.Run("restarted", func(t *testing.T) { f.checkOutage(t, s, 50) }) // while connections are made
+	run("hung", func(t *findings) {
+		f.checkAlone(t, s, func() { d.signal(t.T, syscall.SIGSTOP) })
+		d.signal(t.T, syscall.SIGCONT)
+	})
+	run("failed over to one that knows nothing", func(t *findings) { f.checkAlone(t, s, func() { d.kill(); d.start(t.T) }) })
+	run("killed", func(t *findings) {
+		f.checkAlone(t, s, d.kill)
+		d.start(t.T)
+	})
+	time.Sleep(untilBeaten)
+	run("restarted", func(t *findings) { f.checkOutage(t, s, 50) }) // while connections are made
 }
 
 // checkOutage lets the server be down. So many of the processes in a hundred must open within a second.
-func (f *fleet) checkOutage(t *testing.T, s *server, percent int) {
+func (f *fleet) checkOutage(t *findings, s *server, percent int) {
 	begin := s.breakDown(2 * time.Second)
 	opened := f.by(begin.Add(time.Second), "open")
 	assert.GreaterOrEqual(t, opened, f.size()*percent/100, "are open within a second")
@@ -278,8 +288,8 @@ func (f *fleet) checkOutage(t *testing.T, s *server, percent int) {
 }
 
 // checkRecovery ends an outage, and waits until the fleet has forgotten it.
-func (f *fleet) checkRecovery(t *testing.T, s *server) (closed int) {
-	good := s.recover(t)
+func (f *fleet) checkRecovery(t *findings, s *server) (closed int) {
+	good := s.recover(t.T)
 	time.Sleep(3 * time.Second)
 	closed = f.by(good.Add(500*time.Millisecond), "closed", "ready")
 	assert.GreaterOrEqual(t, closed, f.size()*95/100, "are closed within half a second")
@@ -288,12 +298,12 @@ func (f *fleet) checkRecovery(t *testing.T, s *server) (closed int) {
 }
 
 // checkKilledProbe kills the process that probes. Another one does so soon.
-func (f *fleet) checkKilledProbe(t *testing.T, s *server) {
+func (f *fleet) checkKilledProbe(t *findings, s *server) {
 	s.breakDown(2 * time.Second)
 	f.forget(s.killProbe())
 	s.attempts.Store(0)
 	killed := time.Now()
-	require.Eventually(t, func() bool { return s.attempts.Load() > 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t.T, func() bool { return s.attempts.Load() > 0 }, 10*time.Second, time.Millisecond)
 	next := time.Since(killed)
 	assert.Less(t, next, 2*time.Second, "until the next probe")
 	closed := f.checkRecovery(t, s)
@@ -301,12 +311,12 @@ func (f *fleet) checkKilledProbe(t *testing.T, s *server) {
 }
 
 // checkAlone does something to the store in the middle of an outage. Then all are back as soon as they are without it.
-func (f *fleet) checkAlone(t *testing.T, s *server, trouble func()) {
+func (f *fleet) checkAlone(t *findings, s *server, trouble func()) {
 	s.breakDown(2 * time.Second)
 	trouble()
 	time.Sleep(2 * time.Second)
 	ended := time.Now()
-	s.recover(t)
+	s.recover(t.T)
 	time.Sleep(3 * time.Second)
 	closed := f.by(ended.Add(alone), "closed", "ready")
 	assert.GreaterOrEqual(t, closed, f.size()*95/100, "are closed")
