@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -170,7 +171,7 @@ func (s *server) recover(t *testing.T) time.Time {
 // A database is a Redis that can be started anew.
 type database struct {
 	address, directory string
-	arguments          []string // beside the usual ones
+	arguments          []string // before the usual ones
 	command            *exec.Cmd
 	exited             chan struct{}
 }
@@ -198,8 +199,8 @@ func (d *database) start(t *testing.T) {
 	require.NoError(t, err, "it is not installed; integration/run installs it")
 	_, port, err := net.SplitHostPort(d.address)
 	require.NoError(t, err)
-	arguments := []string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", d.directory, "--loglevel", "warning"}
-	d.command = exec.Command(path, append(arguments, d.arguments...)...)
+	usual := []string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", d.directory, "--loglevel", "warning"}
+	d.command = exec.Command(path, slices.Concat(d.arguments, usual)...)
 	d.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	require.NoError(t, d.command.Start())
 	require.NoError(t, os.WriteFile(filepath.Join(d.directory, "process-group"), []byte(strconv.Itoa(d.command.Process.Pid)), 0o600))
