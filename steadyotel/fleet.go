@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -77,6 +78,6 @@ func (m *fleetMetrics) observe(o metric.Observer, s steadyhttp.FleetStatus) {
 		o.ObserveFloat64(m.lag, s.Lag.Seconds())
 	}
 	for _, a := range s.Advice {
-		o.ObserveInt64(m.advice, 1, metric.WithAttributes(originKey.String(a.Origin), adviceKey.String(a.Phase)))
+		o.ObserveInt64(m.advice, 1, metric.WithAttributes(originOf(a.Origin), adviceKey.String(strings.ToValidUTF8(a.Phase, "\uFFFD"))))
 	}
 }
