@@ -20,7 +20,8 @@ const adviceKey = attribute.Key("steadyhttp.fleet.advice")
 // whether this one is on its own, and the advice in force; see [steadyhttp.FleetStatus].
 //
 // Call unregister before the fleet is closed, or let it be: a closed fleet is on its own. It is an error if the
-// provider or the fleet is nil, or if the provider cannot make an instrument. Call it once for each fleet.
+// provider or the fleet is nil, or if the provider cannot make an instrument. Nothing in the metrics tells two fleets apart:
+// with one provider, the numbers of one of them hide those of the other.
 func FleetMetrics(provider metric.MeterProvider, fleet steadyhttp.Fleet) (unregister func() error, err error) {
 	if isNil(provider) || isNil(fleet) {
 		return nil, errors.New("steadyotel: FleetMetrics: nil MeterProvider or Fleet")
