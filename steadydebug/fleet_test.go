@@ -60,6 +60,15 @@ func TestFleet_IsShownWithItsAdvice(t *testing.T) {
 	})
 }
 
+func TestFleet_AdviceWithoutATimeHasNone(t *testing.T) {
+	t.Parallel()
+	advice := []steadyhttp.FleetAdvice{{Origin: origin, Phase: "down"}}
+	handler := steadydebug.Handler(newTransport(t, answering, steadyhttp.WithFleet(fakeFleet{steadyhttp.FleetStatus{Advice: advice}})))
+	assert.Contains(t, get(handler, "text/plain").Body.String(), "\nadvice: "+origin+": down\n")
+	assert.Contains(t, get(handler, "text/html").Body.String(), "<li>"+origin+": down</li>")
+	assert.NotContains(t, get(handler, "application/json").Body.String(), "since")
+}
+
 func TestFleet_OutOfReachIsSaid(t *testing.T) {
 	t.Parallel()
 	handler := steadydebug.Handler(newTransport(t, answering, steadyhttp.WithFleet(fakeFleet{steadyhttp.FleetStatus{Alone: true}})))

@@ -84,7 +84,11 @@ func (f *fleet) words() string {
 }
 
 func (a advice) words(now time.Time) string {
-	return printable(a.Origin) + ": " + printable(a.Phase) + " since " + a.Since.Format(wordsTime) + ", " + ago(now, a.Since)
+	words := printable(a.Origin) + ": " + printable(a.Phase)
+	if a.Since.IsZero() { // a fleet need not tell
+		return words
+	}
+	return words + " since " + a.Since.Format(wordsTime) + ", " + ago(now, a.Since)
 }
 
 func (o origin) name() string { return printable(o.Origin) }

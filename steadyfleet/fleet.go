@@ -121,7 +121,7 @@ func (f *Fleet) remove(key string, w *watch) {
 	}
 }
 
-// Status returns a snapshot of what the fleet knows: members as of the last heartbeat, which comes every 10 s.
+// Status returns a snapshot of what the fleet knows: members as of the last heartbeat, which comes every 10 to 12 s.
 // [steadyhttp.Transport.Fleet] returns it, too.
 func (f *Fleet) Status() steadyhttp.FleetStatus {
 	f.mu.Lock()
@@ -187,7 +187,7 @@ func (f *Fleet) work(ctx context.Context) {
 	for {
 		if f.now() >= beat {
 			f.beat(ctx)
-			beat = f.now() + beatEvery*4/5 + mathrand.N(beatEvery*2/5) // lest all beat together
+			beat = f.now() + beatEvery + mathrand.N(beatEvery/5) // lest all beat together
 		}
 		next, looked := beat, f.now()
 		for _, w := range f.watches() {

@@ -295,6 +295,9 @@ type spyStore struct {
 	told  atomic.Value
 	tells atomic.Int64
 	beats atomic.Int64
+
+	beatAt time.Time     // the last
+	gap    time.Duration // the shortest between two
 }
 
 func (s *spyStore) Tell(_ context.Context, _ string, r steadyfleet.Report) (steadyfleet.Word, error) {
@@ -303,7 +306,14 @@ func (s *spyStore) Tell(_ context.Context, _ string, r steadyfleet.Report) (stea
 	return steadyfleet.Word{Origin: r.Origin, Limit: 1 << 16}, nil
 }
 
-func (s *spyStore) Beat(context.Context, string, string) (int64, error) { return s.beats.Add(1), nil }
+// Beat is called by the goroutine of one fleet.
+func (s *spyStore) Beat(context.Context, string, string) (int64, error) {
+	if gap := time.Since(s.beatAt); s.gap == 0 || gap < s.gap {
+		s.gap = gap
+	}
+	s.beatAt = time.Now()
+	return s.beats.Add(1), nil
+}
 
 func (s *spyStore) Listen(ctx context.Context, _ string, _ func(steadyfleet.Word)) error {
 	<-ctx.Done()
@@ -391,7 +401,7 @@ func TestFleet_WordsOutOfReasonAreNone(t *testing.T) {
 				store := &wrongStore{change: change}
 				p := newProcess(t, &server{}, store)
 				defer p.fleet.Close()
-				time.Sleep(time.Second) // the first heartbeat is over, to which the store replies, and the next is 8 s away
+				time.Sleep(time.Second) // the first heartbeat is over, to which the store replies, and the next is 10 s away
 				require.NoError(t, p.call())
 				p.way.cut.Store(true)
 				_ = p.call()
@@ -469,6 +479,7 @@ func TestFleet_InHealthThereIsOneBeatInTenSeconds(t *testing.T) {
 		time.Sleep(98 * time.Second)
 		assert.Zero(t, spy.tells.Load())
 		assert.InDelta(t, 10, spy.beats.Load(), 1)
+		assert.GreaterOrEqual(t, spy.gap, 10*time.Second)
 		assert.Equal(t, int(spy.beats.Load()), processes[0].fleet.Status().Members)
 	})
 }

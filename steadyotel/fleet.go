@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -19,7 +20,8 @@ const adviceKey = attribute.Key("steadyhttp.fleet.advice")
 // whether this one is on its own, and the advice in force; see [steadyhttp.FleetStatus].
 //
 // Call unregister before the fleet is closed, or let it be: a closed fleet is on its own. It is an error if the
-// provider or the fleet is nil, or if the provider cannot make an instrument. Call it once for each fleet.
+// provider or the fleet is nil, or if the provider cannot make an instrument. Nothing in the metrics tells two fleets apart:
+// with one provider, the numbers of one of them hide those of the other.
 func FleetMetrics(provider metric.MeterProvider, fleet steadyhttp.Fleet) (unregister func() error, err error) {
 	if isNil(provider) || isNil(fleet) {
 		return nil, errors.New("steadyotel: FleetMetrics: nil MeterProvider or Fleet")
@@ -77,6 +79,6 @@ func (m *fleetMetrics) observe(o metric.Observer, s steadyhttp.FleetStatus) {
 		o.ObserveFloat64(m.lag, s.Lag.Seconds())
 	}
 	for _, a := range s.Advice {
-		o.ObserveInt64(m.advice, 1, metric.WithAttributes(originKey.String(a.Origin), adviceKey.String(a.Phase)))
+		o.ObserveInt64(m.advice, 1, metric.WithAttributes(originOf(a.Origin), adviceKey.String(strings.ToValidUTF8(a.Phase, "\uFFFD"))))
 	}
 }

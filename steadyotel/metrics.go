@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -120,20 +121,20 @@ func (m *metrics) observe(ctx context.Context, e steadyhttp.Event) {
 	case steadyhttp.EventBreaker:
 		m.changed(ctx, e)
 	case steadyhttp.EventPause:
-		m.pauses.Add(ctx, 1, with(originKey.String(e.Origin), pauseFromKey.String(e.PauseFrom.String()), pauseToKey.String(e.PauseTo.String())))
+		m.pauses.Add(ctx, 1, with(originOf(e.Origin), pauseFromKey.String(e.PauseFrom.String()), pauseToKey.String(e.PauseTo.String())))
 	}
 }
 
 func (m *metrics) attempted(ctx context.Context, e steadyhttp.Event) {
 	m.attempts.Add(ctx, 1, with(outcome(e)...))
 	if e.Resends > 0 {
-		m.resends.Add(ctx, int64(e.Resends), with(originKey.String(e.Origin), methodAttribute(e)))
+		m.resends.Add(ctx, int64(e.Resends), with(originOf(e.Origin), methodAttribute(e)))
 	}
 	if e.Held > 0 {
 		m.held.Record(ctx, e.Held.Seconds(), with(call(e)...))
 	}
 	if e.Shadow {
-		m.shadowed.Add(ctx, 1, with(originKey.String(e.Origin)))
+		m.shadowed.Add(ctx, 1, with(originOf(e.Origin)))
 	}
 }
 
@@ -142,7 +143,7 @@ func (m *metrics) ended(ctx context.Context, e steadyhttp.Event) {
 	m.calls.Add(ctx, 1, with(append(outcome(e), stoppedKey.String(e.Stopped.String()), kindKey.String(kindOf(e)))...))
 	m.retries.Record(ctx, int64(max(0, e.Attempt-1)), with(call(e)...))
 	if e.Stopped == steadyhttp.StopBudgetExhausted {
-		m.exhaustions.Add(ctx, 1, with(originKey.String(e.Origin)))
+		m.exhaustions.Add(ctx, 1, with(originOf(e.Origin)))
 	}
 }
 
@@ -164,7 +165,7 @@ func kindOf(e steadyhttp.Event) string {
 
 // broke counts a body that broke after its call had ended.
 func (m *metrics) broke(ctx context.Context, e steadyhttp.Event) {
-	origin := originKey.String(e.Origin)
+	origin := originOf(e.Origin)
 	if e.Stopped == 0 {
 		m.resumes.Add(ctx, 1, with(origin))
 		return
@@ -173,7 +174,7 @@ func (m *metrics) broke(ctx context.Context, e steadyhttp.Event) {
 }
 
 func (m *metrics) changed(ctx context.Context, e steadyhttp.Event) {
-	origin, shadow := originKey.String(e.Origin), shadowKey.Bool(e.Shadow)
+	origin, shadow := originOf(e.Origin), shadowKey.Bool(e.Shadow)
 	m.transitions.Add(ctx, 1, with(origin, shadow,
 		fromKey.String(e.From.String()), toKey.String(e.To.String()), reasonKey.String(reasonOf(e))))
 	for state := steadyhttp.BreakerClosed; state <= steadyhttp.BreakerOpen; state++ {
@@ -197,13 +198,19 @@ func reasonOf(e steadyhttp.Event) string {
 	}
 }
 
+// originOf keeps out what WithOriginKey may return and no exporter can show: Prometheus would refuse all metrics of the
+// program for it, and OTLP a whole batch.
+func originOf(name string) attribute.KeyValue {
+	return originKey.String(strings.ToValidUTF8(name, "\uFFFD"))
+}
+
 func with(attributes ...attribute.KeyValue) metric.MeasurementOption {
 	return metric.WithAttributeSet(attribute.NewSet(attributes...))
 }
 
 // call returns the attributes that every event of a call has.
 func call(e steadyhttp.Event) []attribute.KeyValue {
-	return []attribute.KeyValue{originKey.String(e.Origin), classKey.String(e.Class.String()), methodAttribute(e)}
+	return []attribute.KeyValue{originOf(e.Origin), classKey.String(e.Class.String()), methodAttribute(e)}
 }
 
 func methodAttribute(e steadyhttp.Event) attribute.KeyValue {

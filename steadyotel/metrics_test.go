@@ -510,6 +510,37 @@ func TestMetrics_AreDocumentedAsTheyAre(t *testing.T) {
 	})
 }
 
+// One name that is not UTF-8 must not keep all other metrics of the program from being scraped.
+func TestMetrics_NamesThatAreNotTextHideNothingElse(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	exporter, err := prometheusexporter.New(prometheusexporter.WithRegisterer(registry))
+	require.NoError(t, err)
+	provider := sdk.NewMeterProvider(sdk.WithReader(exporter))
+	observe, err := steadyotel.MetricObserver(provider)
+	require.NoError(t, err)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://api.example.com", nil)
+	require.NoError(t, err)
+	for kind := steadyhttp.EventAttempt; kind <= steadyhttp.EventResume; kind++ {
+		for _, stopped := range []steadyhttp.StopReason{0, steadyhttp.StopBudgetExhausted} {
+			observe(t.Context(), steadyhttp.Event{Kind: kind, Request: request, Origin: "a\xff", Resends: 1, Held: 1, Shadow: true, Stopped: stopped})
+		}
+	}
+	_, err = steadyotel.FleetMetrics(provider, &fakeFleet{status: steadyhttp.FleetStatus{
+		Members: 1, Advice: []steadyhttp.FleetAdvice{{Origin: "a\xff", Phase: "down\xff"}},
+	}})
+	require.NoError(t, err)
+	scraped, err := registry.Gather()
+	require.NoError(t, err)
+	for _, family := range scraped {
+		for _, label := range family.GetMetric()[0].GetLabel() {
+			if label.GetName() == "steadyhttp_origin" {
+				assert.Equal(t, "a\uFFFD", label.GetValue(), family.GetName())
+			}
+		}
+	}
+}
+
 func TestMetrics_BucketsSeparateRetriesAndWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
