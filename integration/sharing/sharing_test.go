@@ -230,7 +230,7 @@ func (d *database) signal(t *testing.T, signal syscall.Signal) {
 const alone = 1500*time.Millisecond + every
 
 // After so long each process has tried to beat, and is with the store again.
-const untilBeaten = 12 * time.Second
+const untilBeaten = 13 * time.Second
 
 func TestSharing_ManyProcessesAndARealRedis(t *testing.T) {
 	d, s := startRedis(t), newServer(t)
