@@ -192,7 +192,7 @@ type continuation struct {
 }
 
 // resume checks the response to the request for what is missing, to the byte. It learns the length, should that be news.
-func (r *representation) resume(response *http.Response, got int64) (rest continuation, err error) {
+func (r *representation) resume(request *http.Request, response *http.Response, got int64) (rest continuation, err error) {
 	switch response.StatusCode {
 	case http.StatusPartialContent:
 		return r.resumePartial(response, got)
@@ -201,6 +201,10 @@ func (r *representation) resume(response *http.Response, got int64) (rest contin
 		return continuation{skip: r.first + got, end: r.length}, err
 	case http.StatusRequestedRangeNotSatisfiable:
 		return rest, r.resumeUnsatisfied(response, got)
+	case http.StatusNotModified:
+		return rest, r.resumeRefused(request, response, "If-None-Match", "If-Modified-Since")
+	case http.StatusPreconditionFailed:
+		return rest, r.resumeRefused(request, response, "If-Match", "If-Unmodified-Since")
 	default:
 		return rest, errOtherStatus
 	}
@@ -258,6 +262,21 @@ func (r *representation) resumeUnsatisfied(response *http.Response, got int64) e
 		return &ChangedError{What: "length"}
 	default:
 		return errComplete
+	}
+}
+
+// resumeRefused is for a precondition of the caller's own, by tags or by date (RFC 9110 §13.1). What broke was sent under
+// it, and now it fails, so the resource has changed; unless the server shows the same tag.
+func (r *representation) resumeRefused(request *http.Request, response *http.Response, tags, date string) error {
+	switch {
+	case r.etag != "" && response.Header.Get("Etag") == r.etag:
+		return errOtherStatus
+	case request.Header.Get(tags) != "":
+		return &ChangedError{What: "ETag"}
+	case request.Header.Get(date) != "":
+		return &ChangedError{What: "Last-Modified"}
+	default:
+		return errOtherStatus
 	}
 }
 

@@ -1021,6 +1021,40 @@ func TestResume_ReplacedResourceIsAnErrorAHundredTimesOfAHundred(t *testing.T) {
 	})
 }
 
+func TestResume_PreconditionThatFailsNowShowsAChange(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		field, value string
+		refusal      fileReply
+		stopped      steadyhttp.StopReason
+		says         string
+	}{
+		"If-Match":                    {"If-Match", `"v1"`, emptyReply(412), steadyhttp.StopChanged, "another ETag"},
+		"If-Match, and the new tag":   {"If-Match", `"v1"`, emptyReply(412, "Etag", `"v2"`), steadyhttp.StopChanged, "another ETag"},
+		"If-Unmodified-Since":         {"If-Unmodified-Since", fileNew, emptyReply(412), steadyhttp.StopChanged, "another Last-Modified"},
+		"If-None-Match":               {"If-None-Match", `"v2"`, emptyReply(304, "Etag", `"v2"`), steadyhttp.StopChanged, "another ETag"},
+		"If-Modified-Since":           {"If-Modified-Since", fileOld, emptyReply(304), steadyhttp.StopChanged, "another Last-Modified"},
+		"a 412 that shows no change":  {"If-Match", `"v1"`, emptyReply(412, "Etag", `"v1"`), steadyhttp.StopNotRetryable, "412"},
+		"a 304 that shows no change":  {"If-None-Match", `"v2"`, emptyReply(304, "Etag", `"v1"`), steadyhttp.StopNotResumable, "304"},
+		"a 412 to another field":      {"If-None-Match", `"v2"`, emptyReply(412), steadyhttp.StopNotRetryable, "412"},
+		"a 412 that nobody asked for": {"Accept", "*/*", emptyReply(412), steadyhttp.StopNotRetryable, "412"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRequest(t, t.Context(), http.MethodGet, "")
+				r.Header.Set(c.field, c.value)
+				d := readWith(t, r, []fileReply{wholeFile(4), c.refusal})
+				assert.Equal(t, "0123", d.content)
+				failed := d.failure(t)
+				assert.Equal(t, c.stopped, failed.Stopped)
+				assert.ErrorContains(t, failed, c.says)
+				assert.Equal(t, c.stopped == steadyhttp.StopChanged, errors.Is(d.err, steadyhttp.ErrChanged))
+			})
+		})
+	}
+}
+
 func TestResume_ResponseIsAsEver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -85,7 +85,7 @@ func (b *resumableBody) reopen(c *call) (StopReason, error) {
 	if response == nil {
 		return reason, c.attempt.err
 	}
-	rest, err := b.whole.resume(response, b.got)
+	rest, err := b.whole.resume(c.request, response, b.got)
 	if err != nil {
 		c.discard(response.Body)
 		return b.judge(c, reason, err)

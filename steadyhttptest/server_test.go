@@ -110,6 +110,26 @@ func TestServer_BodyEndsAsAsked(t *testing.T) {
 	})
 }
 
+// What stalls is the body, even before its first byte: the header is there.
+func TestServer_BodyThatIsEmptySoFarHasItsHeader(t *testing.T) {
+	t.Parallel()
+	forEachServerKind(t, func(t *testing.T, kind serverKind) {
+		for _, step := range []steadyhttptest.Step{
+			steadyhttptest.Status(200).Stalled(), steadyhttptest.Status(200).Endless(), steadyhttptest.NewFile("0123").StallAfter(0),
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			server := kind.serve(t, step)
+			response, err := server.Client().Do(request(t, ctx, http.MethodGet, server.URL, ""))
+			require.NoError(t, err, step)
+			cancel()
+			_, err = io.ReadAll(response.Body)
+			assert.ErrorIs(t, err, context.Canceled)
+			require.NoError(t, response.Body.Close())
+		}
+	})
+}
+
 func TestServer_EndlessBodyHasNoEnd(t *testing.T) {
 	t.Parallel()
 	forEachServerKind(t, func(t *testing.T, kind serverKind) {

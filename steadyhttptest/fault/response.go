@@ -180,6 +180,9 @@ func (r Response) serve(w http.ResponseWriter, request *http.Request, _ step.Con
 	if r.bodiless(request.Method) {
 		return
 	}
+	if r.end != complete { // a body that stalls before its first byte must not hold the header back
+		_ = http.NewResponseController(w).Flush()
+	}
 	_, _ = io.Copy(flushing{w}, r.newBody(request.Context()))
 }
 
