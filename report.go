@@ -70,7 +70,8 @@ type Attempt struct {
 	Resends int
 	// Wait is how long was waited after this attempt, before the next; 0 for the last.
 	Wait time.Duration
-	// Held is how long a pause held this attempt back, after that; see [WithOriginPause].
+	// Held is how long a pause held this attempt back before it was sent, in addition to the wait before it; see
+	// [WithOriginPause].
 	Held time.Duration
 	// BodyErr is what broke the response's body, with [WithResume]; nil if nothing did.
 	BodyErr error
@@ -93,9 +94,9 @@ const (
 	StopNotIdempotent
 	// StopBodyNotReplayable: the body cannot be sent again.
 	StopBodyNotReplayable
-	// StopRetryAfterTooLong: the server asks for more patience than [WithMaxRetryAfter] allows.
+	// StopRetryAfterTooLong: the server asks for a longer wait than [WithMaxRetryAfter] allows.
 	StopRetryAfterTooLong
-	// StopDeadline: the wait would outlast the caller's deadline, or did.
+	// StopDeadline: the wait would outlast the deadline, the caller's or that of [WithTimeout], or did.
 	StopDeadline
 	// StopCircuitOpen: the origin's breaker is open.
 	StopCircuitOpen
