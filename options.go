@@ -133,7 +133,7 @@ func WithHints(hints ...Hint) Option {
 // By default, and with 0, there is no bound but the request's context. The bound is a deadline of the
 // context that the base transport gets; an earlier deadline of the caller still counts. Redirects are
 // calls of their own: [http.Client.Timeout] bounds them all together. When the time is over, the error
-// is a [context.DeadlineExceeded] and its Timeout method returns true. It starts no goroutine. Use it
+// is a [context.DeadlineExceeded] and its Timeout method returns true. It starts no goroutine; it costs a timer and some allocations for each call. Use it
 // together with [WithAttemptTimeout]: alone it lets a first attempt that hangs take all the time.
 // d must not be negative, nor shorter than [WithAttemptTimeout].
 func WithTimeout(d time.Duration) Option {

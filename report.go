@@ -56,6 +56,7 @@ func (a Attempt) LogValue() slog.Value {
 
 // Attempt is one attempt in a [Report].
 type Attempt struct {
+	// Start is when it was sent.
 	Start time.Time
 	// Duration is until the response's header, or the error.
 	Duration time.Duration
