@@ -67,7 +67,7 @@ func (p *backoffPolicy) exponential() Backoff {
 	)
 }
 
-// noClock spares reading the clock for a maximum of elapsed time, which there is none of.
+// noClock avoids reading the clock: there is no maximum of elapsed time to compare it with.
 type noClock struct{}
 
 func (noClock) Now() time.Time { return time.Time{} }

@@ -85,7 +85,7 @@ func withReplayBuffer(request *http.Request, limit int64) (*http.Request, error)
 }
 
 // setBody gives the request a body whose content is known, and with it the length, which was not known if there was
-// none: a chunked body is what some servers answer with a 411. A length that was promised stays as it is, right or
+// none: a chunked body is what some servers reject with a 411. A length that was promised stays as it is, right or
 // wrong, and so does an encoding that was asked for. Trailers need chunks (RFC 9112 §7.1.2).
 func setBody(request *http.Request, content []byte) {
 	request.GetBody = func() (io.ReadCloser, error) {

@@ -20,7 +20,7 @@ type change struct {
 	rejection CircuitOpenError
 	at        time.Duration // since the epoch
 	from, to  BreakerState
-	byHand    bool    // whether a hand opened it
+	byHand    bool    // whether it was opened by hand
 	before    *change // the one before this
 }
 

@@ -135,7 +135,7 @@ func isTunnel(target *url.URL, asked string) bool {
 	if port == "" {
 		port = "443"
 	}
-	return asked != net.JoinHostPort(target.Hostname(), port) && isASCII(target.Hostname()) // or else it was spelt by IDNA
+	return asked != net.JoinHostPort(target.Hostname(), port) && isASCII(target.Hostname()) // or else it was written by IDNA
 }
 
 func isASCII(text string) bool {

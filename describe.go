@@ -9,10 +9,10 @@ import (
 // String tells the policy in one line: each setting as name=value, in the order of the options, with
 // "(default)" behind a value that is what it would be without options.
 //
-// It is fit for a log line at start-up, and for a golden test of a service's configuration; a new version
-// may add settings. The names are those of the options, and so are the values, but for functions, of
+// It is fit for a log line at start-up, and for a golden test of a service's configuration, whose golden
+// file changes when a new version adds settings. The names are those of the options, and so are the values, but for functions, of
 // which it only says that there is one. Settings of a breaker or a budget that is off are left out.
-// Timeout is the client's as it was when the client was made; Base is the type of the base transport.
+// Timeout is that of [WithTimeout], not the client's; Base is the type of the base transport.
 func (t *Transport) String() string {
 	if t.policy == nil {
 		return "steadyhttp: no policy: a Transport is made by NewTransport"

@@ -62,7 +62,7 @@ var knownPrefixes = []struct {
 	{"tls: ", refusalFact}, {"x509: ", refusalFact}, {"http2: unexpected ALPN protocol ", refusalFact},
 	{"refusing to use HTTP_PROXY value in CGI environment", refusalFact},
 	{"unknown error ", accidentFact}, // a reply of SOCKS
-	{"malformed ", accidentFact},     // an answer that cannot be read
+	{"malformed ", accidentFact},     // a response that cannot be read
 	{"net/http: server response headers exceeded ", permanentFact},
 	{"net/http: HTTP/1.x transport connection broken: ", brokenFact},
 	{"net/http: ", netHTTPFact}, {"http: ", netHTTPFact}, {"unsupported protocol scheme ", netHTTPFact},

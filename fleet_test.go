@@ -164,7 +164,7 @@ func TestFleet_ClosesWhatFailuresOpenedAndAProbeKeepsHalfOpen(t *testing.T) {
 	})
 }
 
-func TestFleet_LeavesAloneWhatAHandOpened(t *testing.T) {
+func TestFleet_LeavesAloneWhatWasOpenedByHand(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(*steadyhttp.Breaker){
 		"isolated":               func(b *steadyhttp.Breaker) { b.Isolate("") },
@@ -185,7 +185,7 @@ func TestFleet_LeavesAloneWhatAHandOpened(t *testing.T) {
 }
 
 // A breaker that a hand opened is still its own while a probe is out.
-func TestFleet_LeavesTheProbeOfAHandAlone(t *testing.T) {
+func TestFleet_LeavesTheProbeAfterManualControlAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		fleet := newFakeFleet()
@@ -288,7 +288,7 @@ func TestFleet_StatusIsItsOwn(t *testing.T) {
 }
 
 // What a hand does counts for more than what a fleet says, also while the fleet is asked.
-func TestFleet_AHandIsFasterThanItsAnswer(t *testing.T) {
+func TestFleet_ManualControlIsFasterThanItsReply(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		fleet := newFakeFleet()

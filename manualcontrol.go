@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A Breaker is a hand on the breaker of one origin, for whoever operates a program; see [Transport.Breaker].
+// A Breaker controls the circuit breaker of one origin by hand, for whoever operates a program; see [Transport.Breaker].
 //
 // What is done by hand holds in this process alone, for as long as it runs, and no other one hears of it. A Breaker is safe
 // for concurrent use. Errors, events, logs and [BreakerStatus] show the reasons that it is given, so they must not hold a
@@ -21,8 +21,10 @@ type Breaker struct {
 	keys    []originKey // one, or two that are named so
 }
 
-// Breaker returns a hand on the breaker of an origin: "https://api.example.com:443", as [BreakerStatus] and errors name it, or
-// any URL of it, or what [WithOriginKey] returns. A host without a scheme is one of https. With WithOriginKey, a name that is
+// Breaker returns the manual control of an origin's breaker.
+//
+// The origin is "https://api.example.com:443", as [BreakerStatus] and errors name it, or any URL of it, or what
+// [WithOriginKey] returns. A host without a scheme is one of https. With WithOriginKey, a name that is
 // more than scheme, host and port is such a key, and one that is no more stands for both the key and the origin,
 // or, where only one of them is remembered, for that one.
 //
@@ -150,7 +152,7 @@ func (b *breaker) changed() time.Duration {
 	return b.last.at
 }
 
-// applyChange makes a change that no call caused, by a hand or a fleet, with b.mu held.
+// applyChange makes a change that no call caused, but somebody by hand or a fleet, with b.mu held.
 func (b *breaker) applyChange(change func(*breaker)) {
 	b.mu.Lock()
 	change(b)

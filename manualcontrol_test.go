@@ -111,7 +111,7 @@ func TestBreaker_ResetForgetsFailures(t *testing.T) {
 	})
 }
 
-func TestBreaker_OutcomesOfBeforeAHandDecideNothing(t *testing.T) {
+func TestBreaker_OutcomesOfBeforeManualControlDecideNothing(t *testing.T) {
 	t.Parallel()
 	for name, act := range map[string]func(*steadyhttp.Breaker){
 		"Isolate": func(b *steadyhttp.Breaker) { b.Isolate("by hand") },
@@ -204,7 +204,7 @@ func TestBreaker_NameIsAKeyThatLooksLikeAURL(t *testing.T) {
 	}
 }
 
-func TestBreaker_HandNeedsNoReason(t *testing.T) {
+func TestBreaker_ManualControlNeedsNoReason(t *testing.T) {
 	t.Parallel()
 	transport := newTransport(t, newScript(status(200)))
 	hand := transport.Breaker(targetOrigin)
@@ -296,7 +296,7 @@ func TestBreaker_ResetAtOnceLeavesAPauseAsItIs(t *testing.T) {
 	})
 }
 
-func TestBreaker_HandOfAnObserverThatPanicsHoldsNothing(t *testing.T) {
+func TestBreaker_ManualControlByAnObserverThatPanicsHoldsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		observer := steadyhttp.WithObserver(func(_ context.Context, e steadyhttp.Event) {
@@ -407,7 +407,7 @@ func TestBreaker_WhatIsolationNeededBeyondTheLimitIsGivenUpOnceItIsReset(t *test
 	assert.Equal(t, steadyhttp.BreakerOpen, hand(0).Status().State)
 }
 
-func TestBreaker_HandIsSeenInEventsLogsAndHistory(t *testing.T) {
+func TestBreaker_ManualControlIsSeenInEventsLogsAndHistory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var written logBuffer
@@ -437,7 +437,7 @@ func TestBreaker_HandIsSeenInEventsLogsAndHistory(t *testing.T) {
 	})
 }
 
-func TestBreaker_ObserverMayUseTheHand(t *testing.T) {
+func TestBreaker_ObserverMayUseManualControl(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var transport *steadyhttp.Transport
@@ -451,7 +451,7 @@ func TestBreaker_ObserverMayUseTheHand(t *testing.T) {
 	})
 }
 
-func TestBreaker_HandIsSafeForConcurrentUse(t *testing.T) {
+func TestBreaker_ManualControlIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
 	transport := newTransport(t, status(200), steadyhttp.WithOriginLimit(1))
 	var hands sync.WaitGroup

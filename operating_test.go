@@ -249,7 +249,7 @@ func TestOperating_BreakerThatNobodyCallsStaysOpen(t *testing.T) {
 	})
 }
 
-func TestOperating_HandOnABreaker(t *testing.T) {
+func TestOperating_ManualControlOfABreaker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := steadyhttptest.NewTransport(status(200))

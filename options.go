@@ -133,7 +133,7 @@ func WithHints(hints ...Hint) Option {
 // By default, and with 0, there is no bound but the request's context. The bound is a deadline of the
 // context that the base transport gets; an earlier deadline of the caller still counts. Redirects are
 // calls of their own: [http.Client.Timeout] bounds them all together. When the time is over, the error
-// is a [context.DeadlineExceeded] and its Timeout method returns true. It starts no goroutine. Use it
+// is a [context.DeadlineExceeded] and its Timeout method returns true. It starts no goroutine; it costs a timer and some allocations for each call. Use it
 // together with [WithAttemptTimeout]: alone it lets a first attempt that hangs take all the time.
 // d must not be negative, nor shorter than [WithAttemptTimeout].
 func WithTimeout(d time.Duration) Option {
@@ -335,7 +335,7 @@ func WithClassifier(classifier Classifier) Option {
 // By default nothing is observed, and nothing is logged. With several, all are called, in the order in
 // which they were given. An observer is called synchronously, without locks held, and concurrently for
 // concurrent calls; events of one breaker arrive in order. It may call anything. Its context is that of the
-// call which caused the event, and the background where a hand or a fleet did. Its time adds to the call's, and
+// call which caused the event, and the background where somebody did by hand, or a fleet. Its time adds to the call's, and
 // a panic in it propagates. It must not be nil.
 func WithObserver(observe Observer) Option {
 	return option("WithObserver", func(p *policy) error {
@@ -448,7 +448,7 @@ func WithBreakerOpenFor(d time.Duration) Option {
 //
 // Use it to see what the thresholds would do before they do it. Breakers change their states as ever, with
 // [Event.Shadow] set; so it is in the [EventAttempt] of each attempt that would have been rejected, whose outcome does not
-// count. Retries are neither suspended nor given up for an open breaker. Of it and [WithoutBreaker] the later one counts;
+// count. Retries are neither suspended nor given up for an open breaker. If [WithoutBreaker] is given as well, the later one counts;
 // the other options of the breaker apply.
 func WithShadowBreaker() Option {
 	return option("WithShadowBreaker", func(p *policy) error {
@@ -461,7 +461,7 @@ func WithShadowBreaker() Option {
 // learn alone that nothing works there, or that it works again.
 //
 // By default each process knows its own calls alone. What a fleet says is advice: it opens a breaker, with the reason
-// "fleet", closes one that no hand opened, and says which of the open breakers of all processes sends the next probe, so
+// "fleet", closes one that nobody opened by hand, and says which of the open breakers of all processes sends the next probe, so
 // that one tests for all. The breaker's own rules apply beside it, and a fleet that cannot be reached changes nothing.
 // Nothing of it is on the way of a success. A call that may be the probe waits until the fleet says whether it is.
 //
@@ -476,8 +476,8 @@ func WithFleet(fleet Fleet) Option {
 
 // WithoutBreaker lets every attempt through, whatever the origin's health.
 //
-// The retry budget still applies. Use it where a proxy or a mesh already has a breaker. Of it and the
-// options of the breaker the later one counts: WithBreaker… after it turns the breaker on again.
+// The retry budget still applies. Use it where a proxy or a mesh already has a breaker. If an
+// option of the breaker is given as well, the later one counts: WithBreaker… after it turns the breaker on again.
 func WithoutBreaker() Option {
 	return option("WithoutBreaker", func(p *policy) error {
 		p.withoutBreaker = true

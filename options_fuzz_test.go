@@ -137,8 +137,6 @@ func (d *optionsDraw) drawRest() {
 	case 3:
 		d.add(steadyhttp.WithBackoffPolicy(policy))
 		d.want(given, "WithBackoffPolicy", "nil")
-		if given {
-		}
 	case 4:
 		d.add(steadyhttp.WithoutBreaker())
 		d.without = true

@@ -145,7 +145,7 @@ func portAt(host string) int {
 	return at
 }
 
-// clone copies the strings, lest they hold on to the whole URL that they are part of.
+// clone copies the strings, so that they do not keep the whole URL in memory that they are part of.
 func (k originKey) clone() *originKey {
 	return &originKey{strings.Clone(k.scheme), strings.Clone(k.host)}
 }
@@ -310,7 +310,7 @@ func (r *registry) place(key, asWritten originKey) *origin {
 	return r.put(slot, r.newOrigin(key, asWritten, now))
 }
 
-// makeRoom returns a free slot, or -1. Where a hand has made more than the limit, each newcomer lets one more go. r.mu is held.
+// makeRoom returns a free slot, or -1. Where [Breaker.Isolate] has made more than the limit, each newcomer lets one more go. r.mu is held.
 func (r *registry) makeRoom(now time.Duration) int {
 	if slot := len(r.ring); slot < r.policy.originLimit {
 		return slot

@@ -146,8 +146,8 @@ func (p *originPause) admit(c *call) bool {
 	}
 }
 
-// enter brings the attempt to its gate; nil if there is none, or if a hand on the breaker rejects the attempt anyway. That
-// is asked under p.mu, since the hand recalls all that wait, once: none may come to wait after it.
+// enter brings the attempt to its gate; nil if there is none, or if a breaker that was opened by hand rejects the attempt
+// anyway. That is asked under p.mu, since Isolate and Trip recall all that wait, once: none may come to wait after that.
 func (p *originPause) enter(c *call) (*waiter, *timedGate) {
 	key := p.keyOf(c)
 	p.mu.Lock()
@@ -350,7 +350,7 @@ func (p *originPause) release(g *timedGate) {
 	p.update(g, now)
 }
 
-// recallAll makes all that wait come to their gates anew, for a hand on the breaker. Where that is closed again by then,
+// recallAll makes all that wait come to their gates anew, for Isolate and Trip. Where that is closed again by then,
 // they wait on: the origin still says "wait".
 func (p *originPause) recallAll() {
 	if p == nil || p.present.Load() == 0 {

@@ -56,6 +56,7 @@ func (a Attempt) LogValue() slog.Value {
 
 // Attempt is one attempt in a [Report].
 type Attempt struct {
+	// Start is when it was sent.
 	Start time.Time
 	// Duration is until the response's header, or the error.
 	Duration time.Duration
@@ -70,7 +71,8 @@ type Attempt struct {
 	Resends int
 	// Wait is how long was waited after this attempt, before the next; 0 for the last.
 	Wait time.Duration
-	// Held is how long a pause held this attempt back, after that; see [WithOriginPause].
+	// Held is how long a pause held this attempt back before it was sent, in addition to the wait before it; see
+	// [WithOriginPause].
 	Held time.Duration
 	// BodyErr is what broke the response's body, with [WithResume]; nil if nothing did.
 	BodyErr error
@@ -93,9 +95,9 @@ const (
 	StopNotIdempotent
 	// StopBodyNotReplayable: the body cannot be sent again.
 	StopBodyNotReplayable
-	// StopRetryAfterTooLong: the server asks for more patience than [WithMaxRetryAfter] allows.
+	// StopRetryAfterTooLong: the server asks for a longer wait than [WithMaxRetryAfter] allows.
 	StopRetryAfterTooLong
-	// StopDeadline: the wait would outlast the caller's deadline, or did.
+	// StopDeadline: the wait would outlast the deadline, the caller's or that of [WithTimeout], or did.
 	StopDeadline
 	// StopCircuitOpen: the origin's breaker is open.
 	StopCircuitOpen

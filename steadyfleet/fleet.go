@@ -187,7 +187,7 @@ func (f *Fleet) work(ctx context.Context) {
 	for {
 		if f.now() >= beat {
 			f.beat(ctx)
-			beat = f.now() + beatEvery + mathrand.N(beatEvery/5) // lest all beat together
+			beat = f.now() + beatEvery + mathrand.N(beatEvery/5) // so that not all beat together
 		}
 		next, looked := beat, f.now()
 		for _, w := range f.watches() {

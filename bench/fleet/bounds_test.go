@@ -74,7 +74,7 @@ func (b bound) keeps(value float64, clients int) bool {
 	return value >= least && value <= most
 }
 
-func TestDefaultsKeepTheirBoundsInEveryFleet(t *testing.T) {
+func TestBounds_DefaultsKeepThemInEveryFleet(t *testing.T) {
 	for _, c := range scenarios {
 		for _, clients := range fleets() {
 			t.Run(fmt.Sprint(c.name, " ", clients), func(t *testing.T) {
@@ -92,7 +92,7 @@ func TestDefaultsKeepTheirBoundsInEveryFleet(t *testing.T) {
 	}
 }
 
-func TestEveryScenarioHasBoundsAndEveryBoundAScenario(t *testing.T) {
+func TestBounds_EveryScenarioHasSomeAndEveryBoundAScenario(t *testing.T) {
 	var bounded []string
 	for _, b := range bounds {
 		bounded = append(bounded, b.scenario)
@@ -110,7 +110,7 @@ func TestEveryScenarioHasBoundsAndEveryBoundAScenario(t *testing.T) {
 
 // A partial failure stays partial: callers are no worse off than without retries, and get what the same budget gets
 // without a breaker.
-func TestPartialFailureStaysPartial(t *testing.T) {
+func TestBounds_PartialFailureStaysPartial(t *testing.T) {
 	shares := []float64{0.2, 0.4, 0.6, 0.8, 0.9}
 	if os.Getenv("FLEET_ALL") != "" {
 		shares = []float64{0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9}
@@ -168,7 +168,7 @@ func (f partialFailure) check(t *testing.T) {
 }
 
 // Callers with a deadline retry less, and give up earlier.
-func TestDeadlinesKeepTheBoundsOf200(t *testing.T) {
+func TestBounds_Of200HoldWithDeadlines(t *testing.T) {
 	for _, deadline := range []time.Duration{time.Second, 5 * time.Second} {
 		for _, name := range []string{"outage", "brownout", "overload", "partial", "partial, silent", "one replica of three hangs", "one bad path"} {
 			t.Run(fmt.Sprint(name, " ", deadline), func(t *testing.T) {
@@ -188,7 +188,7 @@ func TestDeadlinesKeepTheBoundsOf200(t *testing.T) {
 
 // A brownout of another length ends when the breakers are at something else. A length alone may meet them as they
 // open once more: of twenty lengths the worst left 97.8 % of the calls their success, and their mean was 99.0 %.
-func TestFleetOf200IsBackAfterABrownoutOfAnyLength(t *testing.T) {
+func TestBounds_FleetOf200IsBackAfterABrownoutOfAnyLength(t *testing.T) {
 	var mu sync.Mutex
 	var afters []float64
 	t.Run("each", func(t *testing.T) {
@@ -216,7 +216,7 @@ func TestFleetOf200IsBackAfterABrownoutOfAnyLength(t *testing.T) {
 }
 
 // A shadow breaker decides, tells, and changes nothing.
-func TestShadowBreakerIsNone(t *testing.T) {
+func TestBounds_ShadowBreakerIsNone(t *testing.T) {
 	for _, name := range []string{"outage", "brownout", "partial, silent"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

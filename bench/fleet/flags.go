@@ -71,7 +71,7 @@ func (p *plan) troubleFlags(flags *flag.FlagSet) {
 	flags.BoolFunc("bad-path", "one path of four is answered 503 at once; the others' calls are what the figures tell of", change(p, strconv.ParseBool, func(c *scenario, b bool) { c.trouble.badPath = b }))
 	flags.Func("capacity", "`share` of the workers' speed that is left", change(p, part, func(c *scenario, s float64) { c.trouble.capacity = s }))
 	flags.Func("shedding", "`length` of the queue beyond which an attempt is answered 503", change(p, from(1), func(c *scenario, n int) { c.trouble.shedding = n }))
-	flags.Func("delay", "`time` added to every answer", change(p, some, func(c *scenario, d time.Duration) { c.trouble.delay = d }))
+	flags.Func("delay", "`time` added to every response", change(p, some, func(c *scenario, d time.Duration) { c.trouble.delay = d }))
 	flags.Func("throttled", "`share` of the attempts that are answered 429", change(p, share, func(c *scenario, s float64) { c.trouble.throttled = s }))
 	flags.Func("limit", "`attempts` a second that are let in, the others answered 429", change(p, rate, func(c *scenario, r float64) { c.trouble.limit = r }))
 	flags.BoolFunc("limited-path", "an endpoint of a tenth of the calls is answered 429; the others' calls are what the figures tell of", change(p, strconv.ParseBool, func(c *scenario, b bool) { c.trouble.limitedPath = b }))

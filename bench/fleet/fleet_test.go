@@ -10,7 +10,7 @@ import (
 )
 
 // go-retryablehttp has no randomness of its own.
-func TestSameSeedGivesTheSameFigures(t *testing.T) {
+func TestFigures_SameSeedGivesTheSame(t *testing.T) {
 	s, c := defaults(), scenario{"both", trouble{refused: 0.2, delay: 10 * time.Millisecond}, 2 * time.Second}
 	s.before, s.after = time.Second, 2*time.Second
 	library, err := choose("library", virtual(), nameOf, []string{"go-retryablehttp"})
@@ -27,7 +27,7 @@ func TestSameSeedGivesTheSameFigures(t *testing.T) {
 	}
 }
 
-func TestRefusedAndThrottledSharesAddUp(t *testing.T) {
+func TestModel_RefusedAndThrottledSharesAddUp(t *testing.T) {
 	s, c := defaults(), scenario{"both", trouble{refused: 0.3, throttled: 0.3}, 10 * time.Second}
 	s.before, s.after = time.Second, time.Second
 	library, err := choose("library", virtual(), nameOf, []string{"no retries"})
@@ -40,7 +40,7 @@ func TestRefusedAndThrottledSharesAddUp(t *testing.T) {
 }
 
 // In an outage of a second nothing succeeds, but some of the calls that begin in it succeed after it.
-func TestSuccessCountsWhereItsCallBeganAndIsDrawnWhereItCame(t *testing.T) {
+func TestFigures_SuccessCountsWhereItsCallBeganAndIsDrawnWhereItCame(t *testing.T) {
 	s, c := defaults(), scenario{"out", trouble{refused: 1}, time.Second}
 	s.before, s.after = time.Second, 5*time.Second
 	r := play(t, s, c, peers.Steady())
@@ -52,7 +52,7 @@ func TestSuccessCountsWhereItsCallBeganAndIsDrawnWhereItCame(t *testing.T) {
 	}
 }
 
-func TestFiguresAreInTheOrderOfTheTable(t *testing.T) {
+func TestFigures_AreInTheOrderOfTheTable(t *testing.T) {
 	r := result{
 		calls:     []int{5, 5, 0, 4, 4, 4, 4, 4, 0, 0, 0, 0, 0, 0, 9},
 		succeeded: []int{5, 4, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
@@ -71,7 +71,7 @@ func newResult(buckets int) result {
 	return result{calls: make([]int, buckets), succeeded: make([]int, buckets), hopeless: make([]int, buckets), attempts: make([]int, buckets)}
 }
 
-func TestCallsThatCouldNotSucceedAreNotCounted(t *testing.T) {
+func TestFigures_CallsThatCouldNotSucceedAreNotCounted(t *testing.T) {
 	s, c := defaults(), scenario{"bad path", trouble{badPath: true}, 2 * time.Second}
 	s.before, s.after = time.Second, time.Second
 	library, err := choose("library", virtual(), nameOf, []string{"no retries"})
@@ -87,7 +87,7 @@ func TestCallsThatCouldNotSucceedAreNotCounted(t *testing.T) {
 	}
 }
 
-func TestDeadlineEndsACall(t *testing.T) {
+func TestModel_DeadlineEndsACall(t *testing.T) {
 	s, c := defaults(), scenario{"silent", trouble{hung: 1}, time.Second}
 	s.before, s.after, s.patience, s.deadline = time.Second, 5*time.Second, 30*time.Second, 500*time.Millisecond
 	if during := play(t, s, c, peers.Steady()).during(); during != 0 {
@@ -100,7 +100,7 @@ func TestDeadlineEndsACall(t *testing.T) {
 	}
 }
 
-func TestFiguresSayWhenThereIsNoRecovery(t *testing.T) {
+func TestFigures_SayWhenThereIsNoRecovery(t *testing.T) {
 	calls := func(succeeded ...int) result {
 		r := result{from: 0, to: 5}
 		for _, n := range succeeded {
@@ -119,7 +119,7 @@ func TestFiguresSayWhenThereIsNoRecovery(t *testing.T) {
 	}
 }
 
-func TestAttemptTakesAsLongAsTheServerNeedsWhenItIsBegun(t *testing.T) {
+func TestModel_AttemptTakesAsLongAsTheServerNeedsWhenItIsBegun(t *testing.T) {
 	begin := time.Now()
 	m := &model{begin: begin, free: make([]time.Time, 1), service: 10 * time.Millisecond, trouble: func(since time.Duration) trouble {
 		if since < 100*time.Millisecond {

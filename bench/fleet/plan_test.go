@@ -27,14 +27,14 @@ func parsed(t *testing.T, args ...string) *plan {
 	return p
 }
 
-func TestWithoutFlagsEverythingIsPlayed(t *testing.T) {
+func TestFlags_WithoutAnyEverythingIsPlayed(t *testing.T) {
 	p := parsed(t)
 	if len(p.scenarios) != len(scenarios) || len(p.libraries) != len(virtual()) || !slices.Equal(p.sizes, []int{50, 200, 1000}) || p.setting != defaults() {
 		t.Errorf("%+v", p)
 	}
 }
 
-func TestFlagsDescribeFleetAndServer(t *testing.T) {
+func TestFlags_DescribeFleetAndServer(t *testing.T) {
 	p := parsed(t, "-clients", "5,10", "-rate", "20", "-workers", "2", "-service", "50ms", "-patience", "2s",
 		"-deadline", "5s", "-before", "3s", "-after", "4s", "-seed", "7", "-repeat", "2")
 	want := setting{clients: defaults().clients, rate: 20, workers: 2, service: 50 * time.Millisecond, patience: 2 * time.Second,
@@ -47,7 +47,7 @@ func TestFlagsDescribeFleetAndServer(t *testing.T) {
 	}
 }
 
-func TestTroubleFlagsAloneMakeAScenario(t *testing.T) {
+func TestFlags_OfTroubleAloneMakeAScenario(t *testing.T) {
 	p := parsed(t, "-refused", "0.1", "-capacity", "0.5", "-shedding", "9", "-delay", "1s", "-throttled", "0.2", "-retry-after", "0",
 		"-restarting", "-lasting", "7s", "-hung", "0.3", "-bad-path")
 	want := scenario{"yours", trouble{refused: 0.1, hung: 0.3, badPath: true, capacity: 0.5, shedding: 9, delay: time.Second, throttled: 0.2, restarting: true}, 7 * time.Second}
@@ -56,7 +56,7 @@ func TestTroubleFlagsAloneMakeAScenario(t *testing.T) {
 	}
 }
 
-func TestTroubleFlagsChangeTheScenariosAskedFor(t *testing.T) {
+func TestFlags_OfTroubleChangeTheScenariosAskedFor(t *testing.T) {
 	p := parsed(t, "-scenario", "brownout", "-scenario", "out", "-lasting", "7s", "-capacity", "0.2")
 	want := []scenario{
 		{"outage", trouble{refused: 1, capacity: 0.2}, 7 * time.Second},
@@ -70,7 +70,7 @@ func TestTroubleFlagsChangeTheScenariosAskedFor(t *testing.T) {
 	}
 }
 
-func TestNameIsPreferredToAPartOfNames(t *testing.T) {
+func TestFlags_NameIsPreferredToAPartOfNames(t *testing.T) {
 	for asked, want := range map[string]string{
 		"rehttp": "rehttp", "failsafe": "failsafehttp; failsafehttp, budget", "hand": "by hand",
 	} {
@@ -84,7 +84,7 @@ func TestNameIsPreferredToAPartOfNames(t *testing.T) {
 	}
 }
 
-func TestOptionsArePutBesideTheDefaults(t *testing.T) {
+func TestFlags_OptionsArePutBesideTheDefaults(t *testing.T) {
 	p := parsed(t, "-library", "steadyhttp", "-attempts", "2", "-backoff", "100ms,1s", "-budget", "0.1,3", "-breaker-rate", "0.4,20",
 		"-breaker-run", "5,1s", "-breaker-timeouts", "3,2s", "-open", "2s", "-window", "10s", "-attempt-timeout", "500ms", "-max-retry-after", "0s")
 	if len(p.options) != 10 || len(p.libraries) != 2 || p.libraries[0].Name != "yours" || p.libraries[1].Name != "steadyhttp" {
@@ -99,7 +99,7 @@ func TestOptionsArePutBesideTheDefaults(t *testing.T) {
 	parsed(t, "-breaker-rate", "0,10", "-breaker-run", "0,0s", "-breaker-timeouts", "0,0s", "-no-breaker") // valid where there is none
 }
 
-func TestWhatYoursGoesWithout(t *testing.T) {
+func TestFlags_WhatYoursGoesWithout(t *testing.T) {
 	for flag, breakers := range map[string]int{"-no-budget": 1, "-no-breaker": 0} {
 		transport, err := steadyhttp.NewTransport(http.NewFileTransport(http.Dir(".")), parsed(t, flag).options...)
 		if err != nil {
@@ -116,14 +116,14 @@ func TestWhatYoursGoesWithout(t *testing.T) {
 	}
 }
 
-func TestOutageBrownoutAndPartialFailureOf200AreDrawn(t *testing.T) {
+func TestPlot_DrawsOutageBrownoutAndPartialFailureOf200(t *testing.T) {
 	p := parsed(t, "-plot", ".")
 	if len(p.scenarios) != 3 || p.scenarios[0].name != "outage" || p.scenarios[1].name != "brownout" || p.scenarios[2].name != "partial" || !slices.Equal(p.sizes, []int{200}) {
 		t.Errorf("%v of %v", p.scenarios, p.sizes)
 	}
 }
 
-func TestGoodputIsAboveAndLoadBelow(t *testing.T) {
+func TestPlot_GoodputIsAboveAndLoadBelow(t *testing.T) {
 	r := result{answered: slices.Repeat([]int{1}, 100), attempts: slices.Repeat([]int{2}, 100), from: 10, to: 20}
 	pic := newPicture(defaults(), scenario{lasting: time.Second})
 	pic.add("steadyhttp", r)
@@ -133,7 +133,7 @@ func TestGoodputIsAboveAndLoadBelow(t *testing.T) {
 }
 
 // What is set must be seen in what is played.
-func TestYoursDoesWhatItsOptionsSay(t *testing.T) {
+func TestFlags_YoursDoesWhatItsOptionsSay(t *testing.T) {
 	p := parsed(t, "-scenario", "flaky", "-library", "steadyhttp", "-attempts", "1", "-clients", "50", "-before", "1s", "-after", "1s", "-lasting", "2s")
 	loads := make(map[string]float64)
 	for g, r := range playAll(t, p.games(p.scenarios[0])) {
@@ -144,7 +144,7 @@ func TestYoursDoesWhatItsOptionsSay(t *testing.T) {
 	}
 }
 
-func TestNonsenseIsRefusedByName(t *testing.T) {
+func TestFlags_NonsenseIsRefusedByName(t *testing.T) {
 	for args, want := range map[string]string{
 		"nonsense":                       `"nonsense"`,
 		"-nonsense":                      "-nonsense",
@@ -209,7 +209,7 @@ func TestNonsenseIsRefusedByName(t *testing.T) {
 	}
 }
 
-func TestUsageNamesEveryFlagWithItsDefault(t *testing.T) {
+func TestFlags_UsageNamesEachWithItsDefault(t *testing.T) {
 	var out bytes.Buffer
 	usage(&out)
 	for _, want := range []string{"-rate calls", "(default 1000)", "-backoff initial,longest", "-restarting", "-plot folder"} {
@@ -224,7 +224,7 @@ func quick(t *testing.T, args ...string) *plan {
 	return parsed(t, append(args, "-refused", "0.1", "-lasting", "1s", "-before", "1s", "-after", "1s", "-clients", "20", "-library", "steadyhttp", "-attempts", "2")...)
 }
 
-func TestTableIsText(t *testing.T) {
+func TestTable_IsText(t *testing.T) {
 	var out bytes.Buffer
 	if err := quick(t).run(t, &out); err != nil {
 		t.Fatal(err)
@@ -236,7 +236,7 @@ func TestTableIsText(t *testing.T) {
 	}
 }
 
-func TestTableIsMarkdown(t *testing.T) {
+func TestTable_IsMarkdown(t *testing.T) {
 	var out bytes.Buffer
 	if err := quick(t, "-markdown").run(t, &out); err != nil {
 		t.Fatal(err)
@@ -247,7 +247,7 @@ func TestTableIsMarkdown(t *testing.T) {
 	}
 }
 
-func TestTableTellsOfTheStoreWhereThereIsOne(t *testing.T) {
+func TestTable_TellsOfTheStoreWhereThereIsOne(t *testing.T) {
 	var out bytes.Buffer
 	if err := quick(t, "-sharing", "2ms", "-markdown").run(t, &out); err != nil {
 		t.Fatal(err)
@@ -257,7 +257,7 @@ func TestTableTellsOfTheStoreWhereThereIsOne(t *testing.T) {
 	}
 }
 
-func TestListTellsWhatWasChosen(t *testing.T) {
+func TestList_TellsWhatWasChosen(t *testing.T) {
 	var out bytes.Buffer
 	if err := quick(t, "-list", "-markdown").run(t, &out); err != nil {
 		t.Fatal(err)
@@ -267,7 +267,7 @@ func TestListTellsWhatWasChosen(t *testing.T) {
 	}
 }
 
-func TestPictureIsAPNGNamedAfterItsScenario(t *testing.T) {
+func TestPlot_IsAPNGNamedAfterItsScenario(t *testing.T) {
 	folder := t.TempDir()
 	var out bytes.Buffer
 	if err := quick(t, "-plot", folder).run(t, &out); err != nil {
@@ -291,7 +291,7 @@ func TestPictureIsAPNGNamedAfterItsScenario(t *testing.T) {
 	}
 }
 
-func TestPartialFailureIsDrawnOverItsShares(t *testing.T) {
+func TestPlot_PartialFailureIsDrawnOverItsShares(t *testing.T) {
 	folder := t.TempDir()
 	var out bytes.Buffer
 	if err := parsed(t, "-scenario", "partial", "-plot", folder, "-lasting", "500ms", "-before", "500ms", "-clients", "10", "-rate", "100", "-library", "no retries").run(t, &out); err != nil {
@@ -308,7 +308,7 @@ func TestPartialFailureIsDrawnOverItsShares(t *testing.T) {
 	}
 }
 
-func TestCurveIsWhatHappensInTheSecondAroundEachPoint(t *testing.T) {
+func TestPlot_CurveIsWhatHappensInTheSecondAroundEachPoint(t *testing.T) {
 	counts := make([]int, 50)
 	counts[20] = 7
 	for _, point := range perSecond(counts, 10, plot.Axis{Min: 0, Max: 2}) {
@@ -319,7 +319,7 @@ func TestCurveIsWhatHappensInTheSecondAroundEachPoint(t *testing.T) {
 	}
 }
 
-func TestTicksAreRoundAndFew(t *testing.T) {
+func TestPlot_TicksAreRoundAndFew(t *testing.T) {
 	for most, want := range map[float64]string{1575: "0 500 1000 1500", 40: "0 5 10 15 20 25 30 35 40", 5: "0 1 2 3 4 5"} {
 		var labels []string
 		for _, tick := range (ticks{}).Ticks(0, most) {
@@ -331,7 +331,7 @@ func TestTicksAreRoundAndFew(t *testing.T) {
 	}
 }
 
-func TestEveryLibraryHasALookOfItsOwn(t *testing.T) {
+func TestPlot_EveryLibraryHasALookOfItsOwn(t *testing.T) {
 	seen := make(map[string]string)
 	for _, l := range append(virtual(), withSharing()) {
 		style, ok := styles[l.Name]
@@ -346,7 +346,7 @@ func TestEveryLibraryHasALookOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestTroubleIsToldInWords(t *testing.T) {
+func TestTable_TroubleIsToldInWords(t *testing.T) {
 	for want, c := range map[string]scenario{
 		"outage: every attempt answered 503 for 20s":                                 scenarios[2],
 		"overload: capacity at 50 %, 503 beyond a queue of 100 for 20s":              scenarios[4],

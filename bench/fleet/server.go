@@ -21,7 +21,7 @@ type trouble struct {
 	badPath     bool          // one path of four is answered 503 at once, always
 	capacity    float64       // share of the workers' speed that is left; 0 means all of it
 	shedding    int           // queue length beyond which an attempt is answered 503 at once; 0: never
-	delay       time.Duration // added to every answer, outside the workers
+	delay       time.Duration // added to every response, outside the workers
 	throttled   float64       // share of the attempts that are answered 429,
 	limit       float64       // how many attempts a second are let in, the others answered 429; 0: all
 	limitedPath bool          // a path that a tenth of the calls go to is answered 429, always

@@ -68,7 +68,7 @@ func checkSharing(t *testing.T, s setting, name string, bounds []bound) {
 // allShare reports whether everything is to be played, which takes minutes, and not what takes less than one.
 func allShare() bool { return os.Getenv("FLEET_ALL") != "" }
 
-func TestFleetsThatShareKeepTheirBounds(t *testing.T) {
+func TestSharing_FleetsKeepTheirBounds(t *testing.T) {
 	for _, clients := range fleets() {
 		s := defaults()
 		s.clients, s.sharing.delay = clients, 2*time.Millisecond
@@ -95,7 +95,7 @@ func largeFleets() []int {
 	return fleets()[len(fleets())-1:]
 }
 
-func TestFleetsThatShareOverAStoreFarAwayKeepTheirBounds(t *testing.T) {
+func TestSharing_FleetsOverAStoreFarAwayKeepTheirBounds(t *testing.T) {
 	for _, clients := range largeFleets() {
 		s := defaults()
 		s.clients, s.sharing.delay = clients, 50*time.Millisecond
@@ -107,7 +107,7 @@ func TestFleetsThatShareOverAStoreFarAwayKeepTheirBounds(t *testing.T) {
 	}
 }
 
-func TestFleetsOfWhichSomeAreSickKeepTheirBounds(t *testing.T) {
+func TestSharing_FleetsOfWhichSomeAreSickKeepTheirBounds(t *testing.T) {
 	for _, clients := range largeFleets() {
 		s := defaults()
 		s.clients, s.sharing.delay, s.sick = clients, 2*time.Millisecond, 0.05
@@ -120,7 +120,7 @@ func TestFleetsOfWhichSomeAreSickKeepTheirBounds(t *testing.T) {
 }
 
 // Nobody for whom the server works is shut out, however many say that it does not: thirty of a thousand, or a zone.
-func TestAZoneThatIsCutOffShutsOutNobodyElse(t *testing.T) {
+func TestSharing_ZoneThatIsCutOffShutsOutNobodyElse(t *testing.T) {
 	for _, clients := range largeFleets() {
 		for _, share := range []float64{0.03, 0.9, 0.97} {
 			t.Run(fmt.Sprint(clients, " ", share), func(t *testing.T) {
@@ -137,7 +137,7 @@ func TestAZoneThatIsCutOffShutsOutNobodyElse(t *testing.T) {
 }
 
 // A long partial failure, or an overload, does not keep everybody talking.
-func TestAFailureThatStaysPartialDoesNotKeepAFleetTalking(t *testing.T) {
+func TestSharing_FailureThatStaysPartialDoesNotKeepAFleetTalking(t *testing.T) {
 	s := defaults()
 	s.clients, s.sharing.delay, s.before, s.after = largeFleets()[0], 2*time.Millisecond, 2*time.Second, time.Second
 	for _, share := range []float64{0.25, 0.8} {
@@ -163,7 +163,7 @@ func storeBounds(load1000, after1000, back1000 float64) []bound {
 	}
 }
 
-func TestAStoreInTroubleMakesNothingWorse(t *testing.T) {
+func TestSharing_StoreInTroubleMakesNothingWorse(t *testing.T) {
 	const near = 2 * time.Millisecond
 	for name, c := range map[string]struct {
 		sharing   sharing
@@ -192,7 +192,7 @@ func TestAStoreInTroubleMakesNothingWorse(t *testing.T) {
 }
 
 // Ten thousand processes of one call a second, each with a breaker of its own and a member of the fleet. It takes minutes.
-func TestTenThousandThatShareAreAsOne(t *testing.T) {
+func TestSharing_TenThousandAreAsOne(t *testing.T) {
 	if !allShare() {
 		t.Skip("FLEET_ALL is not set")
 	}

@@ -49,7 +49,7 @@ func run(interrupted context.Context, out io.Writer, stay bool) error {
 	}
 	defer outage.stop()
 	start := time.Now()
-	fmt.Fprintln(out, "steadyhttp quickstart: a client with the default settings, and a server that fails")
+	fmt.Fprintln(out, "steadyhttp quickstart: a client with the default settings unless noted, and a server that fails")
 
 	// The rest is worth seeing even if a scenario failed.
 	err = errors.Join(
