@@ -162,7 +162,7 @@ func (b *breaker) openByHand(reason string) {
 	}
 	b.hung = 0
 	b.setState(context.Background(), change, reason)
-	b.last.byHand = true
+	b.last.byHand, b.last.trouble = true, b.generation()
 }
 
 // reset begins a new phase, too: what is under way counts no more. b.mu is held.
