@@ -104,9 +104,11 @@ func (p *breakerPolicy) raiseDefaults(maxAttempts int) {
 	}
 }
 
-// trips reports whether so many failures in a row, over so long a time, open the breaker.
-func (p *breakerPolicy) trips(r run, lasting time.Duration) bool {
-	return p.failures.reached(r.failures, lasting) || p.timeouts.reached(r.timeouts, lasting)
+// trips reports whether so many failures in a row, over so long a time, open the breaker. By default this time is one in
+// which a success would have come: it is patient where successes take long.
+func (p *breakerPolicy) trips(r run, lasting, patience time.Duration) bool {
+	return p.failures.reached(r.failures, lasting) && (!p.failures.byDefault || lasting >= patience) ||
+		p.timeouts.reached(r.timeouts, lasting)
 }
 
 // A tally is what a breaker counted in its window.
@@ -188,6 +190,11 @@ func makeBreaker(origin *origin, config *breakerConfig) breaker {
 const stateBits = 2
 
 func stateIn(phase uint64) BreakerState { return BreakerState(phase & (1<<stateBits - 1)) }
+
+// generationOf is narrow, to fit beside others. It would take a breaker a century to wrap it.
+func generationOf(phase uint64) uint32 { return uint32(phase >> stateBits) }
+
+func (b *breaker) generation() uint32 { return generationOf(b.phase.Load()) }
 
 func (b *breaker) state() BreakerState { return stateIn(b.phase.Load()) }
 
@@ -355,13 +362,13 @@ func (b *breaker) endRun(phase uint64) {
 }
 
 // count counts an outcome that is no success, or a probe's, and reports whether the state changed. An outcome from an
-// earlier phase decides nothing.
+// earlier phase decides nothing, but see countLateProbe.
 func (b *breaker) count(granted permit, a *attempt) (changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case granted.phase != b.phase.Load():
-		return false
+		return granted.probe && b.countLateProbe(a, granted)
 	case granted.probe:
 		return b.countProbe(a, granted.lease)
 	case !b.countFailure(a): // settle has left out what is neutral
@@ -391,6 +398,22 @@ func (b *breaker) countProbe(a *attempt, lease time.Duration) (changed bool) {
 	return true
 }
 
+// countLateProbe closes the breaker for the success of a probe that others have overtaken, where successes usually take
+// longer than a probe keeps others back: there what fails at once would decide alone, and a breaker that is open would
+// stay so. What was sent before the trouble, or before Isolate or Trip, decides nothing here either. b.mu is held.
+func (b *breaker) countLateProbe(a *attempt, granted permit) (changed bool) {
+	switch pace, took := &b.origin.pace, a.took(); {
+	case a.health != healthy, b.state() == BreakerClosed, generationOf(granted.phase) < b.last.trouble, took >= granted.lease:
+		return false
+	case !pace.takesLonger(b.config.probeTime(b.hung)) || !pace.isQuick(took):
+		return false
+	default:
+		raise(&b.succeeded, int64(a.start))
+		b.setState(a.request.Context(), b.machine.reset, "")
+		return true
+	}
+}
+
 // countFailure reports whether it is one too many. b.mu is held.
 func (b *breaker) countFailure(a *attempt) (trips bool) {
 	b.failures.count(a.end)
@@ -405,8 +428,11 @@ func (b *breaker) countFailure(a *attempt) (trips bool) {
 	lasting := a.end - b.run.since
 	b.setFailed(a.end, b.config.suspend.reached(b.run.failures, lasting))
 	policy := &b.config.policy
-	return policy.trips(b.run, lasting) || policy.tripsByRate(b.recent(a.end)) || b.overloaded(a, lasting)
+	return policy.trips(b.run, lasting, b.patience()) || policy.tripsByRate(b.recent(a.end)) || b.overloaded(a, lasting)
 }
+
+// patience is a time in which a success would have come, as is usual. It is no longer than a run may be idle.
+func (b *breaker) patience() time.Duration { return min(b.origin.pace.twiceUsual(), suspendedFor) }
 
 // recent is what was counted in the window. b.mu is held.
 func (b *breaker) recent(now time.Duration) tally {

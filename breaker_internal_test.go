@@ -93,7 +93,7 @@ func TestBreaker_TripsAtExactlyTheRate(t *testing.T) {
 	assert.True(t, policy.tripsByRate(tally{requests: 100, failures: 57}), "no truncation at 57 %%")
 	assert.False(t, policy.tripsByRate(tally{requests: 100, failures: 56}))
 	assert.False(t, policy.tripsByRate(tally{requests: 99, failures: 99}))
-	assert.False(t, policy.trips(run{failures: 100, timeouts: 100}, time.Hour), "the rules that are off")
+	assert.False(t, policy.trips(run{failures: 100, timeouts: 100}, time.Hour, 0), "the rules that are off")
 }
 
 func TestBreaker_TripsAtExactlyTheRun(t *testing.T) {
@@ -105,9 +105,10 @@ func TestBreaker_TripsAtExactlyTheRun(t *testing.T) {
 		"failures": {breakerPolicy{failures: threshold{count: 3, lasting: time.Second}}, func(n uint32) run { return run{failures: n} }},
 		"timeouts": {breakerPolicy{timeouts: threshold{count: 3, lasting: time.Second}}, func(n uint32) run { return run{failures: 100, timeouts: n} }},
 	} {
-		assert.True(t, c.policy.trips(c.run(3), time.Second), name)
-		assert.False(t, c.policy.trips(c.run(2), time.Hour), name)
-		assert.False(t, c.policy.trips(c.run(3), time.Second-1), name)
+		assert.True(t, c.policy.trips(c.run(3), time.Second, 0), name)
+		assert.False(t, c.policy.trips(c.run(2), time.Hour, 0), name)
+		assert.False(t, c.policy.trips(c.run(3), time.Second-1, 0), name)
+		assert.True(t, c.policy.trips(c.run(3), time.Second, time.Hour), "%s: patience is for the default", name)
 		assert.False(t, c.policy.tripsByRate(tally{requests: 1000, failures: 1000}), "a rule that is off")
 	}
 }

@@ -30,6 +30,7 @@ type breakerModel struct {
 	rules     breakerRules
 	state     steadyhttp.BreakerState
 	phase     int            // how many changes of state there were
+	trouble   int            // the one by which it was opened: from closed, or by a hand
 	outcomes  []modelOutcome // of this phase, none of them neutral
 	retryAt   time.Duration  // of an open one,
 	wall      time.Time      // and by the clock on the wall
@@ -101,6 +102,7 @@ func (m *breakerModel) admits(call *modelCall, now time.Duration) bool {
 	case m.state == steadyhttp.BreakerHalfOpen && len(m.probes) > 0 && now < m.probeAt:
 		return false
 	case m.state == steadyhttp.BreakerHalfOpen:
+		call.probe = true
 		m.probes, m.lastProbe, m.probeAt = append(m.probes, call), now, endOfTime(now, m.rules.probeTime(m.hung))
 	}
 	call.phase = m.phase
@@ -110,6 +112,7 @@ func (m *breakerModel) admits(call *modelCall, now time.Duration) bool {
 // ends takes note of an outcome, and reports whether it opened the breaker.
 func (m *breakerModel) ends(call *modelCall, outcome modelOutcome) (opened bool) {
 	if call.phase != m.phase {
+		m.endsLate(call, outcome)
 		return false
 	}
 	if m.state == steadyhttp.BreakerHalfOpen {
@@ -126,6 +129,18 @@ func (m *breakerModel) ends(call *modelCall, outcome modelOutcome) (opened bool)
 	return false
 }
 
+// endsLate closes it for a probe of the same trouble, where successes usually take longer than a probe keeps others back.
+func (m *breakerModel) endsLate(call *modelCall, outcome modelOutcome) {
+	if !call.probe || call.phase < m.trouble || m.state == steadyhttp.BreakerClosed || outcome.health != modelHealthy ||
+		outcome.at-outcome.start >= m.rules.lease() || len(m.sampled) == 0 {
+		return
+	}
+	keepsBack := modelOutcome{at: m.rules.probeTime(m.hung)}
+	if usual := m.usual(); usual >= microseconds(keepsBack) && microseconds(outcome) < 2*usual {
+		m.change(steadyhttp.BreakerClosed)
+	}
+}
+
 func endOfTime(now, d time.Duration) time.Duration { return now + min(d, unlimitedTime-now) }
 
 func (m *breakerModel) open(last modelOutcome) {
@@ -138,6 +153,7 @@ func (m *breakerModel) open(last modelOutcome) {
 func (m *breakerModel) isolate() {
 	m.hung = 0
 	m.change(steadyhttp.BreakerOpen)
+	m.trouble = m.phase
 	m.isolated, m.reason, m.retryAt, m.wall = true, "isolated by a test", unlimitedTime, time.Time{}
 }
 
@@ -148,7 +164,7 @@ func (m *breakerModel) trip() bool {
 	}
 	m.hung = 0
 	m.change(steadyhttp.BreakerOpen)
-	m.reason = "tripped by a test"
+	m.trouble, m.reason = m.phase, "tripped by a test"
 	return true
 }
 
@@ -177,6 +193,9 @@ func (m *breakerModel) probed(call *modelCall, outcome modelOutcome) (opened boo
 }
 
 func (m *breakerModel) change(to steadyhttp.BreakerState) {
+	if m.state == steadyhttp.BreakerClosed {
+		m.trouble = m.phase + 1
+	}
 	m.changes = append(m.changes, fmt.Sprint(m.state, " to ", to))
 	m.state, m.outcomes, m.probes, m.retryAt, m.isolated, m.reason = to, nil, nil, 0, false, ""
 	m.phase++
@@ -322,6 +341,7 @@ type modelCall struct {
 	cancel   context.CancelFunc
 	answer   chan attemptEnding
 	phase    int
+	probe    bool
 
 	arrived  bool // at the base
 	over     bool
@@ -730,7 +750,7 @@ func (run *breakerRun) settle(call *modelCall, how attemptEnding) {
 	run.pending = slices.DeleteFunc(run.pending, func(other *modelCall) bool { return other == call })
 	outcome := run.judge(call, how)
 	run.note("%s: call %p ends with %s: health %d, silence %v", call.origin, call, how.name, outcome.health, outcome.silence)
-	run.model(call.origin).sample(outcome)
+	defer run.model(call.origin).sample(outcome)
 	if run.model(call.origin).ends(call, outcome) {
 		run.opened(run.model(call.origin), outcome)
 	}

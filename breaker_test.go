@@ -836,6 +836,139 @@ func TestBreaker_StaysClosedWhileAnythingWorks(t *testing.T) {
 	}
 }
 
+// Two of three attempts fail at once, and the third succeeds after longer than the breaker looks back, and than a probe keeps
+// others back. What fails at once must not decide alone.
+func TestBreaker_SlowOriginThatFailsInPartServesNoFewerThanWithoutRetries(t *testing.T) {
+	t.Parallel()
+	for _, took := range []time.Duration{time.Second, 6 * time.Second, 10 * time.Second} {
+		t.Run(took.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const calls = 1200
+				var count, succeeded atomic.Int64
+				transport := newTransport(t, stepFunc(func(r *http.Request) (*http.Response, error) {
+					if count.Add(1)%3 != 0 {
+						return status(503).RoundTrip(r)
+					}
+					return delay(took, status(200)).RoundTrip(r)
+				}))
+				for range calls {
+					go func() {
+						if code, err := sendGet(t, transport); err == nil && code == http.StatusOK {
+							succeeded.Add(1)
+						}
+					}()
+					time.Sleep(100 * time.Millisecond)
+				}
+				time.Sleep(time.Minute)
+				assert.Greater(t, succeeded.Load(), int64(calls/3))
+			})
+		})
+	}
+}
+
+func TestBreaker_OriginOfWhichSuccessesTakeLongHasThatTimeBeforeItOpens(t *testing.T) {
+	t.Parallel()
+	for took, opensAfter := range map[time.Duration]time.Duration{
+		2500 * time.Millisecond: 5 * time.Second, 4 * time.Second: 8 * time.Second, time.Hour: time.Minute,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server := newScript(delay(took, status(200)), status(503))
+			transport := newTransport(t, server, steadyhttp.WithMaxAttempts(1))
+			time.Sleep(time.Second) // the first moment is not measured
+			sendGets(t, transport, 6)
+			time.Sleep(opensAfter - 1)
+			sendGets(t, transport, 1)
+			assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport), took)
+			time.Sleep(1)
+			sendGets(t, transport, 1)
+			assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport), took)
+		})
+	}
+}
+
+func TestBreaker_ProbeThatAnotherHasOvertakenClosesItWhereThatIsUsual(t *testing.T) {
+	t.Parallel()
+	hand := func(use func(*steadyhttp.Breaker)) func(*steadyhttp.Transport) {
+		return func(transport *steadyhttp.Transport) { use(transport.Breaker(targetOrigin)) }
+	}
+	for name, c := range map[string]struct {
+		usual     time.Duration // what successes took before
+		brings    int
+		took      time.Duration
+		meanwhile func(*steadyhttp.Transport)
+		want      steadyhttp.BreakerState
+	}{
+		"a success":              {usual: 8 * time.Second, brings: 200, took: 8 * time.Second, want: steadyhttp.BreakerClosed},
+		"a healthy refusal":      {usual: 8 * time.Second, brings: 404, took: 2 * time.Second, want: steadyhttp.BreakerClosed},
+		"a failure":              {usual: 8 * time.Second, brings: 503, took: 8 * time.Second, want: steadyhttp.BreakerOpen},
+		"one that is neutral":    {usual: 8 * time.Second, brings: 429, took: 8 * time.Second, want: steadyhttp.BreakerOpen},
+		"twice as slow":          {usual: 8 * time.Second, brings: 200, took: 16 * time.Second, want: steadyhttp.BreakerOpen},
+		"beyond its lease":       {usual: 50 * time.Second, brings: 200, took: time.Minute, want: steadyhttp.BreakerOpen},
+		"where others are quick": {usual: breakerOpenFor - 1, brings: 200, took: 1500 * time.Millisecond, want: steadyhttp.BreakerOpen},
+		"after a hand tripped it": {usual: 8 * time.Second, brings: 200, took: 8 * time.Second, want: steadyhttp.BreakerOpen,
+			meanwhile: hand(func(b *steadyhttp.Breaker) { b.Trip(time.Hour, "") })},
+		"after a hand isolated it": {usual: 8 * time.Second, brings: 200, took: 8 * time.Second, want: steadyhttp.BreakerOpen,
+			meanwhile: hand(func(b *steadyhttp.Breaker) { b.Isolate("") })},
+		"of the trouble before": {usual: 8 * time.Second, brings: 200, took: 8 * time.Second, want: steadyhttp.BreakerOpen,
+			meanwhile: func(transport *steadyhttp.Transport) {
+				transport.Breaker(targetOrigin).Reset()
+				sendGets(t, transport, breakerMinRequests)
+			}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := newScript(delay(c.usual, status(200)))
+				transport := newTransport(t, server, singleAttemptOptions()...)
+				time.Sleep(time.Second) // the first moment is not measured
+				sendGets(t, transport, 1)
+				server.Play(status(503))
+				sendGets(t, transport, breakerMinRequests)
+				time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
+				server.Play(delay(c.took, status(c.brings)))
+				var probe sync.WaitGroup
+				probe.Go(func() { sendGets(t, transport, 1) })
+				time.Sleep(breakerOpenFor)
+				server.Play(status(503))
+				sendGets(t, transport, 1)
+				require.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport), "the one that overtakes it fails")
+				if c.meanwhile != nil {
+					c.meanwhile(transport)
+				}
+				probe.Wait()
+				assert.Equal(t, c.want, breakerState(t, transport))
+			})
+		})
+	}
+}
+
+func TestBreaker_OvertakenProbeOfAClosedBreakerForgetsNoFailures(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newScript(delay(8*time.Second, status(200)))
+		transport := newTransport(t, server, singleAttemptOptions()...)
+		time.Sleep(time.Second) // the first moment is not measured
+		sendGets(t, transport, 1)
+		server.Play(status(503))
+		sendGets(t, transport, breakerMinRequests)
+		time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
+		server.Play(delay(8*time.Second, status(200)))
+		var probes sync.WaitGroup
+		for range 2 { // each of which closes it, the second one too late
+			probes.Go(func() { sendGets(t, transport, 1) })
+			time.Sleep(breakerOpenFor)
+		}
+		server.Play(status(503))
+		sendGets(t, transport, 1)
+		time.Sleep(6*time.Second + breakerOpenFor/2)
+		require.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
+		sendGets(t, transport, 1)
+		probes.Wait()
+		assert.Equal(t, uint32(1), onlyBreaker(t, transport).Failures)
+	})
+}
+
 // One call makes up to four attempts, so it alone must not shut others out.
 func TestBreaker_TwoCallsToABadPathShutNoOtherOut(t *testing.T) {
 	t.Parallel()

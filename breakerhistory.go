@@ -21,6 +21,7 @@ type change struct {
 	at        time.Duration // since the epoch
 	from, to  BreakerState
 	byHand    bool    // whether it was opened by hand
+	trouble   uint32  // the generation in which it was opened: by its rules, or last by hand
 	before    *change // the one before this
 }
 
@@ -28,9 +29,13 @@ const maxChanges = 16 // that a breaker remembers
 
 // record keeps a change, and leaves it to deliver for the Observer. b.mu is held.
 func (b *breaker) record(ctx context.Context, from, to BreakerState, reason string) {
+	trouble := b.generation()
+	if b.last != nil && from != BreakerClosed {
+		trouble = b.last.trouble
+	}
 	b.last = &change{
 		rejection: CircuitOpenError{Origin: b.origin.name, Reason: reason},
-		at:        b.now(), from: from, to: to, before: b.last,
+		at:        b.now(), from: from, to: to, trouble: trouble, before: b.last,
 	}
 	b.last.forgetAfter(maxChanges)
 	if b.config.observe == nil {

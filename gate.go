@@ -91,7 +91,8 @@ type waiter struct {
 	cause    context.Context
 	attempt  int
 	deadline time.Duration // of the call; math.MaxInt64 for none
-	latest   time.Duration // until then it may wait, by WithMaxRetryAfter
+	longest  time.Duration // so long it may wait, by WithMaxRetryAfter,
+	latest   time.Duration // and so until then
 	reserved bool          // whether it has a place in the queue
 
 	settled chan struct{} // closed once it is decided,
@@ -100,6 +101,9 @@ type waiter struct {
 	refused string        // or why it was not let go,
 	retryAt time.Duration // and when it might have been
 }
+
+// patience is how long a wait may be that begins now.
+func (w *waiter) patience(now time.Duration) time.Duration { return min(w.longest, w.deadline-now) }
 
 func (w *waiter) letGo(phase uint64) {
 	w.phase = phase

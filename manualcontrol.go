@@ -83,18 +83,14 @@ func (b *Breaker) open(change func(*breaker)) {
 		return
 	}
 	for _, key := range b.keys {
-		b.origins.keep(key).open(change, b.origins.policy.maxRetryAfter)
+		b.origins.keep(key).open(change)
 	}
 }
 
 // open does so to an origin that is counted in, and counts it out, also if an Observer panics.
-func (o *origin) open(change func(*breaker), longestWait time.Duration) {
+func (o *origin) open(change func(*breaker)) {
 	defer o.release()
-	defer func() {
-		if o.breaker.isHeldOpen(longestWait) {
-			o.pause.recallAll() // to be rejected: a pause is not waited for in vain
-		}
-	}()
+	defer o.pause.recallFor(o.breaker) // to be rejected: a pause is not waited for in vain
 	o.breaker.applyChange(change)
 }
 
@@ -168,7 +164,7 @@ func (b *breaker) openByHand(reason string) {
 	}
 	b.hung = 0
 	b.setState(context.Background(), change, reason)
-	b.last.byHand = true
+	b.last.byHand, b.last.trouble = true, b.generation()
 }
 
 // reset begins a new phase, too: what is under way counts no more. b.mu is held.

@@ -253,6 +253,40 @@ func TestBreaker_OpenByHandRejectsWhatAPauseHolds(t *testing.T) {
 	}
 }
 
+func TestBreaker_TrippedForLongerThanACallMayWaitRejectsItAtOnce(t *testing.T) {
+	t.Parallel()
+	withDeadline := func(d time.Duration) func(context.Context) (context.Context, context.CancelFunc) {
+		return func(ctx context.Context) (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, d) }
+	}
+	for name, c := range map[string]struct {
+		limit func(context.Context) (context.Context, context.CancelFunc)
+		waits bool
+	}{
+		"a deadline before": {limit: withDeadline(20 * time.Second)},
+		"a deadline after":  {limit: withDeadline(40 * time.Second), waits: true},
+		"WithMaxRetryAfter": {limit: context.WithCancel, waits: true},
+		"one of its own": {limit: func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithCancel(steadyhttp.Override(ctx, steadyhttp.WithMaxRetryAfter(20*time.Second)))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				transport := newTransport(t, newGatedServer(saysWait(5)), pauseOptions()...)
+				pause(t, transport)
+				ctx, cancel := c.limit(t.Context())
+				defer cancel()
+				call := getPath(t, ctx, transport, "/")
+				synctest.Wait()
+				transport.Breaker(targetOrigin).Trip(30*time.Second, "a test")
+				synctest.Wait()
+				assert.Equal(t, c.waits, len(call) == 0)
+				assert.ErrorIs(t, <-call, steadyhttp.ErrCircuitOpen, "once the pause lets it go")
+			})
+		})
+	}
+}
+
 // The key function stands for a moment at which a hand opens the breaker while a call is on its way to the pause.
 func TestBreaker_OpenByHandRejectsWhatIsOnItsWayToAPause(t *testing.T) {
 	t.Parallel()

@@ -38,6 +38,14 @@ func (p *pace) isQuick(duration time.Duration) bool {
 	return usual == 0 || microseconds(duration) < quickFactor*usual
 }
 
+// takesLonger reports whether successes usually take at least so long.
+func (p *pace) takesLonger(d time.Duration) bool { return int64(p.usual.Load()) >= microseconds(d) }
+
+// twiceUsual is 0 where that is not known.
+func (p *pace) twiceUsual() time.Duration {
+	return 2 * time.Duration(p.usual.Load()) * time.Microsecond
+}
+
 // sample learns from what a success took.
 func (p *pace) sample(start, duration time.Duration) {
 	took, usual := microseconds(duration), int64(p.usual.Load())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -157,12 +158,12 @@ func (p *originPause) enter(c *call) (*waiter, *timedGate) {
 	if g == nil {
 		return nil, nil
 	}
-	if c.origin.breaker.isHeldOpen(c.policy.maxRetryAfter) {
+	w := p.newWaiter(c, now)
+	if c.origin.breaker.isHeldOpen(w.patience(now)) {
 		c.ticket.giveBack()
 		p.update(g, now)
 		return nil, nil
 	}
-	w := p.newWaiter(c, now)
 	w.reserved, c.ticket.reserved = c.ticket.reserved != nil, nil
 	g.enter(w, now)
 	p.update(g, now)
@@ -172,7 +173,8 @@ func (p *originPause) enter(c *call) (*waiter, *timedGate) {
 func (p *originPause) newWaiter(c *call, now time.Duration) *waiter {
 	w := &waiter{
 		cause: c.caller.Context(), attempt: c.attempt.number,
-		deadline: math.MaxInt64, latest: addTime(now, c.policy.maxRetryAfter), settled: make(chan struct{}),
+		deadline: math.MaxInt64, longest: c.policy.maxRetryAfter, latest: addTime(now, c.policy.maxRetryAfter),
+		settled: make(chan struct{}),
 	}
 	if deadline, ok := c.request.Context().Deadline(); ok {
 		w.deadline = deadline.Sub(p.config.epoch)
@@ -350,20 +352,24 @@ func (p *originPause) release(g *timedGate) {
 	p.update(g, now)
 }
 
-// recallAll makes all that wait come to their gates anew, for Isolate and Trip. Where that is closed again by then,
-// they wait on: the origin still says "wait".
-func (p *originPause) recallAll() {
+// recallFor makes all that wait in vain, for a breaker that Isolate or Trip opened, come to their gates anew. Where it is
+// closed again by then, they wait on: the origin still says "wait".
+func (p *originPause) recallFor(b *breaker) {
 	if p == nil || p.present.Load() == 0 {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	now := p.now()
 	for _, g := range p.gates {
-		for _, w := range g.queue {
-			w.recall()
-		}
-		g.queue = nil
-		p.update(g, p.now())
+		g.queue = slices.DeleteFunc(g.queue, func(w *waiter) bool {
+			inVain := b.isHeldOpen(w.patience(now))
+			if inVain {
+				w.recall()
+			}
+			return inVain
+		})
+		p.update(g, now)
 	}
 }
 
