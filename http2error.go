@@ -12,11 +12,11 @@ const (
 // factsOfHTTP2Code looks for the code of a RST_STREAM or GOAWAY frame. It looks at the fields, since there are many
 // types: http2StreamError and http2GoAwayError in net/http, StreamError and GoAwayError in golang.org/x/net/http2.
 func factsOfHTTP2Code(err error) errorFacts {
-	code, ok := http2Code(reflect.ValueOf(err))
+	code, reset, ok := http2Code(reflect.ValueOf(err))
 	switch {
 	case !ok:
 		return 0
-	case code == refusedStream:
+	case code == refusedStream && reset: // a GOAWAY is about the connection: net/http has its error of the streams that it counts in
 		return unprocessedFact
 	case code == inadequateSecurity, code == http11Required: // the next attempt would be made over HTTP/2 as well
 		return permanentFact
@@ -25,16 +25,24 @@ func factsOfHTTP2Code(err error) errorFacts {
 	}
 }
 
-func http2Code(value reflect.Value) (code uint64, ok bool) {
+// http2Code also reports whether the frame reset the stream.
+func http2Code(value reflect.Value) (code uint64, reset, ok bool) {
 	if value.Kind() != reflect.Struct {
+		return 0, false, false
+	}
+	if code, ok = uint32Beside(value, "Code", "StreamID"); ok {
+		return code, true, true
+	}
+	code, ok = uint32Beside(value, "ErrCode", "LastStreamID")
+	return code, false, ok
+}
+
+func uint32Beside(value reflect.Value, name, beside string) (number uint64, ok bool) {
+	field := value.FieldByName(name)
+	if !isUint32(field) || !isUint32(value.FieldByName(beside)) {
 		return 0, false
 	}
-	for _, names := range [][2]string{{"Code", "StreamID"}, {"ErrCode", "LastStreamID"}} {
-		if number := value.FieldByName(names[0]); isUint32(number) && isUint32(value.FieldByName(names[1])) {
-			return number.Uint(), true
-		}
-	}
-	return 0, false
+	return field.Uint(), true
 }
 
 func isUint32(value reflect.Value) bool { return value.IsValid() && value.Kind() == reflect.Uint32 }

@@ -204,6 +204,20 @@ func TestResend_PostIsSentAgainAfterOneGoAwayThatDidNotCountItIn(t *testing.T) {
 	assert.Equal(t, 1, call.Attempts[0].Resends)
 }
 
+func TestResend_PostIsNotRetriedAfterAGoAwayThatCountsItInWhateverItsCode(t *testing.T) {
+	t.Parallel()
+	for _, content := range []string{"", "payload"} {
+		server := newHTTP2Server(t, func(w io.Writer, _ int64, stream uint32) bool {
+			_, _ = w.Write(goAwayFrame(stream, codeRefused))
+			return false
+		})
+		call := sendWire(t, newWireTransport(t, server.newBase()), newWireRequest(t, http.MethodPost, server.url, content))
+		require.Error(t, call.err)
+		call.assertClasses(t, steadyhttp.StopNotIdempotent, steadyhttp.Transient)
+		assert.EqualValues(t, 1, server.requests.Load())
+	}
+}
+
 // newRefusingServer refuses the first stream. It speaks HTTP/2 in the clear, so nothing tells that before its first response.
 func newRefusingServer(t *testing.T) (*http2Server, *http.Transport) {
 	t.Helper()
