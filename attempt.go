@@ -1,6 +1,8 @@
 package steadyhttp
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -172,11 +174,23 @@ func (a *attempt) took() time.Duration { return a.end - a.start }
 // timeoutAfter is how long the attempt took, if it timed out. A response, or a connection that breaks, tells
 // only of the moment at which it came: a restart breaks many long calls at once.
 func (a *attempt) timeoutAfter() time.Duration {
-	if !isTimeout(a.err) {
+	if !a.timedOut() {
 		return 0
 	}
 	return a.took()
 }
+
+// timedOut need not show in the error: past the caller's deadline HTTP/1 returns the bare cause of [context.WithTimeoutCause], or
+// that the request was canceled, which http.Client.Timeout does over this transport. What else comes then is no timeout.
+func (a *attempt) timedOut() bool {
+	if a.err == nil || isTimeout(a.err) {
+		return a.err != nil
+	}
+	return a.ranOut() && (canceled(a.request) || errors.Is(a.err, context.Cause(a.request.Context())))
+}
+
+// ranOut reports whether the caller's deadline has ended the attempt.
+func (a *attempt) ranOut() bool { return a.class == Transient && expired(a.request.Context()) }
 
 // classifying is the layer that gives every outcome its class, once, and says what it tells of the origin.
 func classifying(next sender) sender {
@@ -258,7 +272,7 @@ func (a *attempt) letIn() bool { return a.health == healthy && a.status != http.
 // isBlameless reports whether an error says nothing against the server: the caller's own deadline came too soon, or
 // this machine or the client's own pool of connections failed.
 func (a *attempt) isBlameless() bool {
-	if a.class == Transient && expired(a.request.Context()) {
+	if a.ranOut() {
 		return a.took() < minBlameableWait
 	}
 	return a.traced&queued != 0 || isLocalFault(a.err)

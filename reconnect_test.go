@@ -815,3 +815,39 @@ func TestReconnect_WrappedBaseIsCalledOnceForEachAttempt(t *testing.T) {
 		})
 	}
 }
+
+// HTTP/1 returns the bare cause, which is no timeout, or that the request was canceled, as http.Client.Timeout does
+// at the same time.
+func TestReconnect_DeadlineTellsOfADeadConnectionWhateverTheErrorIs(t *testing.T) {
+	t.Parallel()
+	for _, cancels := range []bool{false, true} {
+		t.Run(fmt.Sprint("cancels: ", cancels), func(t *testing.T) {
+			t.Parallel()
+			runEachTLSProtocol(t, func(t *testing.T, protocol string) {
+				n := newPipeNetwork(t, protocol, (&callServer{}).handle)
+				base := n.base(t)
+				canceled := make(chan struct{})
+				cancel := sync.OnceFunc(func() { close(canceled) })
+				transport := newTransport(t, baseFunc{roundTrip: func(r *http.Request) (*http.Response, error) {
+					response, err := base.RoundTrip(r)
+					if err != nil && cancels {
+						cancel()
+						err = errors.New("net/http: request canceled")
+					}
+					return response, err
+				}})
+				n.warm(t, transport, 6)
+				n.swallow()
+				send := func(cancel <-chan struct{}) error {
+					ctx, stop := context.WithTimeoutCause(t.Context(), 3*time.Second, errors.New("too slow"))
+					defer stop()
+					r := newWireRequest(t, http.MethodGet, "https://example.com/", "").WithContext(ctx)
+					r.Cancel = cancel //lint:ignore SA1019 http.Client.Timeout still uses it
+					return sendWire(t, transport, r).err
+				}
+				require.Error(t, send(canceled))
+				assert.NoError(t, send(nil))
+			})
+		})
+	}
+}

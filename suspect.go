@@ -119,7 +119,7 @@ func (o *origin) suspectSilence(a *attempt) {
 
 // suspectHurry: a deadline that comes soon says nothing, but several of them may come to a silence.
 func (o *origin) suspectHurry(a *attempt) {
-	if a.class != Transient || a.timeoutAfter() == 0 || !expired(a.request.Context()) {
+	if !a.ranOut() || a.timeoutAfter() == 0 {
 		return
 	}
 	s := o.suspicious()
