@@ -183,10 +183,14 @@ func (a *attempt) timeoutAfter() time.Duration {
 // timedOut need not show in the error: past the caller's deadline HTTP/1 returns the bare cause of [context.WithTimeoutCause], or
 // that the request was canceled, which http.Client.Timeout does over this transport. What else comes then is no timeout.
 func (a *attempt) timedOut() bool {
-	if a.err == nil || isTimeout(a.err) {
-		return a.err != nil
+	switch {
+	case a.err == nil:
+		return false
+	case isTimeout(a.err):
+		return true
+	default:
+		return a.ranOut() && (canceled(a.request) || errors.Is(a.err, context.Cause(a.request.Context())))
 	}
-	return a.ranOut() && (canceled(a.request) || errors.Is(a.err, context.Cause(a.request.Context())))
 }
 
 // ranOut reports whether the caller's deadline has ended the attempt.
