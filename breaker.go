@@ -398,14 +398,14 @@ func (b *breaker) countProbe(a *attempt, lease time.Duration) (changed bool) {
 	return true
 }
 
-// countLateProbe closes the breaker for the success of a probe that others have overtaken, where successes usually take
+// countLateProbe closes the breaker for the success of a probe that others have overtaken, where even quick successes take
 // longer than a probe keeps others back: there what fails at once would decide alone, and a breaker that is open would
 // stay so. What was sent before the trouble, or before Isolate or Trip, decides nothing here either. b.mu is held.
 func (b *breaker) countLateProbe(a *attempt, granted permit) (changed bool) {
 	switch pace, took := &b.origin.pace, a.took(); {
 	case a.health != healthy, b.state() == BreakerClosed, generationOf(granted.phase) < b.last.trouble, took >= granted.lease:
 		return false
-	case !pace.takesLonger(b.config.probeTime(b.hung)) || !pace.isQuick(took):
+	case pace.quickest() < b.config.probeTime(b.hung) || !pace.isQuick(took):
 		return false
 	default:
 		raise(&b.succeeded, int64(a.start))
@@ -431,8 +431,9 @@ func (b *breaker) countFailure(a *attempt) (trips bool) {
 	return policy.trips(b.run, lasting, b.patience()) || policy.tripsByRate(b.recent(a.end)) || b.overloaded(a, lasting)
 }
 
-// patience is a time in which a success would have come, as is usual. It is no longer than a run may be idle.
-func (b *breaker) patience() time.Duration { return min(b.origin.pace.twiceUsual(), suspendedFor) }
+// patience is a time in which a success would have come: twice what even quick ones take. It is no longer than a run may
+// be idle.
+func (b *breaker) patience() time.Duration { return min(2*b.origin.pace.quickest(), suspendedFor) }
 
 // recent is what was counted in the window. b.mu is held.
 func (b *breaker) recent(now time.Duration) tally {

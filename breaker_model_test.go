@@ -129,14 +129,14 @@ func (m *breakerModel) ends(call *modelCall, outcome modelOutcome) (opened bool)
 	return false
 }
 
-// endsLate closes it for a probe of the same trouble, where successes usually take longer than a probe keeps others back.
+// endsLate closes it for a probe of the same trouble, where even quick successes take longer than a probe keeps others back.
 func (m *breakerModel) endsLate(call *modelCall, outcome modelOutcome) {
 	if !call.probe || call.phase < m.trouble || m.state == steadyhttp.BreakerClosed || outcome.health != modelHealthy ||
 		outcome.at-outcome.start >= m.rules.lease() || len(m.sampled) == 0 {
 		return
 	}
-	keepsBack := modelOutcome{at: m.rules.probeTime(m.hung)}
-	if usual := m.usual(); usual >= microseconds(keepsBack) && microseconds(outcome) < 2*usual {
+	quickest := time.Duration(m.p20()) * time.Microsecond
+	if quickest >= m.rules.probeTime(m.hung) && microseconds(outcome) < 2*m.usual() {
 		m.change(steadyhttp.BreakerClosed)
 	}
 }
@@ -271,6 +271,20 @@ func (m *breakerModel) usual() int64 {
 		usual += (microseconds(o) - usual) / 128
 	}
 	return usual
+}
+
+// p20 is an estimate of what four of five successes exceed.
+func (m *breakerModel) p20() int64 {
+	p20 := microseconds(m.sampled[0])
+	for _, o := range m.sampled {
+		switch took := microseconds(o); {
+		case took < p20:
+			p20 = max(took, p20-p20/8)
+		default:
+			p20 = min(took, p20+p20/32+1)
+		}
+	}
+	return p20
 }
 
 func microseconds(o modelOutcome) int64 {

@@ -887,6 +887,40 @@ func TestBreaker_OriginOfWhichSuccessesTakeLongHasThatTimeBeforeItOpens(t *testi
 	}
 }
 
+// One success of ten takes a minute, and is no reason to wait for that long in an outage.
+func TestBreaker_FewSlowSuccessesDoNotDelayItsOpening(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var count atomic.Int64
+		var down atomic.Bool
+		transport := newTransport(t, stepFunc(func(r *http.Request) (*http.Response, error) {
+			switch slow := count.Add(1)%10 == 0; {
+			case down.Load():
+				return status(503).RoundTrip(r)
+			case slow:
+				return delay(time.Minute, status(200)).RoundTrip(r)
+			default:
+				return delay(10*time.Millisecond, status(200)).RoundTrip(r)
+			}
+		}))
+		var calls sync.WaitGroup
+		call := func() {
+			calls.Go(func() { _, _ = sendGet(t, transport) })
+			time.Sleep(100 * time.Millisecond)
+		}
+		for range 1800 {
+			call()
+		}
+		time.Sleep(time.Minute) // until the last has come
+		down.Store(true)
+		for range 52 {
+			call()
+		}
+		assert.Equal(t, steadyhttp.BreakerOpen, breakerState(t, transport))
+		calls.Wait()
+	})
+}
+
 func TestBreaker_ProbeThatAnotherHasOvertakenClosesItWhereThatIsUsual(t *testing.T) {
 	t.Parallel()
 	hand := func(use func(*steadyhttp.Breaker)) func(*steadyhttp.Transport) {

@@ -362,8 +362,8 @@ func breakerOption(set func(*breakerPolicy) error) Option {
 // The default is 6, lasting 5 s, or two more than [WithMaxAttempts] if that is more than 4: a breaker opens when
 // nothing works, not when much fails, and not for one call alone. One success ends the run, and so does a minute
 // without an attempt that fails. The time counts from the first failure; if that one timed out, from the start of its
-// attempt, but not from before the last success was sent. Where successes usually take longer than half of the default
-// of 5 s, it is twice what they take, up to a minute: before that nothing that was sent could have succeeded.
+// attempt, but not from before the last success was sent. Where even quick successes, the 20th percentile, take longer
+// than half of 5 s, it is twice as long as they take, up to a minute: before that nothing that was sent could have succeeded.
 //
 // Well before that, retries are suspended: from 4 failures in a row on, or [WithMaxAttempts] if that is more, once
 // nothing has succeeded for 600 ms. Each call still makes its first attempt. One that fails is not retried, and one
@@ -437,7 +437,7 @@ func WithBreakerWindow(d time.Duration) Option {
 // The default is 700 ms, with a jitter of ±20 %, so that a fleet does not probe in step. If the probe fails,
 // the next open time counts from when the probe was sent, but at least a quarter of it remains: time spent
 // waiting for the probe's timeout is not waited again. A probe that takes longer than d lets another one go; after
-// timeouts it has a little more time than those took, up to 2 s. Where successes usually take that long, one closes
+// timeouts it has a little more time than those took, up to 2 s. Where even quick successes take that long, one closes
 // the breaker although the other has failed. d must be at least 1 ms.
 func WithBreakerOpenFor(d time.Duration) Option {
 	return breakerOption(func(b *breakerPolicy) error {

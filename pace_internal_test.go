@@ -61,3 +61,47 @@ func TestPace_LearnsWhatIsUsual(t *testing.T) {
 	p.sample(0, 500*ms)
 	assert.True(t, p.slowed(time.Second))
 }
+
+func TestPace_QuickestIsThe20thPercentile(t *testing.T) {
+	t.Parallel()
+	const quick, slow = 10 * time.Millisecond, 10 * time.Second
+	for name, c := range map[string]struct {
+		first       time.Duration
+		quickOfTen  int
+		least, most time.Duration
+	}{
+		"all quick after a slow one":    {slow, 10, quick, quick},
+		"all slow after a quick one":    {time.Microsecond, 0, slow, slow},
+		"one of ten quick, after slow":  {slow, 1, slow * 3 / 4, slow},
+		"one of ten quick, after quick": {quick, 1, slow * 3 / 4, slow},
+		"three of ten quick":            {slow, 3, quick, 2 * quick},
+		"nine of ten quick":             {slow, 9, quick, 2 * quick},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var p pace
+			p.sample(0, c.first)
+			for i := range 2000 {
+				took := slow
+				if i%10 < c.quickOfTen {
+					took = quick
+				}
+				p.sample(0, took)
+			}
+			assert.GreaterOrEqual(t, p.quickest(), c.least)
+			assert.LessOrEqual(t, p.quickest(), c.most)
+		})
+	}
+}
+
+func TestPace_QuickestOfExtremes(t *testing.T) {
+	t.Parallel()
+	var never, long, short pace
+	for range 3 {
+		long.sample(0, 100*time.Hour)
+		short.sample(0, 0)
+	}
+	assert.Zero(t, never.quickest())
+	assert.Equal(t, time.Hour, long.quickest())
+	assert.Equal(t, time.Microsecond, short.quickest())
+}
