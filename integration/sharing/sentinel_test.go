@@ -16,7 +16,7 @@ import (
 	"github.com/steadyhttp/steadyhttp/steadyfleet"
 )
 
-// startSentinel starts one that watches a Redis and its replicas, and needs no other to agree.
+// startSentinel starts one that watches a Redis, and needs no other to agree. It knows the replica once this returns.
 func startSentinel(t *testing.T, master *database) *database {
 	t.Helper()
 	host, port, err := net.SplitHostPort(master.address)
@@ -24,7 +24,14 @@ func startSentinel(t *testing.T, master *database) *database {
 	file := filepath.Join(t.TempDir(), "sentinel.conf") // which it writes to
 	content := fmt.Sprintf("sentinel monitor fleet %s %s 1\nsentinel down-after-milliseconds fleet 500\nsentinel failover-timeout fleet 5000\n", host, port)
 	require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
-	return startRedis(t, file, "--sentinel")
+	sentinel := startRedis(t, file, "--sentinel")
+	client := redis.NewSentinelClient(&redis.Options{Addr: sentinel.address})
+	defer func() { _ = client.Close() }()
+	require.Eventually(t, func() bool { // it asks every 10 s
+		replicas, err := client.Replicas(t.Context(), "fleet").Result()
+		return err == nil && len(replicas) == 1 && replicas[0]["master-link-status"] == "ok"
+	}, time.Minute, 100*time.Millisecond)
+	return sentinel
 }
 
 // TestSharing_SentinelFailsOver to a replica, while the members listen.
