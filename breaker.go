@@ -191,7 +191,8 @@ const stateBits = 2
 
 func stateIn(phase uint64) BreakerState { return BreakerState(phase & (1<<stateBits - 1)) }
 
-// generationOf is narrow, to fit beside others. It would take a breaker a century to wrap it.
+// generationOf is narrow, to fit beside others. It wraps after decades of probes at the default open time; until the next
+// trouble a late probe then may decide nothing.
 func generationOf(phase uint64) uint32 { return uint32(phase >> stateBits) }
 
 func (b *breaker) generation() uint32 { return generationOf(b.phase.Load()) }

@@ -930,16 +930,20 @@ func TestBreaker_ProbeThatAnotherHasOvertakenClosesItWhereThatIsUsual(t *testing
 		usual     time.Duration // what successes took before
 		brings    int
 		took      time.Duration
+		override  []steadyhttp.Option // of the probe
 		meanwhile func(*steadyhttp.Transport)
 		want      steadyhttp.BreakerState
 	}{
-		"a success":              {usual: 8 * time.Second, brings: 200, took: 8 * time.Second, want: steadyhttp.BreakerClosed},
-		"a healthy refusal":      {usual: 8 * time.Second, brings: 404, took: 2 * time.Second, want: steadyhttp.BreakerClosed},
-		"a failure":              {usual: 8 * time.Second, brings: 503, took: 8 * time.Second, want: steadyhttp.BreakerOpen},
-		"one that is neutral":    {usual: 8 * time.Second, brings: 429, took: 8 * time.Second, want: steadyhttp.BreakerOpen},
-		"twice as slow":          {usual: 8 * time.Second, brings: 200, took: 16 * time.Second, want: steadyhttp.BreakerOpen},
-		"beyond its lease":       {usual: 50 * time.Second, brings: 200, took: time.Minute, want: steadyhttp.BreakerOpen},
-		"where others are quick": {usual: breakerOpenFor - 1, brings: 200, took: 1500 * time.Millisecond, want: steadyhttp.BreakerOpen},
+		"a success":           {usual: 8 * time.Second, brings: 200, took: 8 * time.Second, want: steadyhttp.BreakerClosed},
+		"a healthy refusal":   {usual: 8 * time.Second, brings: 404, took: 2 * time.Second, want: steadyhttp.BreakerClosed},
+		"a failure":           {usual: 8 * time.Second, brings: 503, took: 8 * time.Second, want: steadyhttp.BreakerOpen},
+		"one that is neutral": {usual: 8 * time.Second, brings: 429, took: 8 * time.Second, want: steadyhttp.BreakerOpen},
+		"twice as slow":       {usual: 8 * time.Second, brings: 200, took: 16 * time.Second, want: steadyhttp.BreakerOpen},
+		"beyond its lease":    {usual: 50 * time.Second, brings: 200, took: time.Minute, want: steadyhttp.BreakerOpen},
+		"within its own lease": {usual: 50 * time.Second, brings: 200, took: time.Minute, want: steadyhttp.BreakerClosed,
+			override: []steadyhttp.Option{steadyhttp.WithAttemptTimeout(2 * time.Minute)}},
+		"where others are quick":    {usual: breakerOpenFor - 1, brings: 200, took: 1500 * time.Millisecond, want: steadyhttp.BreakerOpen},
+		"where others take as long": {usual: breakerOpenFor, brings: 200, took: 1500 * time.Millisecond, want: steadyhttp.BreakerClosed},
 		"after a hand tripped it": {usual: 8 * time.Second, brings: 200, took: 8 * time.Second, want: steadyhttp.BreakerOpen,
 			meanwhile: hand(func(b *steadyhttp.Breaker) { b.Trip(time.Hour, "") })},
 		"after a hand isolated it": {usual: 8 * time.Second, brings: 200, took: 8 * time.Second, want: steadyhttp.BreakerOpen,
@@ -962,7 +966,13 @@ func TestBreaker_ProbeThatAnotherHasOvertakenClosesItWhereThatIsUsual(t *testing
 				time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
 				server.Play(delay(c.took, status(c.brings)))
 				var probe sync.WaitGroup
-				probe.Go(func() { sendGets(t, transport, 1) })
+				probe.Go(func() {
+					get := newGet(t)
+					if c.override != nil {
+						get = get.WithContext(steadyhttp.Override(get.Context(), c.override...))
+					}
+					_, _ = transport.RoundTrip(get)
+				})
 				time.Sleep(breakerOpenFor)
 				server.Play(status(503))
 				sendGets(t, transport, 1)
@@ -972,6 +982,11 @@ func TestBreaker_ProbeThatAnotherHasOvertakenClosesItWhereThatIsUsual(t *testing
 				}
 				probe.Wait()
 				assert.Equal(t, c.want, breakerState(t, transport))
+				if c.want == steadyhttp.BreakerClosed {
+					changes := transport.Origins()[0].Changes
+					closes := steadyhttp.BreakerChange{At: time.Now(), From: steadyhttp.BreakerOpen, To: steadyhttp.BreakerClosed}
+					assert.Equal(t, closes, changes[len(changes)-1], "by no hand")
+				}
 			})
 		})
 	}

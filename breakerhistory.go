@@ -21,7 +21,7 @@ type change struct {
 	at        time.Duration // since the epoch
 	from, to  BreakerState
 	byHand    bool    // whether it was opened by hand
-	trouble   uint32  // the generation in which it was opened: by its rules, or last by hand
+	trouble   uint32  // the generation in which it was opened: by its rules or a fleet, or last by hand
 	before    *change // the one before this
 }
 

@@ -375,6 +375,31 @@ func TestFleet_NeedsBreakers(t *testing.T) {
 	}
 }
 
+func TestFleet_IsToldOfAProbeThatAnotherHasOvertaken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fleet := newFakeFleet()
+		slow := delay(8*time.Second, status(200))
+		transport := newTransport(t, newScript(slow, status(503), slow, status(503)), steadyhttp.WithFleet(fleet),
+			steadyhttp.WithBreakerConsecutiveFailures(1, 0))
+		time.Sleep(time.Second) // the first moment is not measured
+		_ = call(t, transport)
+		_ = call(t, transport)
+		time.Sleep(time.Second)
+		var probe sync.WaitGroup
+		sent := time.Now()
+		probe.Go(func() { _ = call(t, transport) })
+		time.Sleep(time.Second)
+		_ = call(t, transport)
+		probe.Wait()
+		assert.Equal(t, []bool{false, true}, fleet.probed)
+		assert.Equal(t, steadyhttp.BreakerClosed, breakerState(t, transport))
+		evidence := fleet.breakers[targetOrigin].Evidence()
+		assert.Equal(t, sent, evidence.Succeeded)
+		assert.False(t, evidence.Failing)
+	})
+}
+
 func TestFleet_CostsASuccessNothing(t *testing.T) { // not parallel: AllocsPerRun counts everybody's
 	transport := newTransport(t, newConstantBase(200), steadyhttp.WithFleet(newFakeFleet()))
 	r := newGet(t)

@@ -102,8 +102,8 @@ type waiter struct {
 	retryAt time.Duration // and when it might have been
 }
 
-// patience is how long a wait may be that begins now.
-func (w *waiter) patience(now time.Duration) time.Duration { return min(w.longest, w.deadline-now) }
+// waitLimit is how long a wait may be that begins now.
+func (w *waiter) waitLimit(now time.Duration) time.Duration { return min(w.longest, w.deadline-now) }
 
 func (w *waiter) letGo(phase uint64) {
 	w.phase = phase

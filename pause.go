@@ -159,7 +159,7 @@ func (p *originPause) enter(c *call) (*waiter, *timedGate) {
 		return nil, nil
 	}
 	w := p.newWaiter(c, now)
-	if c.origin.breaker.isHeldOpen(w.patience(now)) {
+	if c.origin.breaker.isHeldOpen(w.waitLimit(now)) {
 		c.ticket.giveBack()
 		p.update(g, now)
 		return nil, nil
@@ -363,7 +363,7 @@ func (p *originPause) recallFor(b *breaker) {
 	now := p.now()
 	for _, g := range p.gates {
 		g.queue = slices.DeleteFunc(g.queue, func(w *waiter) bool {
-			inVain := b.isHeldOpen(w.patience(now))
+			inVain := b.isHeldOpen(w.waitLimit(now))
 			if inVain {
 				w.recall()
 			}
