@@ -143,9 +143,9 @@ func (f partialFailure) leastOfBudget() float64 {
 		return 0.95
 	case f.clients < 1000:
 		return 0.82
-	case share < 0.5:
+	case share <= 0.5:
 		return 0.95
-	case share <= 0.6: // at a half, of silence, 0.948 to 0.959 in five runs
+	case share <= 0.6:
 		return 0.91
 	default:
 		return 0.65
