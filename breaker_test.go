@@ -921,6 +921,19 @@ func TestBreaker_FewSlowSuccessesDoNotDelayItsOpening(t *testing.T) {
 	})
 }
 
+// newSlowOriginToProbe opens the breaker of an origin whose successes took so long, and returns when the first probe may go.
+func newSlowOriginToProbe(t *testing.T, usual time.Duration) (*steadyhttp.Transport, *steadyhttptest.Transport) {
+	t.Helper()
+	server := newScript(delay(usual, status(200)))
+	transport := newTransport(t, server, singleAttemptOptions()...)
+	time.Sleep(time.Second) // the first moment is not measured
+	sendGets(t, transport, 1)
+	server.Play(status(503))
+	sendGets(t, transport, breakerMinRequests)
+	time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
+	return transport, server
+}
+
 func TestBreaker_ProbeThatAnotherHasOvertakenClosesItWhereThatIsUsual(t *testing.T) {
 	t.Parallel()
 	hand := func(use func(*steadyhttp.Breaker)) func(*steadyhttp.Transport) {
@@ -944,9 +957,9 @@ func TestBreaker_ProbeThatAnotherHasOvertakenClosesItWhereThatIsUsual(t *testing
 			override: []steadyhttp.Option{steadyhttp.WithAttemptTimeout(2 * time.Minute)}},
 		"where others are quick":    {usual: breakerOpenFor - 1, brings: 200, took: 1500 * time.Millisecond, want: steadyhttp.BreakerOpen},
 		"where others take as long": {usual: breakerOpenFor, brings: 200, took: 1500 * time.Millisecond, want: steadyhttp.BreakerClosed},
-		"after a hand tripped it": {usual: 8 * time.Second, brings: 200, took: 8 * time.Second, want: steadyhttp.BreakerOpen,
+		"after Trip": {usual: 8 * time.Second, brings: 200, took: 8 * time.Second, want: steadyhttp.BreakerOpen,
 			meanwhile: hand(func(b *steadyhttp.Breaker) { b.Trip(time.Hour, "") })},
-		"after a hand isolated it": {usual: 8 * time.Second, brings: 200, took: 8 * time.Second, want: steadyhttp.BreakerOpen,
+		"after Isolate": {usual: 8 * time.Second, brings: 200, took: 8 * time.Second, want: steadyhttp.BreakerOpen,
 			meanwhile: hand(func(b *steadyhttp.Breaker) { b.Isolate("") })},
 		"of the trouble before": {usual: 8 * time.Second, brings: 200, took: 8 * time.Second, want: steadyhttp.BreakerOpen,
 			meanwhile: func(transport *steadyhttp.Transport) {
@@ -957,13 +970,7 @@ func TestBreaker_ProbeThatAnotherHasOvertakenClosesItWhereThatIsUsual(t *testing
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				server := newScript(delay(c.usual, status(200)))
-				transport := newTransport(t, server, singleAttemptOptions()...)
-				time.Sleep(time.Second) // the first moment is not measured
-				sendGets(t, transport, 1)
-				server.Play(status(503))
-				sendGets(t, transport, breakerMinRequests)
-				time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
+				transport, server := newSlowOriginToProbe(t, c.usual)
 				server.Play(delay(c.took, status(c.brings)))
 				var probe sync.WaitGroup
 				probe.Go(func() {
@@ -995,13 +1002,7 @@ func TestBreaker_ProbeThatAnotherHasOvertakenClosesItWhereThatIsUsual(t *testing
 func TestBreaker_OvertakenProbeOfAClosedBreakerForgetsNoFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := newScript(delay(8*time.Second, status(200)))
-		transport := newTransport(t, server, singleAttemptOptions()...)
-		time.Sleep(time.Second) // the first moment is not measured
-		sendGets(t, transport, 1)
-		server.Play(status(503))
-		sendGets(t, transport, breakerMinRequests)
-		time.Sleep(time.Until(onlyBreaker(t, transport).RetryAt))
+		transport, server := newSlowOriginToProbe(t, 8*time.Second)
 		server.Play(delay(8*time.Second, status(200)))
 		var probes sync.WaitGroup
 		for range 2 { // each of which closes it, the second one too late

@@ -91,8 +91,7 @@ type waiter struct {
 	cause    context.Context
 	attempt  int
 	deadline time.Duration // of the call; math.MaxInt64 for none
-	longest  time.Duration // so long it may wait, by WithMaxRetryAfter,
-	latest   time.Duration // and so until then
+	latest   time.Duration // until then it may wait, by WithMaxRetryAfter
 	reserved bool          // whether it has a place in the queue
 
 	settled chan struct{} // closed once it is decided,
@@ -102,8 +101,8 @@ type waiter struct {
 	retryAt time.Duration // and when it might have been
 }
 
-// waitLimit is how long a wait may be that begins now.
-func (w *waiter) waitLimit(now time.Duration) time.Duration { return min(w.longest, w.deadline-now) }
+// waitLimit is for how long it may still wait.
+func (w *waiter) waitLimit(now time.Duration) time.Duration { return min(w.latest, w.deadline) - now }
 
 func (w *waiter) letGo(phase uint64) {
 	w.phase = phase

@@ -173,8 +173,7 @@ func (p *originPause) enter(c *call) (*waiter, *timedGate) {
 func (p *originPause) newWaiter(c *call, now time.Duration) *waiter {
 	w := &waiter{
 		cause: c.caller.Context(), attempt: c.attempt.number,
-		deadline: math.MaxInt64, longest: c.policy.maxRetryAfter, latest: addTime(now, c.policy.maxRetryAfter),
-		settled: make(chan struct{}),
+		deadline: math.MaxInt64, latest: addTime(now, c.policy.maxRetryAfter), settled: make(chan struct{}),
 	}
 	if deadline, ok := c.request.Context().Deadline(); ok {
 		w.deadline = deadline.Sub(p.config.epoch)
